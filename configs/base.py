@@ -1,0 +1,129 @@
+"""Every key there is, with its unit and where its default comes from. Other files start from this and change a few.
+
+`{workdir}` in a path is replaced by the run's working directory.
+"""
+
+from ml_collections import ConfigDict
+
+
+def source(kind: str, root: str, **changes) -> ConfigDict:
+    """One data set: where its videos lie and which of them to prepare."""
+    config = ConfigDict()
+    config.kind = kind  # a module of data_prep/sources: ffpp, folder
+    config.root = root  # folder of the videos
+    config.compressions = ("raw", "c23", "c40")
+    config.methods = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+    config.splits = ("train", "val", "test")
+    config.update(changes)
+    return config
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.name = "base"
+    config.seed = 0
+
+    # --- data -----------------------------------------------------------------------------------------------
+    data = config.data = ConfigDict()
+    data.sources = ConfigDict()  # name -> source(...)
+    data.records = "{workdir}/records"  # one folder a source: ArrayRecord, clips.jsonl, excluded.jsonl
+    data.num_frames = 160  # frames a clip, at 30 frames/s (METHOD.md, Input); a multiple of 4
+    data.max_windows = 1  # clips a video; windows do not overlap
+    data.workers = 0  # preparation processes; 0: one a core
+    data.cache_mb = 0  # MB of decoded clips kept in memory between epochs
+    data.read_threads = 2  # threads that decode batches ahead of the device
+
+    # --- train: what is seen -------------------------------------------------------------------------------
+    train = config.train = ConfigDict()
+    train.dataset = ""  # name of a source
+    train.qualities = ("raw", "c23")  # recorded views, best first; one name: no recorded pair
+    train.views = "recorded"  # recorded | downsampled (METHOD.md, Input)
+    train.downsampled = ("half", "quarter")  # with views=downsampled: which views join the full one
+    train.methods = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+    train.batch_size = 8  # clips a step over all devices; half of them real
+    train.steps = 1000
+    train.flip = True  # mirror clips (frames and landmarks) left to right, half of the time
+    train.log_every = 10  # steps
+    train.eval_every = 200  # steps between validations; the best AUC is kept
+    train.checkpoint_every = 200  # steps
+    train.precision = "float32"  # compute type of the model: float32 | bfloat16; parameters stay float32
+    train.shard_params = False  # True: large parameters and optimizer moments are split over the data axis
+    train.devices = 0  # devices of the mesh; 0: all
+
+    # --- optimizer ------------------------------------------------------------------------------------------
+    optim = config.optim = ConfigDict()
+    optim.learning_rate = 1e-5  # METHOD.md, Losses; the paper starts from trained weights
+    optim.weight_decay = 1e-2
+    optim.warmup_steps = 0
+    optim.final_fraction = 0.0  # learning rate at the end of the cosine, as a fraction of the peak
+    optim.clip_norm = 1.0  # global gradient norm; 0: off
+    optim.accumulate = 1  # micro-batches a parameter update
+    # (regular expression on the parameter path, learning-rate factor); the first match counts, 0 freezes.
+    optim.groups = ()
+
+    # --- losses (METHOD.md, Losses) --------------------------------------------------------------------------
+    loss = config.loss = ConfigDict()
+    loss.ce = 1.0
+    loss.cqsl = 0.2
+    loss.cmcl = 0.25
+    loss.teacher = 0.0  # 1 - Pearson(wave, classical trace) on real clips; off in the paper's recipe
+    loss.teacher_steps = 0  # the teacher's weight falls linearly to 0 over these steps; 0: constant
+
+    # --- model ----------------------------------------------------------------------------------------------
+    model = config.model = ConfigDict()
+    model.modalities = ("rppg", "landmarks")  # any non-empty subset of rppg, landmarks, visual
+    model.unified_dim = 512  # width of u and of the class embeddings
+    model.fusion_dropout = 0.5
+
+    rppg = model.physformer = ConfigDict()
+    rppg.weights = ""  # a later release loads trained weights here
+    rppg.frame_size = 128  # pixels, model input
+    rppg.dim = 96
+    rppg.ff_dim = 144
+    rppg.blocks = 12  # in three stages of a third each
+    rppg.heads = 4
+    rppg.theta = 0.7
+    rppg.temperature = 2.0  # "gra_sharp": the attention logits are divided by it
+    rppg.dropout = 0.1
+    rppg.stem = (24, 48, 96)  # channels; each is followed by a spatial max-pool by 2
+    rppg.patch = (4, 4, 4)  # time, height, width
+    rppg.input_norm = "center"  # center: (x - 127.5)/128 | temporal: x / mean over time - 1, scaled
+    rppg.pfe_width = 32  # the reference leaves the PFE's MLP undefined
+    rppg.pfe_depth = 2
+
+    land = model.landmark_rnn = ConfigDict()
+    land.weights = ""
+    land.hidden = 32
+    land.point_dropout = 0.1
+    land.dropout = 0.5
+    land.noise = 0.1  # std of the Gaussian noise on each branch's output, in training only
+
+    text = model.clip_text = ConfigDict()
+    text.weights = ""  # folder or hub name; empty: random start and a tokenizer made from the prompt bank
+    text.mode = "finetune"  # finetune | frozen | context (learned context tokens over a frozen encoder)
+    text.prompts = "sampled"  # in training: sampled | ensemble; evaluation uses the ensemble
+    text.context_tokens = 4  # with mode=context
+    text.width = 512  # ViT-B/16's text encoder
+    text.layers = 12
+    text.heads = 8
+    text.context_length = 77
+
+    visual = model.clip_image = ConfigDict()
+    visual.weights = ""
+    visual.frames = 4  # K frames of the clip, evenly spaced over all of it
+    visual.image_size = 224
+    visual.patch = 16
+    visual.width = 768  # ViT-B/16's image encoder
+    visual.layers = 12
+    visual.heads = 12
+
+    # --- evaluation -----------------------------------------------------------------------------------------
+    evaluate = config.eval = ConfigDict()
+    evaluate.protocols = ("in_dataset", "cross_compression")
+    evaluate.qualities = ("raw", "c23", "c40")  # tests of cross_compression
+    evaluate.cross_datasets = ()  # names of sources, tests of cross_dataset
+    evaluate.cross_quality = "c23"
+    evaluate.batch_size = 16
+    evaluate.bootstrap = 1000  # resamples of identities for the 95 % intervals
+    evaluate.checkpoint = "best"  # best | latest
+    return config

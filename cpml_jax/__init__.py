@@ -1,0 +1,1 @@
+"""CPML in JAX: deepfake detection across compression rates from pulse, landmark motion and class prompts."""
