@@ -1,0 +1,91 @@
+"""prepare -> train -> evaluate: one verb, or everything that is missing, in that order."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from absl import logging
+
+from cpml_jax.errors import UserError
+from cpml_jax.records import records_root
+
+
+def run(verb: str | None, config, workdir) -> None:
+    """Run a verb, or, with None, what is missing.
+
+    Every stage is safe to start again: preparation and training go on where they were, evaluation writes its
+    file at the end, in one move.
+    """
+    Path(workdir).mkdir(parents=True, exist_ok=True)
+    if verb in (None, "prepare"):
+        prepare(config, workdir)
+    if verb in (None, "train"):
+        train(config, workdir)
+    if verb == "evaluate" or (verb is None and not evaluation_is_current(config, workdir)):
+        evaluate(config, workdir)
+
+
+def prepare(config, workdir) -> None:
+    """Draw what is to be drawn, then turn every source's videos into records."""
+    try:
+        from data_prep import prepare as preparation
+    except ImportError as error:
+        raise UserError(
+            f"preparing videos needs the package {error.name!r}: install the group `prepare` (uv sync --group prepare)"
+        ) from None
+
+    records = records_root(config, workdir)
+    for name, source in config.data.sources.items():
+        settings = source.to_dict()
+        drawing = settings.pop("draw", None)
+        root = settings.pop("root").replace("{workdir}", str(workdir))
+        if not root:
+            raise UserError(
+                f"data.sources.{name}.root is empty; give the folder: --config.data.sources.{name}.root=FOLDER"
+            )
+        if drawing is not None:
+            from data_prep.synthetic import generate
+
+            generate.generate(root, workers=config.data.workers, **drawing)
+        preparation.prepare(
+            name,
+            settings.pop("kind"),
+            root,
+            str(records),
+            num_frames=config.data.num_frames,
+            max_windows=config.data.max_windows,
+            workers=config.data.workers,
+            **settings,
+        )
+
+
+def train(config, workdir) -> None:
+    from cpml_jax import train as trainer
+
+    trainer.train(config, workdir)
+
+
+def evaluate(config, workdir) -> None:
+    from cpml_jax import evaluate as evaluation
+
+    evaluation.run(config, workdir)
+
+
+def evaluation_is_current(config, workdir) -> bool:
+    """Whether evaluation.json is of the checkpoint that evaluation would use, with this configuration's tests."""
+    from cpml_jax.checkpoint import Checkpoints
+
+    path = Path(workdir) / "evaluation.json"
+    try:
+        written = json.loads(path.read_text())
+        checkpoints = Checkpoints(workdir)
+        step = checkpoints.best_step() if config.eval.checkpoint == "best" else checkpoints.latest_step()
+        checkpoints.close()
+        same = written["config"]["eval"] == json.loads(json.dumps(config.eval.to_dict()))
+        current = same and written["checkpoint"]["step"] == step
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if current:
+        logging.info("%s is of this checkpoint and configuration: nothing to do", path)
+    return current

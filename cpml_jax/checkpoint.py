@@ -1,0 +1,150 @@
+"""Orbax, in one file: its names still move. State and data position are saved together, asynchronously.
+
+One folder holds the latest checkpoint and the best by validation AUC; the same checkpoint may be both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from orbax.checkpoint import v1 as ocp
+
+from cpml_jax.errors import UserError
+from cpml_jax.state import TrainState
+
+FOLDER, CONFIG = "checkpoints", "config.json"
+# What a checkpoint's arrays and their meaning depend on, and what a restart may change without harm.
+MODEL_KEYS = ("model", "data.num_frames")
+FREE_KEYS = (
+    "data.records", "data.sources", "data.workers", "data.cache_mb", "data.read_threads", "eval", "name",
+    "train.log_every", "train.eval_every", "train.checkpoint_every", "train.devices", "train.shard_params",
+)  # fmt: skip
+
+
+def _ranking(metrics: dict) -> float:
+    """Validation AUC; between equal ones the lower validation cross-entropy."""
+    return metrics["auc"] - 1e-6 * metrics["cross_entropy"]
+
+
+class Checkpoints:
+    """The checkpoints of a run."""
+
+    def __init__(self, workdir):
+        self.directory = Path(workdir).absolute() / FOLDER
+        policies = ocp.training.preservation_policies
+        keep = [
+            policies.LatestN(n=1),
+            policies.BestN(get_metric_fn=_ranking, n=1, keep_checkpoints_without_metrics=False),
+        ]
+        self._orbax = ocp.training.Checkpointer(
+            self.directory,
+            save_decision_policy=None,
+            preservation_policy=policies.AnyPreservationPolicy(keep),
+            cleanup_tmp_directories=True,
+        )
+
+    def latest_step(self) -> int | None:
+        latest = self._orbax.latest
+        return None if latest is None else latest.step
+
+    def best_step(self) -> int | None:
+        """The step of the best validated checkpoint, or None."""
+        validated = [c for c in self._orbax.checkpoints if c.metrics]
+        return max(validated, key=lambda c: (_ranking(c.metrics), c.step)).step if validated else None
+
+    def metrics(self, step: int) -> dict | None:
+        return next((c.metrics for c in self._orbax.checkpoints if c.step == step), None)
+
+    def save(self, state: TrainState, data, metrics: dict | None) -> None:
+        """Begin to save; returns while the write goes on. The state's arrays may be donated to the next step."""
+        # Variables lie apart from the optimizer, so that scoring reads no moments.
+        parts = {
+            "variables": state.variables,
+            "optimizer": {"step": state.step, "moments": state.opt_state},
+            "data": data,
+        }
+        self._orbax.save_checkpointables_async(int(state.step), parts, force=True, metrics=metrics)
+
+    def restore(self, step: int, abstract: TrainState, data) -> TrainState:
+        """The state of a step in the shardings of `abstract`; `data` (a Grain iterator) is moved in place."""
+        wanted = {"step": abstract.step, "moments": abstract.opt_state}
+        parts = self._load(step, {"variables": abstract.variables, "optimizer": wanted, "data": data})
+        saved, variables = parts["optimizer"], parts["variables"]
+        return TrainState(saved["step"], variables["params"], variables["batch_stats"], saved["moments"])
+
+    def restore_variables(self, step: int, abstract: dict) -> dict:
+        """params and batch_stats of a step, in the shardings of `abstract`."""
+        return self._load(step, {"variables": abstract})["variables"]
+
+    def _load(self, step: int, wanted: dict) -> dict:
+        try:
+            return self._orbax.load_checkpointables(step, wanted)
+        except (OSError, ValueError, KeyError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            raise UserError(
+                f"{self.directory}/{step}: checkpoint not readable ({reason}); delete that folder to use an earlier one"
+            ) from None
+
+    def wait(self) -> None:
+        self._orbax.wait()
+
+    def close(self) -> None:
+        self._orbax.close()
+
+
+def flatten(config: dict, prefix: str = "") -> dict:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, name + ".") if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def _under(name: str, keys: tuple[str, ...]) -> bool:
+    return any(name == key or name.startswith(key + ".") for key in keys)
+
+
+def check_config(workdir, config: dict, *, resume: bool) -> None:
+    """Compare a configuration with the one that the workdir's checkpoints were made with.
+
+    Args:
+      workdir: of the run.
+      config: plain dict, as written by `write_config`.
+      resume: True: everything that shapes training must be equal; False: only what shapes the model.
+
+    Raises:
+      UserError: a key differs; the first few are named with both values.
+    """
+    path = Path(workdir) / FOLDER / CONFIG
+    if not path.is_file():
+        return
+    try:
+        saved = flatten(json.loads(path.read_text()))
+    except ValueError:
+        raise UserError(f"{path}: not readable as JSON; delete {path.parent} to train again") from None
+    ours = flatten(json.loads(json.dumps(config)))
+    differing = [
+        key
+        for key in sorted(saved.keys() | ours.keys())
+        if saved.get(key) != ours.get(key) and (not _under(key, FREE_KEYS) if resume else _under(key, MODEL_KEYS))
+    ]
+    if differing:
+        shown = "; ".join(f"{key} was {saved.get(key)!r}, is {ours.get(key)!r}" for key in differing[:3])
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise UserError(
+            f"{path.parent}: checkpoints of another configuration ({shown}{more}); use another --workdir or set it back"
+        )
+
+
+def write_config(workdir, config: dict) -> None:
+    """Write the configuration beside the checkpoints, once and atomically."""
+    path = Path(workdir) / FOLDER / CONFIG
+    if path.is_file():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(config, indent=1, sort_keys=True))
+    os.replace(temporary, path)

@@ -1,0 +1,91 @@
+"""What a run tells while it trains: metrics.jsonl, TensorBoard's event files, and a progress line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import jax
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+METRICS = "metrics.jsonl"
+_SHOWN = ("loss", "ce", "pull", "push", "align", "teacher")
+
+
+class Journal:
+    """Writes on the first process only; the others pass through.
+
+    After a restart, lines of steps that the checkpoint does not have are dropped: each step stands once.
+    """
+
+    def __init__(self, workdir, *, first_step: int, last_step: int):
+        self._leads = jax.process_index() == 0
+        self._last_time, self._auc = time.monotonic(), None
+        if not self._leads:
+            return
+        workdir = Path(workdir)
+        workdir.mkdir(parents=True, exist_ok=True)
+        path = workdir / METRICS
+        keep_until(path, first_step)
+        self._file = path.open("a", buffering=1)
+        self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first_step + 1)
+        self._bar = tqdm(
+            total=last_step, initial=first_step, desc="train", unit="step", file=sys.stderr, dynamic_ncols=True
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._leads:
+            self._bar.close()
+            self._file.close()
+            self._board.close()
+
+    def steps(self, rows: list[tuple[int, dict[str, float]]], *, clips: int, rate) -> None:
+        """Write the metrics of consecutive steps. `clips` a step give clips/s; `rate` is the schedule."""
+        if not self._leads or not rows:
+            return
+        now = time.monotonic()
+        speed = len(rows) * clips / max(now - self._last_time, 1e-9)
+        self._last_time = now
+        for step, values in rows:
+            self._write("train", step, {**values, "learning_rate": float(rate(step - 1)), "clips_per_s": speed})
+        last = rows[-1][1]
+        shown = {name: f"{last[name]:.3f}" for name in _SHOWN if name in last}
+        if self._auc is not None:
+            shown["val_auc"] = f"{self._auc:.3f}"
+        self._bar.set_postfix({**shown, "clips/s": f"{speed:.1f}"}, refresh=False)
+        self._bar.update(len(rows))
+
+    def validation(self, step: int, values: dict[str, float]) -> None:
+        if not self._leads:
+            return
+        self._auc = values["auc"]
+        self._write("val", step, values)
+        self._last_time = time.monotonic()  # validation is not training time
+
+    def _write(self, kind: str, step: int, values: dict[str, float]) -> None:
+        self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        for name, value in values.items():
+            self._board.add_scalar(f"{kind}/{name}", value, step)
+
+
+def keep_until(path: Path, step: int) -> None:
+    """Drop lines of later steps, and a last line that a kill cut short."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except (ValueError, KeyError):
+            continue
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("".join(line + "\n" for line in kept))
+    os.replace(temporary, path)

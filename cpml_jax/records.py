@@ -1,0 +1,109 @@
+"""Records on disk, read back: the index, and one clip at a time by random access. No TensorFlow is imported."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cpml_jax.errors import UserError
+from cpml_jax.schema import CROP_SIZE
+
+INDEX, EXCLUDED, SUMMARY = "clips.jsonl", "excluded.jsonl", "prepare.json"
+
+
+class CorruptRecord(Exception):
+    """A record that cannot be decoded; the run goes on without it and says so."""
+
+    def __init__(self, clip_id: str, reason: str):
+        super().__init__(f"{clip_id}: {reason}")
+        self.clip_id, self.reason = clip_id, reason
+
+
+def records_root(config, workdir) -> Path:
+    return Path(config.data.records.replace("{workdir}", str(workdir)))
+
+
+def records_dir(config, workdir, name: str) -> Path:
+    """Folder of one source's records."""
+    return records_root(config, workdir) / name
+
+
+def _json_lines(path: Path) -> list[dict]:
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable as JSON lines ({error}); run `main.py prepare` again") from None
+
+
+class RecordSet:
+    """The prepared clips of one source.
+
+    Attributes:
+      name: name of the source.
+      rows: a dict a clip: schema.INDEX_FIELDS and `position`, the clip's place in its split's ArrayRecord.
+      excluded: a dict for every video or clip that preparation set aside, with its reason.
+    """
+
+    def __init__(self, directory):
+        self.directory = Path(directory)
+        self.name = self.directory.name
+        if not (self.directory / SUMMARY).is_file():
+            raise UserError(f"{self.directory}: no finished records here; run `main.py prepare` with the same --config")
+        self.rows = _json_lines(self.directory / INDEX)
+        self.excluded = _json_lines(self.directory / EXCLUDED)
+
+    @functools.cached_property
+    def _builder(self):
+        import tensorflow_datasets as tfds  # a second of start-up: only when records are read
+
+        folders = sorted(path.parent for path in self.directory.rglob("dataset_info.json"))
+        if not folders:
+            raise UserError(f"{self.directory}: dataset_info.json is missing; run `main.py prepare` again")
+        return tfds.builder_from_directory(folders[-1])
+
+    @functools.cache  # noqa: B019 - a record set lives as long as the run
+    def _split(self, split: str):
+        import tensorflow_datasets as tfds
+
+        return self._builder.as_data_source(split, decoders={"frames": tfds.decode.SkipDecoding()})
+
+    def read(self, row: dict, frame_size: int = CROP_SIZE) -> dict[str, np.ndarray]:
+        """One clip, decoded.
+
+        Args:
+          row: a row of the index.
+          frame_size: side of the returned frames in pixels; smaller ones are area averages of the stored crop.
+
+        Returns:
+          The record's fields (schema.RECORD); frames (T, frame_size, frame_size, 3) uint8 RGB.
+
+        Raises:
+          CorruptRecord: the record or one of its frames cannot be decoded, or belongs to another clip.
+        """
+        clip_id = row["clip_id"]
+        try:
+            record = dict(self._split(row["split"])[row["position"]])
+        except UserError:
+            raise
+        except Exception as error:  # ArrayRecord, protobuf and NumPy each raise their own kinds on damaged bytes
+            raise CorruptRecord(clip_id, f"unreadable record ({type(error).__name__})") from None
+        if record["clip_id"] not in (clip_id, clip_id.encode()):
+            raise CorruptRecord(clip_id, "the index points at another clip")
+        record["frames"] = _decode_frames(clip_id, record["frames"], frame_size)
+        return record
+
+
+def _decode_frames(clip_id: str, encoded, size: int) -> np.ndarray:
+    frames = np.empty((len(encoded), size, size, 3), np.uint8)
+    for index, data in enumerate(encoded):
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        if image is None:
+            raise CorruptRecord(clip_id, f"frame {index} is not an image")
+        if image.shape[0] != size:
+            image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+        frames[index] = image
+    return frames

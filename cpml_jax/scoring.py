@@ -1,0 +1,116 @@
+"""A trained model that gives scores: used by validation, evaluation and prediction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cpml_jax import checkpoint, prompts, steps
+from cpml_jax.errors import UserError
+from cpml_jax.models import cpml
+from cpml_jax.schema import NUM_LANDMARKS
+from cpml_jax.sharding import DATA_AXIS, batch_sharding, make_mesh, put_global_batch, replicated, state_shardings
+
+
+class Scorer:
+    """Scores batches with fixed parameters over a mesh.
+
+    Attributes:
+      step: the training step that the parameters are of.
+    """
+
+    def __init__(self, model, mesh, tokens: jax.Array, *, variables=None, step: int = 0):
+        self._mesh, self._tokens = mesh, tokens
+        self._encode = jax.jit(lambda v, t: model.apply(v, t, method="encode_prompts"), out_shardings=replicated(mesh))
+        self._score = steps.jit_score_step(model, mesh)
+        self.step = step
+        if variables is not None:
+            self.load(variables, step)
+
+    def load(self, variables: dict, step: int) -> None:
+        """Use these parameters from now on; t_c is computed once, as the ensemble of all templates."""
+        self._variables, self.step = variables, step
+        self._class_embeddings = self._encode(variables, self._tokens)
+
+    def score(self, batch: dict) -> dict[str, np.ndarray]:
+        """Scores of a batch of one view.
+
+        Args:
+          batch: schema.BATCH with V = 1; any number of rows, padded here to the mesh's size.
+
+        Returns:
+          p_fake (B,), logits (B, 2), unified (B, D) and, with the rPPG stream, wave (B, T), float32.
+        """
+        rows = len(batch["frames"])
+        padding = -rows % self._mesh.shape[DATA_AXIS]
+        inputs = {n: batch[n] for n in ("frames", "landmarks")}
+        if padding:
+            inputs = {n: np.concatenate([v, np.repeat(v[:1], padding, axis=0)]) for n, v in inputs.items()}
+        inputs = put_global_batch(inputs, self._mesh)
+        scores = self._score(self._variables, self._class_embeddings, inputs["frames"], inputs["landmarks"])
+        return {name: np.asarray(value)[:rows] for name, value in jax.device_get(scores).items()}
+
+
+def build_model(config):
+    """The model and its prompts' tokens (2, P, L) from a configuration."""
+    text = config.model.clip_text
+    if text.weights:
+        tokenizer = prompts.load_tokenizer(text.weights)
+    else:
+        tokenizer = prompts.build_tokenizer(prompts.TEMPLATES)
+    tokens = jnp.asarray(prompts.tokenize(tokenizer, prompts.TEMPLATES, text.context_length))
+    if config.train.precision not in ("float32", "bfloat16"):
+        raise UserError(f"train.precision={config.train.precision!r}; it is float32 or bfloat16")
+    if config.data.num_frames % 4 or config.data.num_frames <= 0:
+        raise UserError(f"data.num_frames={config.data.num_frames} must be a positive multiple of 4")
+    try:
+        model = cpml.build(config.model.to_dict(), len(tokenizer), jnp.dtype(config.train.precision))
+    except ValueError as error:
+        raise UserError(f"config.model: {error}") from None
+    return model, tokens
+
+
+def dummy_inputs(config, rows: int = 1) -> tuple[jax.Array, jax.Array]:
+    """frames (rows, 1, T, S, S, 3) and landmarks (rows, 1, T, 68, 2) of zeros, for shapes."""
+    length, size = config.data.num_frames, config.model.physformer.frame_size
+    return jnp.zeros((rows, 1, length, size, size, 3), jnp.uint8), jnp.zeros((rows, 1, length, NUM_LANDMARKS, 2))
+
+
+def restore_for_scoring(workdir, config, which: str = "best") -> Scorer:
+    """The best (by validation AUC) or the latest checkpoint of a run, ready to score.
+
+    Raises:
+      UserError: there is no checkpoint, it is of another configuration, or it cannot be read.
+    """
+    if which not in ("best", "latest"):
+        raise UserError(f"eval.checkpoint={which!r}; it is best or latest")
+    if not (Path(workdir) / checkpoint.FOLDER / checkpoint.CONFIG).is_file():
+        raise UserError(
+            f"{workdir}: no checkpoint here; run `main.py train` with the same --config and --workdir first"
+        )
+    checkpoint.check_config(workdir, config.to_dict(), resume=False)
+    saved = checkpoint.Checkpoints(workdir)
+    step = saved.best_step() if which == "best" else saved.latest_step()
+    if step is None:
+        raise UserError(f"{workdir}: no {which} checkpoint yet; let `main.py train` reach train.eval_every first")
+    model, tokens = build_model(config)
+    mesh = make_mesh(config.train.devices)
+    abstract = jax.eval_shape(
+        lambda: model.init(
+            {"params": jax.random.key(0), "dropout": jax.random.key(0)},
+            *dummy_inputs(config),
+            tokens,
+            method="init_everything",
+        )
+    )
+    shardings = state_shardings(abstract, mesh, config.train.shard_params)
+    abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, shardings)
+    variables = saved.restore_variables(step, abstract)
+    saved.close()
+    return Scorer(model, mesh, tokens, variables=variables, step=step)
+
+
+__all__ = ["Scorer", "batch_sharding", "build_model", "dummy_inputs", "restore_for_scoring"]

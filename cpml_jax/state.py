@@ -1,0 +1,32 @@
+"""What training changes: one frozen struct of arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+
+@flax.struct.dataclass
+class TrainState:
+    """step () int32; params, batch_stats: trees of float32 arrays; opt_state: the optimizer's tree.
+
+    Random keys are not part of it: every step folds its number into the run's seed.
+    """
+
+    step: jax.Array
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+
+    @property
+    def variables(self) -> dict:
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def create_state(variables: dict, optimizer: optax.GradientTransformation) -> TrainState:
+    params = variables["params"]
+    return TrainState(jnp.zeros((), jnp.int32), params, variables.get("batch_stats", {}), optimizer.init(params))

@@ -1,0 +1,156 @@
+"""The jitted steps: `train_step(state, batch) -> (state, metrics)` and `score_step`. Pure, sharded, state donated."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jax.sharding import Mesh
+
+from cpml_jax import augment, losses
+from cpml_jax.sharding import batch_sharding, replicated
+from cpml_jax.state import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class LossWeights:
+    """Weights of the terms (METHOD.md, Losses); `teacher_steps` 0 keeps the teacher's weight constant."""
+
+    ce: float = 1.0
+    cqsl: float = 0.2
+    cmcl: float = 0.25
+    teacher: float = 0.0
+    teacher_steps: int = 0
+
+    def teacher_at(self, step: jax.Array) -> jax.Array:
+        if not self.teacher_steps:
+            return jnp.float32(self.teacher)
+        return self.teacher * jnp.clip(1.0 - step / self.teacher_steps, 0.0, 1.0)
+
+
+def total_loss(outputs: dict, class_embeddings: jax.Array, batch: dict, weights: LossWeights, step: jax.Array):
+    """The sum of the weighted terms, and each term by name.
+
+    Args:
+      outputs: of CPML: logits (B, V, 2), unified (B, V, D) and, with the rPPG stream, wave (B, V, T).
+      class_embeddings: (2, D).
+      batch: schema.BATCH.
+      weights: of the terms; a term of weight 0 is not computed.
+      step: () the training step, for the teacher's decay.
+    """
+    label, weight = batch["label"], batch["weight"]
+    terms: dict[str, jax.Array] = {"ce": losses.cross_entropy(outputs["logits"][:, 0], label, weight)}
+    loss = weights.ce * terms["ce"]
+    if "wave" in outputs and weights.cqsl:
+        parts = losses.cqsl(outputs["wave"], label, weight)
+        loss += weights.cqsl * sum(parts.values())
+        terms |= parts
+    if weights.cmcl:
+        parts = losses.cmcl(outputs["unified"], class_embeddings, label, weight)
+        loss += weights.cmcl * sum(parts.values())
+        terms |= parts
+    if "wave" in outputs and weights.teacher:
+        terms["teacher"] = losses.pulse_teacher(outputs["wave"][:, 0], batch["pulse"], label, weight)
+        loss += weights.teacher_at(step) * terms["teacher"]
+    return loss, terms
+
+
+def make_train_step(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    *,
+    tokens: jax.Array,
+    class_embeddings: jax.Array | None,
+    weights: LossWeights,
+    seed: int,
+    sampled_prompts: bool,
+    flip: bool,
+    downsampled: tuple[str, ...] = (),
+) -> Callable:
+    """The step as a pure function, not yet jitted.
+
+    Args:
+      model: CPML.
+      optimizer: see optimizer.make_optimizer.
+      tokens: (2, P, L) int32 prompts of both classes.
+      class_embeddings: (2, D) when the text encoder is frozen: t_c is a constant then, not a computation.
+      weights: of the losses.
+      seed: every random draw of step n comes from fold_in(seed, n).
+      sampled_prompts: True: one template a class a step; False: the mean of all.
+      flip: mirror half of the clips.
+      downsampled: views that the model makes itself from view 0.
+
+    Returns:
+      train_step(state, batch) -> (state, metrics); metrics: {name: () float32}, with loss, every term, the
+      gradient's norm and the share of clips on their label's side.
+    """
+
+    def class_prompts(variables: dict, key: jax.Array) -> jax.Array:
+        if class_embeddings is not None:
+            return class_embeddings
+        chosen = tokens
+        if sampled_prompts:
+            template = jax.random.randint(key, (2,), 0, tokens.shape[1])
+            chosen = jnp.take_along_axis(tokens, template[:, None, None], axis=1)
+        return model.apply(variables, chosen, method="encode_prompts")
+
+    def train_step(state: TrainState, batch: dict) -> tuple[TrainState, dict]:
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        flip_key, prompt_key, dropout_key = jax.random.split(key, 3)
+        frames, landmarks = batch["frames"], batch["landmarks"]
+        if flip:
+            chosen = jax.random.bernoulli(flip_key, 0.5, batch["label"].shape)
+            frames, landmarks = augment.mirror(frames, landmarks, chosen)
+
+        def loss_of(params):
+            variables = {"params": params, "batch_stats": state.batch_stats}
+            embeddings = class_prompts(variables, prompt_key)
+            outputs, changed = model.apply(
+                variables, frames, landmarks, embeddings, train=True, downsampled=downsampled,
+                rngs={"dropout": dropout_key}, mutable=["batch_stats"],
+            )  # fmt: skip
+            loss, terms = total_loss(outputs, embeddings, batch, weights, state.step)
+            right = (outputs["logits"][:, 0].argmax(-1) == batch["label"]) * batch["weight"]
+            terms["accuracy"] = right.sum() / jnp.maximum(batch["weight"].sum(), 1e-8)
+            return loss, (terms, changed.get("batch_stats", state.batch_stats))
+
+        (loss, (terms, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        metrics = {"loss": loss, **terms, "gradient_norm": optax.global_norm(gradients)}
+        return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
+
+    return train_step
+
+
+def jit_train_step(train_step: Callable, mesh: Mesh, shardings: TrainState) -> Callable:
+    """Compile for a mesh: batch split over the data axis, state as `shardings` says and donated.
+
+    The batch axis is one global axis to the compiler, so batch statistics, means and the push term's real-fake
+    pairs run over the whole batch however many devices and hosts hold it.
+    """
+    return jax.jit(
+        train_step,
+        in_shardings=(shardings, batch_sharding(mesh)),
+        out_shardings=(shardings, replicated(mesh)),
+        donate_argnums=(0,),
+    )
+
+
+def jit_score_step(model: nn.Module, mesh: Mesh) -> Callable:
+    """score_step(variables, class_embeddings, frames (B,1,T,S,S,3), landmarks (B,1,T,68,2)) -> dict, replicated.
+
+    p_fake (B,), logits (B, 2), unified (B, D) and, with the rPPG stream, wave (B, T).
+    """
+
+    def score_step(variables: dict, class_embeddings: jax.Array, frames: jax.Array, landmarks: jax.Array) -> dict:
+        outputs = model.apply(variables, frames, landmarks, class_embeddings, train=False)
+        scores = {name: outputs[name][:, 0] for name in ("logits", "unified", "wave") if name in outputs}
+        return {"p_fake": jax.nn.softmax(scores["logits"], axis=-1)[:, 1], **scores}
+
+    data = batch_sharding(mesh)
+    return jax.jit(score_step, in_shardings=(None, None, data, data), out_shardings=replicated(mesh))

@@ -1,0 +1,209 @@
+"""The trainer: a function of (config, workdir). Started again with the same arguments, it goes on where it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grain
+import jax
+import numpy as np
+from absl import logging
+
+from cpml_jax import checkpoint, metrics, optimizer, sampler, scoring, sharding, steps
+from cpml_jax.errors import UserError
+from cpml_jax.input_pipeline import ClipReader, eval_batches, training_batches
+from cpml_jax.journal import Journal
+from cpml_jax.records import RecordSet, records_dir
+from cpml_jax.state import TrainState, create_state
+
+
+def train(config, workdir) -> TrainState:
+    """Train until `train.steps`, from the latest checkpoint of `workdir` if there is one.
+
+    Args:
+      config: ConfigDict of configs/base.py's keys.
+      workdir: gets checkpoints/, metrics.jsonl and TensorBoard's event files.
+
+    Returns:
+      The final state.
+
+    Raises:
+      UserError: no records, checkpoints of another configuration, a corrupt record, a loss that is not finite.
+    """
+    workdir = Path(workdir)
+    plain = config.to_dict()
+    checkpoint.check_config(workdir, plain, resume=True)
+    records = RecordSet(records_dir(config, workdir, config.train.dataset))
+    clips = training_clips(config, records)
+    mesh = sharding.make_mesh(config.train.devices)
+    check_batch_size(config.train.batch_size, mesh)
+    model, tokens = scoring.build_model(config)
+    transformation, schedule, abstract, create = prepare_state(config, model, tokens, mesh)
+
+    data = training_batches(
+        ClipReader(
+            records,
+            num_frames=config.data.num_frames,
+            frame_size=config.model.physformer.frame_size,
+            cache_mb=config.data.cache_mb,
+        ),
+        sampler.BalancedSampler(clips, batch_size=config.train.batch_size, seed=config.seed),
+        steps=config.train.steps,
+        read_threads=config.data.read_threads,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    checkpoints = checkpoint.Checkpoints(workdir)
+    start = checkpoints.latest_step()
+    state = create() if start is None else checkpoints.restore(start, abstract, data)
+    checkpoint.write_config(workdir, plain)
+    logging.info("training on %d clips, from step %d of %d", len(clips), start or 0, config.train.steps)
+
+    frozen = config.model.clip_text.mode == "frozen"
+    embeddings = None
+    if frozen:
+        embeddings = jax.jit(lambda v: model.apply(v, tokens, method="encode_prompts"))(state.variables)
+    step_fn = steps.jit_train_step(
+        steps.make_train_step(
+            model,
+            transformation,
+            tokens=tokens,
+            class_embeddings=embeddings,
+            weights=steps.LossWeights(**config.loss.to_dict()),
+            seed=config.seed,
+            sampled_prompts=config.model.clip_text.prompts == "sampled",
+            flip=config.train.flip,
+            downsampled=tuple(config.train.downsampled) if config.train.views == "downsampled" else (),
+        ),
+        mesh,
+        jax.tree.map(lambda leaf: leaf.sharding, abstract),
+    )
+    validate = make_validation(config, records, scoring.Scorer(model, mesh, tokens))
+    try:
+        with Journal(workdir, first_step=start or 0, last_step=config.train.steps) as journal:
+            return loop(config, state, data, mesh, step_fn, schedule, checkpoints, journal, validate)
+    finally:
+        checkpoints.close()
+
+
+def loop(
+    config, state, data: grain.DatasetIterator, mesh, step_fn, schedule, checkpoints, journal, validate
+) -> TrainState:
+    """Run the remaining steps. Nothing is copied to the host but what the journal asks for, every log_every steps."""
+    last = config.train.steps
+    held: list[tuple[int, dict]] = []  # metrics that are still on the device
+    for step in range(int(state.step) + 1, last + 1):
+        batch = sharding.put_local_batch(next(data), mesh)
+        state, measured = step_fn(state, batch)
+        held.append((step, measured))
+        validating = step % config.train.eval_every == 0 or step == last
+        saving = validating or step % config.train.checkpoint_every == 0
+        if saving or step % config.train.log_every == 0:
+            journal.steps(fetch(held), clips=config.train.batch_size, rate=schedule)
+            held.clear()
+        if saving:
+            scores = validate(state) if validating else None
+            if scores is not None:
+                journal.validation(step, scores)
+            # Before the next batch is drawn: the data position belongs to this state.
+            checkpoints.save(state, data, scores)
+    checkpoints.wait()
+    return state
+
+
+def fetch(held: list[tuple[int, dict]]) -> list[tuple[int, dict[str, float]]]:
+    """Metrics of the last steps, on the host; the one place where training waits for the device.
+
+    Raises:
+      UserError: a loss is not finite. Nothing of that interval has been saved.
+    """
+    rows = [(step, {k: float(v) for k, v in values.items()}) for step, values in jax.device_get(held)]
+    for step, values in rows:
+        if not np.isfinite(values["loss"]):
+            broken = ", ".join(k for k, v in values.items() if not np.isfinite(v))
+            raise UserError(
+                f"the loss is not finite at step {step} ({broken}); earlier checkpoints are kept. "
+                "Lower optim.learning_rate, or set optim.clip_norm, and start again in a new --workdir"
+            )
+    return rows
+
+
+def prepare_state(config, model, tokens, mesh):
+    """Optimizer, schedule, abstract sharded state (nothing allocated), and a function that creates the state."""
+    train = config.train
+
+    def variables():
+        keys = {"params": jax.random.key(config.seed), "dropout": jax.random.key(config.seed)}
+        return model.init(keys, *scoring.dummy_inputs(config), tokens, method="init_everything")
+
+    abstract_variables = jax.eval_shape(variables)
+    transformation, schedule = optimizer.make_optimizer(
+        abstract_variables["params"], steps=train.steps, **config.optim.to_dict()
+    )
+    abstract = jax.eval_shape(lambda: create_state(variables(), transformation))
+    shardings = sharding.state_shardings(abstract, mesh, train.shard_params)
+    abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, shardings)
+    create = jax.jit(lambda: create_state(variables(), transformation), out_shardings=shardings)
+    return transformation, schedule, abstract, create
+
+
+def training_clips(config, records: RecordSet) -> list[sampler.Views]:
+    """The training split's clips at all training qualities; what lacks one is counted aloud."""
+    train = config.train
+    if train.views not in ("recorded", "downsampled"):
+        raise UserError(f"train.views={train.views!r}; it is recorded or downsampled")
+    qualities = tuple(train.qualities)
+    chosen = dict(methods=tuple(train.methods), split="train")
+    clips = sampler.quality_views(records.rows, qualities=qualities, **chosen)
+    available = len({r["clip_key"] for r in records.rows if r["split"] == "train"})
+    if not clips:
+        there = sorted({r["compression"] for r in records.rows})
+        raise UserError(f"{records.directory}: no training clip exists at all of {qualities}; the records hold {there}")
+    if len(clips) < available:
+        logging.warning(
+            "%d of %d training clips are left out: a quality of %s or their method is not asked for",
+            available - len(clips),
+            available,
+            qualities,
+        )
+    return clips
+
+
+def check_batch_size(batch_size: int, mesh) -> None:
+    size = mesh.shape[sharding.DATA_AXIS]
+    if batch_size % size:
+        raise UserError(
+            f"train.batch_size={batch_size} must be a multiple of the {size} devices of the mesh (train.devices)"
+        )
+
+
+def make_validation(config, records: RecordSet, scorer: scoring.Scorer):
+    """validate(state) -> {"auc", "cross_entropy"}: clip level, the validation split at the training qualities."""
+    train = config.train
+    rows = [
+        row
+        for row in records.rows
+        if row["split"] == "val"
+        and row["compression"] in train.qualities
+        and (row["label"] == 0 or row["method"] in train.methods)
+    ]
+    if len({row["label"] for row in rows}) < 2:
+        raise UserError(
+            f"{records.directory}: the validation split has no clips of both classes at {tuple(train.qualities)}"
+        )
+
+    def validate(state: TrainState) -> dict[str, float]:
+        scorer.load(state.variables, int(state.step))
+        labels, p_fake = [], []
+        batches = eval_batches(
+            records, rows, num_frames=config.data.num_frames, frame_size=config.model.physformer.frame_size,
+            batch_size=config.eval.batch_size, excluded=[],
+        )  # fmt: skip
+        for batch_rows, batch in batches:
+            labels += [row["label"] for row in batch_rows]
+            p_fake += list(scorer.score(batch)["p_fake"][: len(batch_rows)])
+        labels, p_fake = np.asarray(labels), np.asarray(p_fake, np.float64)
+        own = np.clip(np.where(labels == 1, p_fake, 1 - p_fake), 1e-7, 1.0)
+        return {"auc": float(metrics.auc(labels, p_fake)), "cross_entropy": float(-np.log(own).mean())}
+
+    return validate

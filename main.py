@@ -1,0 +1,112 @@
+"""Flags and dispatch: main.py [prepare|train|evaluate|predict] --config=F [--workdir=D] [--config.key=value ...].
+
+With no verb: whatever is missing of prepare, train, evaluate, in that order.
+"""
+
+import difflib
+import os
+import re
+import sys
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from cpml_jax.errors import UserError
+
+VERBS = ("prepare", "train", "evaluate", "predict")
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration, as configs/synthetic.py[:argument].")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where the run's files go; runs/<name of the config> if not given.")
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", "", "host:port of process 0, for several hosts; 'auto' on TPU and SLURM."
+)
+_PROCESSES = flags.DEFINE_integer("processes", 0, "Number of hosts, with --coordinator=host:port.")
+_PROCESS = flags.DEFINE_integer("process", 0, "This host's number, with --coordinator=host:port.")
+
+
+def start_distributed() -> None:
+    """Join the other hosts, before anything asks JAX for its devices."""
+    if not _COORDINATOR.value:
+        return
+    import jax
+
+    if _COORDINATOR.value == "auto":
+        jax.distributed.initialize()
+    else:
+        jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+
+
+def run(verb: str | None, config, workdir: str, arguments: list[str]) -> int:
+    """One verb, or all that is missing. Returns the exit status."""
+    from cpml_jax import chain  # JAX starts here, after the flags were found right
+
+    start_distributed()
+    if verb == "predict":
+        from cpml_jax import predict
+
+        return predict.run(config, workdir, arguments)
+    if arguments:
+        raise UserError(f"{arguments[0]!r}: only predict takes files; the verbs are {', '.join(VERBS)}")
+    chain.run(verb, config, workdir)
+    return 0
+
+
+def main(argv: list[str]) -> int:
+    if _CONFIG.value is None:
+        raise UserError("--config is missing; for the embedded benchmark: main.py --config=configs/synthetic.py")
+    verb, arguments = (argv[1], argv[2:]) if len(argv) > 1 else (None, [])
+    if verb is not None and verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, n=1)
+        raise UserError(
+            f"unknown verb {verb!r}{f', did you mean {near[0]!r}?' if near else ''}; the verbs are {', '.join(VERBS)}"
+        )
+    config = _CONFIG.value
+    return run(verb, config, _WORKDIR.value or os.path.join("runs", config.name), arguments)
+
+
+def parse(argv: list[str]) -> list[str]:
+    """absl's flags, with its refusals as one line that names the nearest right key."""
+    try:
+        remaining = flags.FLAGS(argv, known_only=False)
+        if "--help" not in argv and _CONFIG.present:
+            _ = _CONFIG.value.name  # a file that does not load speaks here
+        return remaining
+    except flags.Error as error:
+        raise UserError(one_line(error)) from None
+    except OSError as error:
+        raise UserError(f"--config: {one_line(error.__cause__ or error)}") from None
+    except (AttributeError, KeyError, TypeError, ValueError, ImportError, SyntaxError) as error:
+        raise UserError(one_line(error)) from None
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's message as one line; of absl's long ones, the lines that say something."""
+    text = str(error.args[0]) if error.args else str(error)
+    lines = [line.strip() for line in text.replace("\\n", "\n").splitlines() if line.strip()]
+    telling = [line for line in lines if re.match(r"(\[Errno|TypeError|UserError|ValueError|NameError)", line)]
+    return " ".join((lines[:1] + telling[-1:]) if telling else lines).strip("'\" ")
+
+
+def guarded(argv: list[str]) -> int:
+    """A user's mistake is one line and status 2; an interruption is status 130."""
+    try:
+        return main(argv)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+
+
+def parse_or_exit(argv: list[str]) -> list[str]:
+    try:
+        return parse(argv)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    logging.set_verbosity(logging.INFO)
+    app.run(guarded, flags_parser=parse_or_exit)
