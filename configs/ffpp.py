@@ -1,0 +1,37 @@
+"""FaceForensics++, the paper's recipe: recorded pairs of two compressions, tested on all three.
+
+    main.py --config=configs/ffpp.py --config.data.sources.ffpp.root=/path/to/FaceForensics++
+    main.py --config=configs/ffpp.py:c23,c40 ...    which compressions to train on, best first
+
+The paper starts from trained CLIP, PhysFormer and LRNet weights (learning rate 1e-5). Without them training
+starts at random, so the pulse teacher and a larger learning rate stand in; set loss.teacher=0 once you have them.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+KNOWN = ("raw", "c23", "c40")
+
+
+def get_config(qualities: str = "raw,c23") -> ConfigDict:
+    chosen = tuple(qualities.split(","))
+    unknown = [quality for quality in chosen if quality not in KNOWN]
+    if unknown:
+        raise ValueError(f"configs/ffpp.py:{qualities}: {unknown[0]!r} is not one of {', '.join(KNOWN)}")
+    config = base.get_config()
+    config.name = "ffpp_" + "_".join(chosen)
+    config.data.sources.ffpp = base.source("ffpp", "")
+    config.train.dataset = "ffpp"
+    config.train.qualities = tuple(sorted(chosen, key=KNOWN.index))
+    config.train.views = "recorded" if len(chosen) > 1 else "downsampled"
+    config.train.batch_size = 32
+    config.train.steps = 10_000
+    config.train.eval_every = 500
+    config.train.checkpoint_every = 500
+    config.train.precision = "bfloat16"
+    config.optim.learning_rate = 3e-4
+    config.optim.warmup_steps = 500
+    config.loss.teacher = 1.0
+    config.model.physformer.input_norm = "temporal"
+    return config

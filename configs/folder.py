@@ -1,0 +1,20 @@
+"""One's own videos: a folder with real/ and fake/, or a CSV of path,label[,identity,method,compression,split].
+
+    main.py prepare --config=configs/folder.py:/path/to/videos      records and a contact sheet
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config(root: str = "") -> ConfigDict:
+    config = base.get_config()
+    config.name = "folder"
+    config.data.sources.folder = base.source("folder", root, compressions=(), methods=())
+    config.train.dataset = "folder"
+    config.train.qualities = ("unknown",)
+    config.train.views = "downsampled"
+    config.train.methods = ("fake",)
+    config.eval.protocols = ("in_dataset",)
+    return config
