@@ -1,0 +1,181 @@
+"""Evaluation protocols: from a few configuration values to a list of tests. Pure.
+
+in_dataset          the training data set's test split, at each training quality: all methods, then each alone
+cross_compression   the same at each of the given qualities
+cross_manipulation  the same at each training quality, on the methods that training left out: all, then each alone
+cross_dataset       the test split of other data sets, all their methods
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping
+
+from cpml_jax.errors import UserError
+from cpml_jax.schema import REAL, REAL_METHOD
+
+PROTOCOLS = ("in_dataset", "cross_compression", "cross_manipulation", "cross_dataset")
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What was seen in training."""
+
+    dataset: str
+    qualities: tuple[str, ...]
+    methods: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Test:
+    """One test: the test split of a data set at one quality; its reals and the fakes of `methods`."""
+
+    __test__ = False  # pytest would collect a class of this name
+
+    protocol: str
+    train: Training
+    dataset: str
+    quality: str
+    methods: tuple[str, ...]
+
+
+def test_methods(rows: Iterable[dict]) -> tuple[str, ...]:
+    """The manipulations that the test split of an index holds, sorted."""
+    return tuple(sorted({r["method"] for r in rows if r["split"] == "test" and r["method"] != REAL_METHOD}))
+
+
+test_methods.__test__ = False
+
+
+def make_tests(
+    training: Training,
+    *,
+    protocols: Iterable[str],
+    qualities: Iterable[str],
+    cross_datasets: Iterable[str],
+    cross_quality: str,
+    methods: Mapping[str, tuple[str, ...]],
+) -> list[Test]:
+    """The tests of a configuration, each once, in the order of `protocols`.
+
+    Args:
+      training: what was trained on.
+      protocols: names from PROTOCOLS.
+      qualities: tests of cross_compression.
+      cross_datasets, cross_quality: tests of cross_dataset.
+      methods: data set -> the manipulations that its test split holds, for every data set that may be asked for.
+
+    Raises:
+      UserError: an unknown protocol or data set, nothing left out for cross_manipulation, the training data set
+        among cross_datasets, or a protocol that has nothing to test.
+    """
+    makers = {
+        "in_dataset": lambda: _in_dataset(training),
+        "cross_compression": lambda: _cross_compression(training, qualities),
+        "cross_manipulation": lambda: _cross_manipulation(training, _known(training.dataset, methods)),
+        "cross_dataset": lambda: _cross_dataset(training, cross_datasets, cross_quality, methods),
+    }
+    tests: list[Test] = []
+    for name in dict.fromkeys(protocols):
+        if name not in makers:
+            raise UserError(f"eval.protocols: unknown protocol {name!r}{_hint(name, PROTOCOLS)}")
+        tests += makers[name]()
+    if not tests:
+        raise UserError(f"eval.protocols is empty; choose from {', '.join(PROTOCOLS)}")
+    return list(dict.fromkeys(tests))
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean {near[0]!r}?" if near else f"; there are: {', '.join(known)}"
+
+
+def _known(dataset: str, methods: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    if dataset not in methods:
+        raise UserError(f"no data set {dataset!r} in data.sources{_hint(dataset, methods)}")
+    return methods[dataset]
+
+
+def _pooled_and_alone(protocol: str, training: Training, quality: str, methods: tuple[str, ...]) -> list[Test]:
+    alone = [(method,) for method in methods] if len(methods) > 1 else []
+    return [Test(protocol, training, training.dataset, quality, chosen) for chosen in [methods, *alone]]
+
+
+def _in_dataset(training: Training) -> list[Test]:
+    return [t for q in training.qualities for t in _pooled_and_alone("in_dataset", training, q, training.methods)]
+
+
+def _cross_compression(training: Training, qualities: Iterable[str]) -> list[Test]:
+    tests = [Test("cross_compression", training, training.dataset, q, training.methods) for q in qualities]
+    if not tests:
+        raise UserError("eval.protocols has cross_compression, but eval.qualities is empty")
+    return tests
+
+
+def _cross_manipulation(training: Training, available: tuple[str, ...]) -> list[Test]:
+    left_out = tuple(method for method in available if method not in training.methods)
+    if not left_out:
+        raise UserError(
+            f"cross_manipulation needs a method that training left out; train.methods has all of {training.dataset}'s "
+            f"({', '.join(available) or 'none'}): take one out of train.methods, or drop it from eval.protocols"
+        )
+    return [t for q in training.qualities for t in _pooled_and_alone("cross_manipulation", training, q, left_out)]
+
+
+def _cross_dataset(
+    training: Training, datasets: Iterable[str], quality: str, methods: Mapping[str, tuple[str, ...]]
+) -> list[Test]:
+    tests = []
+    for dataset in datasets:
+        if dataset == training.dataset:
+            raise UserError(f"eval.cross_datasets names {dataset!r}, which is the training data set; take it out")
+        tests.append(Test("cross_dataset", training, dataset, quality, _known(dataset, methods)))
+    if not tests:
+        raise UserError("eval.protocols has cross_dataset, but eval.cross_datasets is empty")
+    return tests
+
+
+def select(rows: Iterable[dict], test: Test) -> list[dict]:
+    """The clips of a test: every real of that quality's test split, and the fakes of the test's methods."""
+    return _select(rows, "test", (test.quality,), test.methods)
+
+
+def validation_rows(rows: Iterable[dict], training: Training) -> list[dict]:
+    """The clips that choose the threshold: the validation split at the training qualities and methods."""
+    return _select(rows, "val", training.qualities, training.methods)
+
+
+def _select(rows: Iterable[dict], split: str, qualities: tuple[str, ...], methods: tuple[str, ...]) -> list[dict]:
+    return [
+        row
+        for row in rows
+        if row["split"] == split
+        and row["compression"] in qualities
+        and (row["label"] == REAL or row["method"] in methods)
+    ]
+
+
+def check_no_leak(rows: Iterable[dict], where: str) -> None:
+    """Refuse an index in which a face is in two splits, as target or as source of a fake.
+
+    Args:
+      rows: the index of one data set. An empty identity is an unknown one and cannot be checked.
+      where: named in the error.
+
+    Raises:
+      UserError: an identity is in two splits; the first is named.
+    """
+    splits: dict[str, set[str]] = {}
+    for row in rows:
+        for identity in (row["identity"], row["source_identity"]):
+            if identity:
+                splits.setdefault(identity, set()).add(row["split"])
+    leaked = sorted(identity for identity, seen in splits.items() if len(seen) > 1)
+    if leaked:
+        seen = ", ".join(sorted(splits[leaked[0]]))
+        raise UserError(
+            f"{where}: identity {leaked[0]!r} is in the splits {seen} ({len(leaked)} such identities): "
+            "a score would tell of faces seen before; split by identity and prepare again"
+        )

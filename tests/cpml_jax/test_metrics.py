@@ -1,0 +1,162 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from cpml_jax import metrics, schema
+from cpml_jax.errors import UserError
+
+# Few distinct scores, so that ties are the rule.
+TIED = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 6)), min_size=2, max_size=60).filter(
+    lambda pairs: len({label for label, _ in pairs}) == 2
+)
+
+
+def split(pairs):
+    labels, scores = np.array(pairs).T
+    return labels, scores / 6.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(TIED)
+def test_auc_is_the_share_of_pairs_in_order_with_ties_half(pairs):
+    labels, scores = split(pairs)
+    real, fake = scores[labels == 0], scores[labels == 1]
+    expected = (np.sign(fake[:, None] - real[None]) / 2 + 0.5).mean()
+    assert metrics.auc(labels, scores) == pytest.approx(expected)
+    assert metrics.average_precision(labels, scores) == pytest.approx(sk.average_precision_score(labels, scores))
+
+
+@settings(max_examples=60, deadline=None)
+@given(TIED)
+def test_eer_lies_between_the_two_error_rates_at_its_neighbouring_thresholds(pairs):
+    labels, scores = split(pairs)
+    rate, threshold = metrics.eer(labels, scores)
+    cuts = np.append(np.unique(scores), np.inf)
+    false_alarms = np.array([(scores[labels == 0] >= c).mean() for c in cuts])
+    misses = np.array([(scores[labels == 1] < c).mean() for c in cuts])
+    worse = np.maximum(false_alarms, misses).min()
+    better = np.minimum(false_alarms, misses).max()
+    assert better - 1e-9 <= rate <= worse + 1e-9 and threshold in cuts
+    assert rate <= 0.5 + 1e-9 or metrics.auc(labels, scores) < 0.75
+
+
+def test_eer_by_hand():
+    labels, scores = [0, 0, 0, 0, 1, 1, 1, 1], [0.1, 0.2, 0.3, 0.8, 0.25, 0.6, 0.7, 0.9]
+    assert metrics.eer(labels, scores)[0] == pytest.approx(0.25)
+    assert metrics.eer([0, 1], [0.2, 0.9]) == (0.0, 0.9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(TIED)
+def test_best_threshold_has_the_best_balanced_accuracy_and_room_on_both_sides(pairs):
+    labels, scores = split(pairs)
+    threshold = metrics.best_threshold(labels, scores)
+
+    def balanced(cut):
+        return ((scores[labels == 1] >= cut).mean() + (scores[labels == 0] < cut).mean()) / 2
+
+    inner = np.unique(scores)[1:]  # a cut outside all scores is worth 0.5: only taken when there is no other
+    assert balanced(threshold) == pytest.approx(max([balanced(c) for c in inner], default=0.5))
+    assert len(inner) == 0 or threshold not in scores
+    assert metrics.accuracy(labels, scores, threshold) == pytest.approx(np.mean((scores >= threshold) == labels))
+
+
+def test_best_threshold_is_not_won_by_the_larger_class():
+    labels = np.array([0] * 2 + [1] * 40)
+    scores = np.array([0.1, 0.2] + [0.15] * 15 + [0.9] * 25)  # plain accuracy would call nearly all fake
+    assert metrics.best_threshold(labels, scores) == pytest.approx(0.55)
+
+
+def test_best_threshold_between_neighbouring_floats_still_parts_them():
+    low, high = 0.5, np.nextafter(0.5, 1)
+    assert metrics.accuracy([0, 1], [low, high], metrics.best_threshold([0, 1], [low, high])) == 1.0
+
+
+@pytest.mark.parametrize(("labels", "reason"), [([], "no clips"), ([0, 0], "no fake clips"), ([1], "no real clips")])
+def test_one_class_or_nothing_is_none_with_a_reason(labels, reason):
+    scores = np.linspace(0.2, 0.8, len(labels))
+    assert metrics.undefined_reason(labels) == reason
+    assert metrics.auc(labels, scores) is None and metrics.average_precision(labels, scores) is None
+    assert metrics.eer(labels, scores) == (None, None) and metrics.best_threshold(labels, scores) is None
+    figures = metrics.summary(labels, scores, ["a"] * len(labels), threshold=0.5, resamples=10)
+    assert figures["auc"] is None and figures["auc_ci95"] is None and figures["note"] == reason
+    assert (figures["acc"] is None) == (len(labels) == 0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_score_that_is_not_finite_names_the_clip(bad):
+    with pytest.raises(UserError, match="synthetic/real/c23/007/0"):
+        metrics.check_scores([0, 1], [0.5, bad], ["other", "synthetic/real/c23/007/0"])
+    for function in (metrics.auc, metrics.average_precision, metrics.eer, metrics.best_threshold):
+        with pytest.raises(UserError, match="number 1"):
+            function([0, 1], [0.5, bad])
+
+
+def cohort(identities: int, clips: int, seed: int = 0, spread: float = 1.0):
+    """Scores in which an identity shifts all of its clips: clips are then far from independent."""
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(identities), clips)
+    labels = np.tile(np.arange(clips) % 2, identities)
+    shift = rng.normal(size=identities)[groups] * spread
+    return labels, shift + labels + 0.1 * rng.normal(size=len(groups)), groups
+
+
+def test_bootstrap_is_by_identity_and_holds_the_value():
+    labels, scores, groups = cohort(20, 10)
+    value = metrics.auc(labels, scores)
+    (low, high), reason = metrics.bootstrap_auc_ci95(labels, scores, groups)
+    assert reason is None and low < value < high
+    clips = metrics.bootstrap_auc_ci95(labels, scores, np.arange(len(labels)))[0]
+    assert high - low > 1.2 * (clips[1] - clips[0])  # resampled clip by clip it would look too certain
+    assert [low, high] == metrics.bootstrap_auc_ci95(labels, scores, groups)[0]
+    assert [low, high] != metrics.bootstrap_auc_ci95(labels, scores, groups, seed=1)[0]
+
+
+def test_bootstrap_resamples_give_scikit_learns_auc():
+    labels, scores, groups = cohort(7, 4, seed=3)
+    scores = np.round(scores, 0)  # ties
+    low_high = metrics.bootstrap_auc_ci95(labels, scores, groups, resamples=50, seed=5)[0]
+    drawn = np.random.default_rng(5).multinomial(7, np.full(7, 1 / 7), size=50)
+    values = [sk.roc_auc_score(labels, scores, sample_weight=times[groups]) for times in drawn]
+    np.testing.assert_allclose(low_high, np.percentile(values, (2.5, 97.5)), atol=1e-12)
+
+
+def test_bootstrap_covers():
+    """Over repeated cohorts the 95 % interval holds the population's AUC most of the time."""
+    held = 0
+    population = metrics.auc(*cohort(4000, 4, seed=99)[:2])
+    for seed in range(60):
+        low, high = metrics.bootstrap_auc_ci95(*cohort(25, 4, seed=seed), resamples=200)[0]
+        held += low <= population <= high
+    assert held >= 51  # of 57 expected
+
+
+def test_bootstrap_without_enough_identities_has_no_interval():
+    assert metrics.bootstrap_auc_ci95([0, 1], [0.1, 0.9], ["a", "a"]) == (None, "no interval: a single identity")
+    # One real among many fakes' identities: most resamples are of one class.
+    interval, reason = metrics.bootstrap_auc_ci95([0, 1], [0.1, 0.9], ["a", "b"])
+    assert interval is None or reason is None
+    assert metrics.bootstrap_auc_ci95([0, 1], [0.1, 0.9], ["a", "b"], resamples=0)[0] is None
+
+
+def row(method: str, compression: str, video: str, label: int) -> dict:
+    return {"video_key": schema.video_key("set", method, compression, video), "label": label, "video": video}
+
+
+def test_video_key_does_not_merge_methods_or_compressions():
+    methods = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+    rows = [row(m, c, "000_003", 1) for m in methods for c in ("c23", "c40")]
+    videos, scores = metrics.video_level(rows, np.arange(8) / 8)
+    assert len(videos) == 8 and scores.tolist() == (np.arange(8) / 8).tolist()
+
+
+def test_video_level_is_the_mean_over_clips_in_order():
+    rows = [row("real", "c23", "007", 0), row("Deepfakes", "c23", "007_008", 1), row("real", "c23", "007", 0)]
+    videos, scores = metrics.video_level(rows, [0.1, 0.9, 0.3])
+    assert [v["label"] for v in videos] == [0, 1]
+    np.testing.assert_allclose(scores, [0.2, 0.9])
+    assert metrics.video_level([], [])[0] == []
+    with pytest.raises(ValueError, match="both labels"):
+        metrics.video_level([rows[0], rows[2] | {"label": 1}], [0, 1])
