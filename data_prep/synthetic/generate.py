@@ -1,0 +1,199 @@
+"""Writes the drawn-face benchmark in FaceForensics++'s layout.
+
+    root/original_sequences/youtube/{raw,c23,c40}/videos/000.mp4
+    root/manipulated_sequences/<Method>/{raw,c23,c40}/videos/000_001.mp4      target 000, source 001
+    root/{train,val,test}.json                                               pairs of identities, as FF++
+    root/truth/<sequence>/<video>.npz                                        pulse, heart rate, box, landmarks
+    root/synthetic.json                                                      the parameters
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import json
+import multiprocessing
+import os
+
+import numpy as np
+from tqdm import tqdm
+
+from cpml_jax.errors import UserError
+from data_prep.synthetic.encode import CRF, encode
+from data_prep.synthetic.forgery import METHODS
+from data_prep.synthetic.identity import STYLES
+from data_prep.synthetic.scene import FRAME_RATE, Scene
+
+VERSION = 1  # raise it when the same parameters would draw other videos
+REAL_SEQUENCE = "original_sequences/youtube"
+FAKE_SEQUENCE = "manipulated_sequences"
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One video to draw: all its compressions and its truth."""
+
+    root: str
+    style: str
+    seed: int
+    frames: int
+    size: int
+    target: int
+    method: str  # "": real
+    source: int  # -1: real
+    compressions: tuple[str, ...]
+
+    @property
+    def sequence(self) -> str:
+        return f"{FAKE_SEQUENCE}/{self.method}" if self.method else REAL_SEQUENCE
+
+    @property
+    def video(self) -> str:
+        return f"{self.target:03d}_{self.source:03d}" if self.method else f"{self.target:03d}"
+
+    def paths(self) -> dict[str, str]:
+        return {name: os.path.join(self.root, self.sequence, name, "videos", f"{self.video}.mp4")
+                for name in self.compressions}  # fmt: skip
+
+    def truth_path(self) -> str:
+        return os.path.join(self.root, "truth", self.sequence, f"{self.video}.npz")
+
+    def missing(self) -> dict[str, str]:
+        return {name: path for name, path in self.paths().items() if not os.path.exists(path)}
+
+
+def draw(task: Task) -> str:
+    """Draw one video and write what is missing of it. Returns its name."""
+    import cv2
+
+    cv2.setNumThreads(1)  # the workers are the parallelism
+    missing = task.missing()
+    scene = Scene(seed=task.seed, style=task.style, target=task.target, method=task.method, source=task.source,
+                  frames=task.frames, size=task.size)  # fmt: skip
+    if missing:
+        encode(missing, scene.pictures(), task.size, FRAME_RATE[task.style])
+    path = task.truth_path()
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(f"{path}.part", "wb") as file:
+        np.savez(file, **scene.truth())
+    os.replace(f"{path}.part", path)
+    return f"{task.sequence}/{task.video}"
+
+
+def _write_json(path: str, content) -> None:
+    with open(f"{path}.part", "w") as file:
+        json.dump(content, file, indent=1)
+    os.replace(f"{path}.part", path)
+
+
+def _claim(root: str, parameters: dict) -> None:
+    """Make `root` this benchmark's, or refuse it when it holds another."""
+    path = os.path.join(root, "synthetic.json")
+    if os.path.exists(path):
+        with open(path) as file:
+            found = json.load(file)
+        differ = sorted(key for key in parameters.keys() | found.keys() if parameters.get(key) != found.get(key))
+        if differ:
+            key = differ[0]
+            raise UserError(f"{root} holds a drawn benchmark made with other parameters ({key}: {found.get(key)!r}, now "
+                            f"{parameters.get(key)!r}); give another folder or delete this one")  # fmt: skip
+        return
+    os.makedirs(root, exist_ok=True)
+    _write_json(path, parameters)
+
+
+def _check(style, identities, frames, size, compressions, methods) -> None:
+    def refuse(what: str):
+        raise UserError(f"drawn benchmark: {what}")
+
+    if style not in STYLES:
+        refuse(f"style {style!r} is none of {', '.join(STYLES)}")
+    if frames < 2 or size < 64 or size % 2:
+        refuse(f"needs frames >= 2 and an even size >= 64, not frames={frames}, size={size}")
+    for split, count in identities.items():
+        if count < 2 or count % 2:
+            refuse(f"split {split!r} has {count} identities; pairs need an even number, at least 2")
+        unknown = [name for name in compressions.get(split, ()) if name not in CRF]
+        if unknown or not compressions.get(split):
+            refuse(f"split {split!r} needs compressions out of {', '.join(CRF)}, not {compressions.get(split)!r}")
+    for name in methods:
+        if name not in METHODS:
+            refuse(f"method {name!r} is none of {', '.join(METHODS)}")
+
+
+def plan(root, *, style, identities, frames, size, compressions, methods, seed) -> tuple[list[Task], dict[str, list]]:
+    """All tasks, and the pairs of each split. Identities are numbered through, so no split shares one."""
+    tasks, pairs, first = [], {}, 0
+    for split, count in identities.items():
+        numbers = range(first, first + count)
+        pairs[split] = [(number, number + 1) for number in numbers[::2]]
+        common = dict(root=root, style=style, seed=seed, frames=frames, size=size, compressions=tuple(compressions[split]))
+        tasks += [Task(target=number, method="", source=-1, **common) for number in numbers]
+        for one, other in pairs[split]:
+            for method in methods:
+                tasks += [Task(target=t, method=method, source=s, **common) for t, s in ((one, other), (other, one))]
+        first += count
+    return tasks, pairs
+
+
+def _remove_parts(root: str) -> None:
+    """Files that a killed run left half-written."""
+    for folder, _, names in os.walk(root):
+        for name in names:
+            if name.endswith(".part"):
+                os.remove(os.path.join(folder, name))
+
+
+def generate(
+    root: str,
+    *,
+    style: str,
+    identities: dict[str, int],
+    frames: int,
+    size: int,
+    compressions: dict[str, tuple[str, ...]],
+    methods: tuple[str, ...],
+    seed: int,
+    workers: int,
+    progress: bool = True,
+) -> None:
+    """Draw a benchmark under `root`; what is there already is not drawn again.
+
+    Args:
+        style: "a" (30 frames/s) or "b" (another camera, light and tone range; 25 frames/s).
+        identities: split -> number of identities, even: neighbours are a pair.
+        frames, size: frames a video; pixels a side.
+        compressions: split -> names out of encode.CRF.
+        methods: forgeries, out of forgery.METHODS. Each pair gives two fakes a method.
+        seed: the same seed and parameters give the same bytes.
+        workers: processes; 0: one a core.
+
+    Raises:
+        UserError: parameters that cannot be, or a root made with others.
+    """
+    _check(style, identities, frames, size, compressions, methods)
+    identities = {split: int(count) for split, count in identities.items()}
+    compressions = {split: list(compressions[split]) for split in identities}
+    parameters = dict(version=VERSION, style=style, identities=identities, frames=int(frames), size=int(size),
+                      compressions=compressions, methods=list(methods), seed=int(seed))  # fmt: skip
+    _claim(root, parameters)
+    _remove_parts(root)
+    tasks, pairs = plan(root, style=style, identities=identities, frames=int(frames), size=int(size),
+                        compressions=compressions, methods=tuple(methods), seed=int(seed))  # fmt: skip
+    todo = [task for task in tasks if task.missing() or not os.path.exists(task.truth_path())]
+    bar = tqdm(total=len(tasks), initial=len(tasks) - len(todo), desc=f"draw {style}", unit="video", disable=not progress)
+    with bar:
+        for _ in _run(todo, workers or os.cpu_count() or 1):
+            bar.update()
+    for split, chosen in pairs.items():
+        _write_json(os.path.join(root, f"{split}.json"), [[f"{a:03d}", f"{b:03d}"] for a, b in chosen])
+
+
+def _run(todo: list[Task], workers: int):
+    if workers <= 1 or len(todo) <= 1:
+        yield from map(draw, todo)
+        return
+    # spawn, not fork: the caller may hold JAX's threads, which do not survive a fork
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
+        yield from pool.map(draw, todo)

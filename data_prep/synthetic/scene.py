@@ -1,0 +1,104 @@
+"""One video: who, what moves, which pulse, which forgery; its pictures one after another, and its truth."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from data_prep.synthetic import forgery, motion, pulse
+from data_prep.synthetic.camera import NoisePool, shoot
+from data_prep.synthetic.identity import Identity, draw_identity, landmarks, stream
+from data_prep.synthetic.render import draw_eyes, draw_mouth, draw_portrait
+from data_prep.synthetic.texture import room
+
+FRAME_RATE = {"a": 30, "b": 25}
+
+
+@dataclasses.dataclass(frozen=True)
+class Take:
+    """What a person does in front of the camera: the same in the real video and in every fake made from it."""
+
+    face: Identity
+    times: np.ndarray  # (N,) s
+    poses: np.ndarray  # (N, 5), see motion.head_motion
+    moves: list  # (N,) Expression
+    rates: np.ndarray  # (N,) beats/min
+    pulse: np.ndarray  # (N,) float32
+    drift: np.ndarray  # (N,) light, a factor around 1
+
+
+def take(seed: int, style: str, number: int, frames: int) -> Take:
+    """The take of identity `number`: a function of its arguments alone."""
+    times = np.arange(frames) / FRAME_RATE[style]
+    face = draw_identity(seed, style, number)
+    acting, heart = stream(seed, style, number, 1), stream(seed, style, number, 2)
+    poses, moves = motion.head_motion(acting, times), motion.expressions(acting, times)
+    rates = pulse.heart_rates(heart, face.heart_rate, times)
+    drift = motion.light_drift(acting, times, 0.012 if style == "b" else 0.006)
+    return Take(face, times, poses, moves, rates, pulse.wave(heart, rates, times), drift)
+
+
+class Scene:
+    """A video of identity `target`, forged by `method` with identity `source`, or real (method "").
+
+    `truth()` is known beforehand; iterate `pictures()` once for (size, size, 3) uint8 RGB frames.
+    """
+
+    def __init__(self, *, seed: int, style: str, target: int, method: str = "", source: int = -1, frames: int, size: int):
+        self._take = take(seed, style, target, frames)
+        self._size = size
+        self._portrait = draw_portrait(self._take.face, size)
+        number = forgery.METHODS.index(method) + 1 if method else 0
+        self._rng = stream(seed, style, target, 10 + number, source + 1)
+        face = self._take.face
+        self._room = room(face.scene_seed, style, size, face.exposure)
+        self._forgery = None
+        self._source = None
+        if method:
+            self._source = take(seed, style, source, frames)
+            self._forgery = forgery.forge(
+                method, self._rng, self._portrait, self._source.face, self._take.moves, self._source.moves,
+                self._take.pulse, self._source.pulse,
+            )  # fmt: skip
+
+    def truth(self) -> dict[str, np.ndarray]:
+        """times_s (N,), pulse (N,), heart_rate (N,), box (N, 4) px, landmarks (N, 68, 2) px; float32.
+
+        Pulse and rate are NaN where a fake has no coherent wave of its own.
+        """
+        own = self._take
+        wave, rates = own.pulse, own.rates
+        moves = own.moves
+        if self._forgery is not None:
+            wave = self._forgery.own_pulse
+            moves = self._forgery.expressions
+            if wave is None:
+                wave = rates = np.full(len(own.times), np.nan)
+            elif wave is self._source.pulse:
+                rates = self._source.rates
+        face = own.face if self._forgery is None else self._forgery.inner.face
+        points = []
+        for pose, move in zip(own.poses, moves, strict=True):
+            matrix = motion.pose_matrix(pose, 1, self._size)
+            # landmarks are in fractions of the side; the matrix takes cv2's pixel centres of a canvas of side 1
+            points.append((landmarks(face, move) - 0.5) @ matrix[:, :2].T + matrix[:, 2])
+        points = np.stack(points)
+        low, high = points.min(1), points.max(1)
+        low[:, 1] -= 0.22 * (high - low)[:, 1]  # landmarks begin at the brows, a face at the hairline
+        result = dict(times_s=own.times, pulse=wave, heart_rate=rates, box=np.concatenate([low, high], 1), landmarks=points)
+        return {key: np.asarray(value, np.float32) for key, value in result.items()}
+
+    def pictures(self) -> Iterator[np.ndarray]:
+        own, portrait = self._take, self._portrait
+        pool = NoisePool(self._rng, self._size, own.face.noise, own.face.grain)
+        canvas = portrait.base.shape[0]
+        for frame in range(len(own.times)):
+            layer = portrait.base + own.pulse[frame] * portrait.pulsing
+            draw_eyes(layer, portrait, own.moves[frame])
+            draw_mouth(layer, portrait, own.moves[frame])
+            if self._forgery is not None:
+                forgery.paste(layer, self._forgery, frame)
+            matrix = motion.pose_matrix(own.poses[frame], canvas, self._size)
+            yield shoot(layer, matrix, self._room, np.float32(own.drift[frame]), pool.draw())
