@@ -1,0 +1,271 @@
+import io
+import json
+import os
+import zlib
+
+import numpy as np
+import pytest
+
+from configs import base
+from cpml_jax import evaluate, metrics, report, schema
+from cpml_jax.errors import UserError
+from cpml_jax.protocols import Training, make_tests
+from cpml_jax.records import CorruptRecord
+
+FRAMES, SIZE = 16, 8
+TWO = ("Deepfakes", "Face2Face")
+SPLITS = {"train": range(0, 2), "val": range(2, 6), "test": range(6, 12)}
+TIMES = np.arange(FRAMES) / 30.0
+
+
+class FakeRecords:
+    """A record set in memory. A clip's first pixel holds its score, so that a fake scorer can read it."""
+
+    def __init__(self, name, qualities=("raw", "c23"), methods=TWO, windows=2, corrupt=(), splits=SPLITS):
+        self.name, self.directory, self.corrupt = name, f"records/{name}", corrupt
+        self.reads, self.rows = [], []
+        self.excluded = [{"dataset": name, "video": "999", "reason": "no face"}]
+        for split, people in splits.items():
+            for person in people:
+                for method in ("real", *methods):
+                    for quality in qualities:
+                        self.rows += [self.row(split, person, method, quality, w) for w in range(windows)]
+
+    def row(self, split, person, method, quality, window):
+        video = f"{person:03d}" if method == "real" else f"{person:03d}_{person ^ 1:03d}"
+        return {
+            "clip_id": schema.clip_id(self.name, method, quality, video, window),
+            "clip_key": schema.clip_key(self.name, method, video, window),
+            "video_key": schema.video_key(self.name, method, quality, video),
+            "dataset": self.name, "method": method, "compression": quality, "split": split, "video": video,
+            "identity": f"{person:03d}", "source_identity": "" if method == "real" else f"{person ^ 1:03d}",
+            "target_video": f"{person:03d}", "label": int(method != "real"), "window": window, "start_s": 0.0,
+            "heart_rate_pos": 72.0, "heart_rate_truth": 72.0 if method == "real" else float("nan"),
+        }  # fmt: skip
+
+    def read(self, row, frame_size):
+        self.reads.append(row["clip_id"])
+        if row["clip_id"] in self.corrupt:
+            raise CorruptRecord(row["clip_id"], "frame 3 is not an image")
+        known = np.sin(2 * np.pi * 1.2 * TIMES).astype(np.float32)
+        frames = np.zeros((FRAMES, frame_size, frame_size, 3), np.uint8)
+        frames[0, 0, 0, 0] = self.score(row)
+        return {
+            "frames": frames,
+            "landmarks": np.zeros((FRAMES, 68, 2), np.float32),
+            "pulse_pos": known + (0.5 * np.cos(9 * TIMES)).astype(np.float32),
+            "pulse_truth": known if row["label"] == 0 else np.full(FRAMES, np.nan, np.float32),
+        }
+
+    def score(self, row):
+        noise = zlib.crc32(row["clip_id"].encode()) % 120  # reproducible, and enough for overlap
+        return 50 + noise + 60 * row["label"]
+
+
+class FakeScorer:
+    step = 7
+
+    def __init__(self, wave=True, broken=False):
+        self.wave, self.broken, self.batches = wave, broken, []
+
+    def score(self, batch):
+        assert batch["frames"].shape[1:] == (1, FRAMES, SIZE, SIZE, 3)
+        self.batches.append(len(batch["frames"]))
+        value = batch["frames"][:, 0, 0, 0, 0, 0] / 255.0
+        if self.broken:
+            value = np.where(value > 0.5, np.nan, value)
+        scores = {"p_fake": value, "logits": np.stack([np.zeros_like(value), np.log(value / (1 - value))], 1)}
+        if self.wave:
+            scores["wave"] = np.tile(np.sin(2 * np.pi * 1.2 * TIMES), (len(value), 1)).astype(np.float32)
+        return scores
+
+
+TRAINING = Training("a", ("raw", "c23"), TWO)
+PROTOCOLS = ("in_dataset", "cross_compression", "cross_dataset")
+
+
+def evaluated(
+    tmp_path, records=None, scorer=None, *, training=TRAINING, protocols=PROTOCOLS, qualities=("raw", "c40"), **changes
+):
+    records = records or {
+        "a": FakeRecords("a", ("raw", "c23", "c40")),
+        "b": FakeRecords("b", ("c23",), splits={"test": range(4)}),
+    }
+    tests = make_tests(
+        training, protocols=protocols, qualities=qualities, cross_datasets=("b",), cross_quality="c23",
+        methods={"a": TWO, "b": TWO},
+    )  # fmt: skip
+    arguments = dict(
+        workdir=tmp_path, config_json={"name": "t", "eval": {"qualities": ("raw", "c40")}}, training=training,
+        tests=tests, sampler={"num_frames": FRAMES, "fps": 30.0, "start": "first face", "stride": FRAMES},
+        num_frames=FRAMES, frame_size=SIZE, batch_size=5, bootstrap=50, out=io.StringIO(),
+    )  # fmt: skip
+    return evaluate.evaluate(scorer or FakeScorer(), records, **arguments | changes), records
+
+
+def strict(path):
+    def refuse(constant):
+        raise AssertionError(f"{constant} in {path}")
+
+    return [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()]
+
+
+def test_the_files_hold_what_the_readme_says(tmp_path):
+    out, scorer = io.StringIO(), FakeScorer()
+    result, records = evaluated(tmp_path, scorer=scorer, out=out)
+    written = json.loads((tmp_path / "evaluation.json").read_text(), parse_constant=pytest.fail)
+    assert written == result and list(written) == ["schema", "config", "checkpoint", "results", "excluded"]
+    assert written["checkpoint"] == {"step": 7} and written["config"]["eval"] == {"qualities": ["raw", "c40"]}
+    assert [e["reason"] for e in written["excluded"]] == ["no face", "no face"]
+    # raw and c23, pooled and each of two methods; raw and c40; b
+    assert [r["protocol"] for r in written["results"]] == ["in_dataset"] * 6 + ["cross_compression"] * 2 + [
+        "cross_dataset"
+    ]
+    for each in written["results"]:
+        assert each["train"] == {"dataset": "a", "qualities": ["raw", "c23"], "methods": list(TWO)}
+        assert set(each["test"]) == {"dataset", "quality", "methods"} and each["sampler"]["num_frames"] == FRAMES
+        for level, windows in (("clip", 2), ("video", 1)):
+            figures = each[level]
+            assert list(figures) == ["n_real", "n_fake", "auc", "auc_ci95", "ap", "eer", "acc"]
+            people = 4 if each["test"]["dataset"] == "b" else 6
+            assert (figures["n_real"], figures["n_fake"]) == (
+                people * windows,
+                people * windows * len(each["test"]["methods"]),
+            )
+            assert figures["auc_ci95"][0] <= figures["auc"] <= figures["auc_ci95"][1]
+            assert 0.5 < figures["auc"] <= 1.0 and 0 < figures["acc"] <= 1
+        assert 0 < each["threshold"]["clip"] < 1 and 0 < each["threshold"]["video"] < 1
+        assert each["pulse"]["real"] == pytest.approx(each["pulse"]["fake"]) and each["pulse"]["real_truth"] > 0.99
+        assert each["pulse"]["fake_truth"] is None
+    assert not [name for name in os.listdir(tmp_path) if name.endswith(".tmp")]
+    assert set(scorer.batches) == {5}  # one shape, the last batch padded
+    for one in records.values():
+        assert len(one.reads) == len(set(one.reads))  # scored once, though several tests use it
+    lines = strict(tmp_path / "scores.jsonl")
+    assert sorted(line["clip_id"] for line in lines) == sorted(records["a"].reads + records["b"].reads)
+    assert {line["split"] for line in lines} == {"val", "test"}
+    assert all(40 <= line["heart_rate_bpm"] <= 180 for line in lines)
+    assert all((line["heart_rate_truth_bpm"] is None) == (line["label"] == 1) for line in lines)
+
+
+def test_the_table_is_readable_at_100_columns(tmp_path):
+    out = io.StringIO()
+    evaluated(tmp_path, out=out)
+    text = out.getvalue()
+    assert max(map(len, text.splitlines())) <= 100
+    assert "cross_compression  a c40" in text and "step 7" in text and "raw + c23" in text
+
+
+def test_video_scores_are_means_and_thresholds_come_from_validation_alone(tmp_path):
+    result, records = evaluated(tmp_path, qualities=("c40",), protocols=("cross_compression",))
+    lines = strict(tmp_path / "scores.jsonl")
+    validation = [line for line in lines if line["split"] == "val"]
+    assert {line["compression"] for line in validation} == {"raw", "c23"} and len(validation) == 4 * 3 * 2 * 2
+    expected = metrics.best_threshold([v["label"] for v in validation], [v["p_fake"] for v in validation])
+    each = result["results"][0]
+    assert each["threshold"]["clip"] == expected
+    test = [line for line in lines if line["compression"] == "c40"]
+    correct = [(line["p_fake"] >= expected) == (line["label"] == 1) for line in test]
+    assert each["clip"]["acc"] == pytest.approx(np.mean(correct))
+    videos = {}
+    for line in test:
+        videos.setdefault(line["video_key"], []).append(line["p_fake"])
+    means = [np.mean(v) for v in videos.values()]
+    assert each["video"]["auc"] == pytest.approx(metrics.auc([int("/real/" not in k) for k in videos], means))
+
+
+def test_a_corrupt_record_is_set_aside_and_the_others_go_on(tmp_path):
+    bad = schema.clip_id("a", "real", "c23", "006", 1)
+    records = {"a": FakeRecords("a", corrupt={bad})}
+    result, _ = evaluated(tmp_path, records, protocols=("in_dataset",))
+    assert {"clip_id": bad, "reason": "corrupt record: frame 3 is not an image"}.items() <= result["excluded"][
+        -1
+    ].items()
+    at_c23 = next(r for r in result["results"] if r["test"]["quality"] == "c23")
+    assert (at_c23["clip"]["n_real"], at_c23["video"]["n_real"]) == (11, 6)
+    assert bad not in {line["clip_id"] for line in strict(tmp_path / "scores.jsonl")}
+
+
+def test_no_figure_is_invented_where_a_class_is_missing(tmp_path):
+    records = {"a": FakeRecords("a", methods=("Deepfakes",))}
+    records["a"].rows = [r for r in records["a"].rows if r["split"] != "val" or r["label"] == 0]
+    result, _ = evaluated(tmp_path, records, FakeScorer(wave=False), protocols=("in_dataset",))
+    alone = next(r for r in result["results"] if r["test"]["methods"] == ["Face2Face"])
+    assert alone["note"] == "no clips of: Face2Face" and "pulse" not in alone
+    for level in ("clip", "video"):
+        assert alone[level]["auc"] is None and alone[level]["auc_ci95"] is None and alone[level]["acc"] is None
+        assert "no fake clips" in alone[level]["note"] and "no threshold" in alone[level]["note"]
+    assert alone["threshold"]["clip"] is None and "no fake clips" in alone["threshold"]["note"]
+
+
+def test_a_missing_quality_names_what_is_there(tmp_path):
+    with pytest.raises(UserError, match="'a' hold no test clips at quality 'c40'; there: c23, raw") as caught:
+        evaluated(tmp_path, {"a": FakeRecords("a")}, protocols=("cross_compression",))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_identity_in_two_splits_is_refused_before_anything_is_scored(tmp_path):
+    records = FakeRecords("a", splits={"train": range(0, 2), "val": range(2, 4), "test": range(3, 8)})
+    with pytest.raises(UserError, match="identity '00[23]' is in the splits test, val"):
+        evaluated(tmp_path, {"a": records}, protocols=("in_dataset",))
+    assert records.reads == [] and os.listdir(tmp_path) == []
+
+
+def test_a_score_that_is_not_finite_names_the_clip_and_keeps_the_old_files(tmp_path):
+    (tmp_path / "evaluation.json").write_text("old")
+    with pytest.raises(UserError, match="score of clip a/.* is nan"):
+        evaluated(tmp_path, scorer=FakeScorer(broken=True))
+    assert os.listdir(tmp_path) == ["evaluation.json"] and (tmp_path / "evaluation.json").read_text() == "old"
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "evaluation.json"
+    path.write_text("old")
+    monkeypatch.setattr(report.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("killed")))
+    with pytest.raises(OSError, match="killed"):
+        report.write_atomically(path, "new")
+    assert os.listdir(tmp_path) == ["evaluation.json"] and path.read_text() == "old"
+
+
+def test_other_hosts_write_and_print_nothing(tmp_path):
+    out = io.StringIO()
+    evaluated(tmp_path, write=False, out=out)
+    assert os.listdir(tmp_path) == [] and out.getvalue() == ""
+
+
+def test_finite_leaves_plain_json():
+    value = {
+        "a": np.float32("nan"),
+        "b": (np.int64(3), float("inf")),
+        "c": np.array([1.0, np.nan]),
+        "d": True,
+        "e": "x",
+    }
+    assert report.finite(value) == {"a": None, "b": [3, None], "c": [1.0, None], "d": True, "e": "x"}
+
+
+def run_config(**changes):
+    config = base.get_config()
+    config.data.sources.a = base.source("ffpp", "x", methods=TWO)
+    config.data.sources.b = base.source("ffpp", "x", methods=TWO)
+    config.data.num_frames, config.model.physformer.frame_size = FRAMES, SIZE
+    config.train.update(dict(dataset="a", qualities=("raw", "c23"), methods=TWO))
+    config.eval.update(dict(protocols=PROTOCOLS, cross_datasets=("b",), bootstrap=10) | changes)
+    return config
+
+
+def test_run_goes_from_a_configuration_to_the_files(tmp_path, monkeypatch):
+    made = {"a": FakeRecords("a", ("raw", "c23", "c40")), "b": FakeRecords("b", ("c23",), splits={"test": range(4)})}
+    monkeypatch.setattr("cpml_jax.scoring.restore_for_scoring", lambda workdir, config, which: FakeScorer())
+    monkeypatch.setattr(evaluate, "RecordSet", lambda directory: made[directory.name])
+    config = run_config()
+    result = evaluate.run(config, tmp_path)
+    assert len(result["results"]) == 6 + 3 + 1 and (tmp_path / "scores.jsonl").is_file()
+    written = json.loads((tmp_path / "evaluation.json").read_text())
+    assert written["config"] == json.loads(json.dumps(config.to_dict()))  # what chain.evaluation_is_current compares
+    assert written["results"][0]["sampler"]["fps"] == 30
+    with pytest.raises(UserError, match="no data set 'c' in data.sources; there are: a, b"):
+        evaluate.run(run_config(cross_datasets=("c",)), tmp_path)
+    with pytest.raises(UserError, match="train.dataset"):
+        config.train.dataset = "aa"
+        evaluate.run(config, tmp_path)
