@@ -1,0 +1,180 @@
+import builtins
+import dataclasses
+import io
+import json
+import os
+
+import numpy as np
+import pytest
+
+from cpml_jax import predict
+from cpml_jax.errors import UserError
+
+FRAMES, SIZE = 16, 32
+
+
+@dataclasses.dataclass
+class FaceClip:
+    """What data_prep.prepare.video_clips gives."""
+
+    face: int
+    start_s: float
+    score: float
+    heart_rate_pos: float = 70.0
+    track_quality: float = 0.99
+
+    def __post_init__(self):
+        self.frames = np.full((FRAMES, 128, 128, 3), round(255 * self.score), np.uint8)
+        self.landmarks = np.zeros((FRAMES, 68, 2), np.float32)
+
+
+class FakeScorer:
+    step = 7
+
+    def __init__(self, wave=True):
+        self.wave, self.rows = wave, []
+
+    def score(self, batch):
+        assert batch["frames"].shape[1:] == (1, FRAMES, SIZE, SIZE, 3)
+        self.rows.append(len(batch["frames"]))
+        p_fake = batch["frames"][:, 0, 0, 0, 0, 0] / 255.0
+        wave = np.tile(np.sin(2 * np.pi * 1.5 * np.arange(FRAMES) / 30), (len(p_fake), 1)).astype(np.float32)
+        return {"p_fake": p_fake} | ({"wave": wave} if self.wave else {})
+
+
+VIDEOS = {
+    "one.mp4": [FaceClip(0, 0.0, 0.2), FaceClip(0, 0.5, 0.4)],
+    "two.mp4": [
+        FaceClip(0, 0.0, 0.2),
+        FaceClip(1, 0.0, 0.6, 90.0),
+        FaceClip(0, 0.5, 0.2),
+        FaceClip(1, 0.5, 0.8, float("nan")),
+    ],
+    "long.mp4": [FaceClip(0, float(i), 0.2) for i in range(7)],
+}
+
+
+def video_clips(path, *, num_frames):
+    assert num_frames == FRAMES
+    name = os.path.basename(path)
+    if name == "broken.mp4":
+        raise UserError("no frame could be decoded")
+    if name == "odd.mp4":
+        raise ValueError("a decoder's\nown error")
+    return VIDEOS.get(name, [])
+
+
+def predicted(paths, *, scorer=None, threshold=None):
+    out = io.StringIO()
+    threshold = threshold or predict.Threshold(0.5, "default")
+    sizes = dict(num_frames=FRAMES, frame_size=SIZE, batch_size=4)
+    status = predict.predict(
+        scorer or FakeScorer(), [str(p) for p in paths], video_clips, threshold=threshold, out=out, **sizes
+    )
+    return status, [json.loads(line, parse_constant=pytest.fail) for line in out.getvalue().splitlines()]
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    return [folder / name for name in names]
+
+
+def test_a_video_is_one_object_with_the_mean_of_its_windows(tmp_path):
+    status, (answer,) = predicted(touch(tmp_path, "one.mp4"))
+    assert status == 0 and answer["video"].endswith("one.mp4") and answer["label"] == "real"
+    assert answer["score"] == pytest.approx(0.3, abs=0.01)
+    assert [w["start_s"] for w in answer["windows"]] == [0.0, 0.5]
+    np.testing.assert_allclose([w["score"] for w in answer["windows"]], [0.2, 0.4], atol=0.01)
+    assert 40 <= answer["heart_rate_bpm"] <= 180 and answer["heart_rate_pos_bpm"] == 70
+    assert answer["threshold"] == {"value": 0.5, "from": "default"}
+
+
+def test_the_most_forged_face_decides(tmp_path):
+    status, (answer,) = predicted(touch(tmp_path, "two.mp4"))
+    assert status == 0 and answer["label"] == "fake" and answer["score"] == pytest.approx(0.7, abs=0.01)
+    assert [round(face["score"], 1) for face in answer["faces"]] == [0.2, 0.7]
+    assert [w["face"] for w in answer["windows"]] == [0, 1, 0, 1]
+    assert answer["heart_rate_pos_bpm"] == 90  # of that face; a window without a rate does not count
+
+
+def test_bad_files_give_error_objects_and_the_others_go_on(tmp_path):
+    files = touch(tmp_path, "broken.mp4", "odd.mp4", "faceless.mp4", "one.mp4")
+    status, answers = predicted([*files, tmp_path / "missing.mp4"])
+    assert status == 1 and ["error" in a for a in answers] == [True, True, True, False, True]
+    assert answers[0] == {"video": str(files[0]), "error": "no frame could be decoded"}
+    assert answers[1]["error"] == "ValueError: a decoder's own error" and "no face" in answers[2]["error"]
+    assert answers[4]["error"] == "no such file or folder"
+
+
+def test_every_line_is_printed_as_soon_as_it_is_known(tmp_path):
+    class Out(io.StringIO):
+        flushed = 0
+
+        def flush(self):
+            self.flushed = self.getvalue().count("\n")
+
+    out = Out()
+    seen = []
+
+    def slow(path, *, num_frames):
+        seen.append(out.flushed)
+        return VIDEOS["one.mp4"]
+
+    threshold = predict.Threshold(0.5, "default")
+    files = [str(p) for p in touch(tmp_path, "1.mp4", "2.mp4", "3.mp4")]
+    predict.predict(
+        FakeScorer(), files, slow, threshold=threshold, num_frames=FRAMES, frame_size=SIZE, batch_size=4, out=out
+    )
+    assert seen == [0, 1, 2]
+
+
+def test_folders_are_searched_in_order_and_loops_of_links_end(tmp_path):
+    touch(tmp_path, "b.mp4", "a/z.MOV", "a/note.txt", "a/.hidden.mp4", "c/deep/er/x.webm", "empty/readme.md")
+    os.symlink(tmp_path, tmp_path / "a" / "loop")
+    os.symlink(tmp_path / "c", tmp_path / "c" / "deep" / "self")
+    found = list(predict.expand([tmp_path, tmp_path]))
+    assert found[:3] == [(str(tmp_path / n), None) for n in ("b.mp4", "a/z.MOV", "c/deep/er/x.webm")]
+    assert found[3:] == found[:3]  # asked for twice, answered twice
+    ((path, problem),) = predict.expand([tmp_path / "empty"])
+    assert path == str(tmp_path / "empty") and "no video files" in problem
+
+
+def test_many_windows_are_scored_in_few_shapes(tmp_path):
+    scorer = FakeScorer()
+    status, (answer,) = predicted(touch(tmp_path, "long.mp4"), scorer=scorer)
+    assert len(answer["windows"]) == 7 and scorer.rows == [4, 4]
+    scorer = FakeScorer(wave=False)
+    _, (answer,) = predicted(touch(tmp_path, "one.mp4"), scorer=scorer)
+    assert scorer.rows == [2] and answer["heart_rate_bpm"] is None
+
+
+def test_the_threshold_is_validations_if_it_is_of_this_checkpoint(tmp_path):
+    assert predict.read_threshold(tmp_path, 7) == predict.Threshold(0.5, "default")
+    results = [{"threshold": {"clip": 0.1, "video": 0.25}}]
+    (tmp_path / "evaluation.json").write_text(json.dumps({"checkpoint": {"step": 7}, "results": results}))
+    assert predict.read_threshold(tmp_path, 7) == predict.Threshold(0.25, "validation")
+    assert predict.read_threshold(tmp_path, 8).source == "default"
+    (tmp_path / "evaluation.json").write_text("{broken")
+    assert predict.read_threshold(tmp_path, 7).source == "default"
+    _, (answer,) = predicted(touch(tmp_path, "one.mp4"), threshold=predict.Threshold(0.25, "validation"))
+    assert answer["label"] == "fake" and answer["threshold"]["from"] == "validation"
+
+
+def test_without_the_preparation_group_one_line_says_what_to_install(monkeypatch):
+    real = builtins.__import__
+
+    def refuse(name, *arguments):
+        if name == "data_prep.prepare":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+        return real(name, *arguments)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(UserError, match="'torch'.*uv sync --group prepare"):
+        predict.load_video_clips()
+
+
+def test_no_paths_is_a_users_mistake(tmp_path):
+    with pytest.raises(UserError, match="video.mp4"):
+        predict.run(None, tmp_path, [])
