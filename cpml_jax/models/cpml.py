@@ -1,0 +1,195 @@
+"""CPML: quality views of face clips -> unified features, class scores and pulse waves (METHOD.md)."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from cpml_jax.errors import UserError
+from cpml_jax.models import views
+from cpml_jax.models.clip import ImageEncoder, TextEncoder
+from cpml_jax.models.fusion import MODALITIES, STAGE_POOLS, Fusion
+from cpml_jax.models.landmark_rnn import LandmarkRNN
+from cpml_jax.models.physformer import PhysFormer
+
+TEXT_MODES = ("finetune", "frozen", "context")
+TAU_START = math.log(1 / 0.07)  # CLIP's
+TAU_LIMIT = math.log(100.0)
+
+
+def unit(x: jax.Array) -> jax.Array:
+    """x / |x| over the last axis, float32; a zero vector stays zero, with a finite gradient."""
+    x = x.astype(jnp.float32)
+    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), 1e-12))
+
+
+class CPML(nn.Module):
+    """The whole model. There is no label in it: a clip is scored against both classes' prompts.
+
+    Attributes:
+      modalities: non-empty subset of rppg, landmarks, visual.
+      unified_dim: D, width of u and of the class embeddings.
+      fusion_dropout, fusion_stage_pool: see fusion.py.
+      physformer, landmark_rnn: arguments of PhysFormer and LandmarkRNN.
+      clip_text: mode, context_tokens, context_length, width, layers, heads.
+      clip_image: frames, image_size, patch, width, layers, heads.
+      vocab_size: of the prompts' tokenizer.
+      dtype: compute type, float32 or bfloat16. Parameters, norm statistics, softmaxes, cosines and waves are float32.
+    """
+
+    modalities: tuple[str, ...]
+    unified_dim: int
+    fusion_dropout: float
+    physformer: dict
+    landmark_rnn: dict
+    clip_text: dict
+    clip_image: dict
+    vocab_size: int
+    fusion_stage_pool: str = "flatten"
+    dtype: jnp.dtype = jnp.float32
+
+    def setup(self):
+        text, image = self.clip_text, self.clip_image
+        shape = {k: text[k] for k in ("context_length", "width", "layers", "heads")}
+        self.text_encoder = TextEncoder(self.vocab_size, projection=self.unified_dim, dtype=self.dtype, **shape)
+        if text["mode"] == "context":
+            shape = (text["context_tokens"], text["width"])
+            self.context = self.param("context", nn.initializers.normal(0.02), shape, jnp.float32)
+        self.tau = self.param("tau", nn.initializers.constant(TAU_START), (), jnp.float32)
+        grid = 1
+        if "rppg" in self.modalities:
+            self.rppg = PhysFormer(dtype=self.dtype, **self.physformer)
+            grid = math.prod(self.rppg.grid)
+        if "landmarks" in self.modalities:
+            self.landmarks = LandmarkRNN(dtype=self.dtype, **self.landmark_rnn)
+        if "visual" in self.modalities:
+            shape = {k: image[k] for k in ("patch", "width", "layers", "heads")}
+            self.visual = ImageEncoder(projection=self.unified_dim, dtype=self.dtype, **shape)
+        self.fusion = Fusion(self.unified_dim, self.fusion_dropout, grid, self.fusion_stage_pool, self.dtype)
+
+    def __call__(
+        self,
+        frames: jax.Array,
+        landmarks: jax.Array,
+        class_embeddings: jax.Array,
+        *,
+        train: bool,
+        downsampled: tuple[str, ...] = (),
+    ) -> dict:
+        """Encode and score quality views.
+
+        Args:
+          frames: (B, V, T, S, S, 3) uint8 RGB.
+          landmarks: (B, V, T, 68, 2) float32 in [-1, 1].
+          class_embeddings: (2, D) unit vectors, real then fake: encode_prompts.
+          train: dropout, noise and jitter (key "dropout"), and this batch's statistics ("batch_stats" mutable).
+          downsampled: names of views ("half", "quarter") made here from view 0; V' is 1 + their number, or else V.
+
+        Returns:
+          unified (B, V', D); logits (B, V', 2) = exp(tau) cos(u, t_c), real then fake; with the pulse stream wave
+          (B, V', T); all float32. intermediates: stages, three of (B, V', tokens, dim), z_land, z_visual, tau.
+        """
+        batch = frames.shape[0]
+        if downsampled:
+            frames, landmarks = frames[:, :1], landmarks[:, :1]
+        count = 1 + len(downsampled) if downsampled else frames.shape[1]
+
+        def rows(x):  # (B, V, ...) -> one batch of B V rows
+            return x.reshape(-1, *x.shape[2:])
+
+        def by_view(x):
+            return x.reshape(batch, count, *x.shape[1:])
+
+        outputs, inside = {}, {}
+        pulse = z_land = z_visual = None
+        if "rppg" in self.modalities:
+            pulse = self.rppg(rows(frames), train=train, downsampled=downsampled)
+            outputs["wave"] = by_view(pulse[0])
+            inside["stages"] = tuple(by_view(stage) for stage in pulse[1])
+        if "landmarks" in self.modalities:
+            points = landmarks
+            if downsampled:
+                points = views.landmark_views(points[:, 0], downsampled, self.make_rng("dropout") if train else None)
+            z_land = self.landmarks(rows(points), train=train)
+            inside["z_land"] = by_view(z_land)
+        if "visual" in self.modalities:
+            z_visual = self.see(rows(frames), downsampled)
+            inside["z_visual"] = by_view(z_visual)
+        u = by_view(self.fusion(pulse, z_land, z_visual, train=train))
+        inside["tau"] = jnp.minimum(self.tau, TAU_LIMIT)
+        cosines = jnp.einsum("bvd,cd->bvc", unit(u), unit(class_embeddings), precision="highest")
+        return outputs | {"unified": u, "logits": jnp.exp(inside["tau"]) * cosines, "intermediates": inside}
+
+    def see(self, frames: jax.Array, downsampled: tuple[str, ...]) -> jax.Array:
+        """frames (N, T, S, S, 3) -> (N V', D) float32: the mean embedding of K frames spaced over the whole clip."""
+        chosen = frames[:, views.spaced_frames(frames.shape[1], self.clip_image["frames"])]
+        images = views.visual_views(chosen, downsampled, self.clip_image["image_size"])
+        n, count, k = images.shape[:3]
+        return self.visual(images.reshape(-1, *images.shape[3:])).reshape(n * count, k, -1).mean(axis=1)
+
+    def encode_prompts(self, tokens: jax.Array) -> jax.Array:
+        """Class embeddings t_c.
+
+        Args:
+          tokens: (2, P, L) int32, prompts of real and of fake.
+
+        Returns:
+          (2, D) float32 of length 1: the mean of each class's P unit embeddings, renormalised.
+        """
+        classes, prompts, length = tokens.shape
+        encoder, mode = self.text_encoder, self.clip_text["mode"]
+        flat = tokens.reshape(-1, length)
+        if mode == "finetune" or self.is_initializing():
+            embedded = encoder(flat)
+        else:
+            frozen = jax.lax.stop_gradient(encoder.variables["params"])
+            context = self.context if mode == "context" else None
+            embedded = encoder.clone(parent=None).apply({"params": frozen}, flat, context)
+        return unit(unit(embedded).reshape(classes, prompts, -1).mean(axis=1))
+
+    def init_everything(self, frames: jax.Array, landmarks: jax.Array, tokens: jax.Array) -> dict:
+        """Touch every parameter, also those of views that this run may not make; for `init` alone."""
+        embeddings = self.encode_prompts(tokens)
+        return self(frames[:, :1], landmarks[:, :1], embeddings, train=False, downsampled=("half",))
+
+
+def build(model: dict, vocab_size: int, dtype=jnp.float32) -> CPML:
+    """CPML from the plain dictionary of `config.model`.
+
+    Raises:
+      UserError: values that do not fit together, or weights that cannot be loaded.
+    """
+    parts = {name: dict(model[name]) for name in ("physformer", "landmark_rnn", "clip_text", "clip_image")}
+    for name, part in parts.items():
+        if part.pop("weights", ""):
+            raise UserError(
+                f"model.{name}.weights is set, but loading trained weights is not available yet; leave it ''"
+            )
+    modalities = tuple(model["modalities"])
+    if not modalities or set(modalities) - set(MODALITIES) or len(set(modalities)) != len(modalities):
+        raise UserError(f"model.modalities={modalities}; it is a non-empty subset of {MODALITIES}")
+    pool = model.get("fusion_stage_pool", "flatten")
+    if pool not in STAGE_POOLS:
+        raise UserError(f"model.fusion_stage_pool={pool!r}; it is one of {STAGE_POOLS}")
+    text = parts["clip_text"]
+    if text["mode"] not in TEXT_MODES:
+        raise UserError(f"model.clip_text.mode={text['mode']!r}; it is one of {TEXT_MODES}")
+    for name in ("clip_text", "clip_image"):
+        width, heads = parts[name]["width"], parts[name]["heads"]
+        if width % heads:
+            raise UserError(f"model.{name}.width={width} must be a multiple of its {heads} heads")
+    if parts["clip_image"]["image_size"] % parts["clip_image"]["patch"]:
+        raise UserError("model.clip_image.image_size must be a multiple of model.clip_image.patch")
+    physformer = parts["physformer"]
+    physformer.update(stem=tuple(physformer["stem"]), patch=tuple(physformer["patch"]))
+    try:
+        PhysFormer(**physformer).check()
+    except ValueError as error:
+        raise UserError(f"model.{error}") from None
+    return CPML(
+        modalities, model["unified_dim"], model["fusion_dropout"], **parts, vocab_size=vocab_size,
+        fusion_stage_pool=pool, dtype=jnp.dtype(dtype),
+    )  # fmt: skip

@@ -1,0 +1,102 @@
+"""LRNet (Sun et al., CVPR 2021): landmark tracks -> motion features (METHOD.md, Encoders)."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+
+
+class BidirectionalGRU(nn.Module):
+    """One bidirectional GRU layer with torch's gates, so that torch's weights can be loaded.
+
+    r = sigmoid(x W_ir + b_ir + h W_hr + b_hr); z likewise; n = tanh(x W_in + b_in + r * (h W_hn + b_hn));
+    h' = (1 - z) n + z h. Parameters hold both directions on axis 0 (forward, backward), gates in the order r, z, n:
+    kernel_ih (2, F, 3H), kernel_hh (2, H, 3H), bias_ih and bias_hh (2, 3H), initial_state (2, H). The two directions
+    run in one scan, the backward one over the reversed sequence: half the steps, twice the work in each.
+    """
+
+    hidden: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """x: (N, T, F). Returns the two final states, forward and backward, concatenated: (N, 2H)."""
+        n, features = x.shape[0], x.shape[-1]
+        bound = self.hidden**-0.5
+
+        def uniform(key, shape, dtype):
+            return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+        gates = 3 * self.hidden
+        kernel_ih = self.param("kernel_ih", uniform, (2, features, gates), jnp.float32).astype(self.dtype)
+        kernel_hh = self.param("kernel_hh", uniform, (2, self.hidden, gates), jnp.float32).astype(self.dtype)
+        bias_ih = self.param("bias_ih", uniform, (2, gates), jnp.float32).astype(self.dtype)
+        bias_hh = self.param("bias_hh", uniform, (2, gates), jnp.float32).astype(self.dtype)
+        start = self.param("initial_state", nn.initializers.zeros, (2, self.hidden), jnp.float32).astype(self.dtype)
+
+        both = jnp.stack([x, x[:, ::-1]]).astype(self.dtype)
+        projected = jnp.einsum("dntf,dfg->tdng", both, kernel_ih) + bias_ih[:, None]
+
+        def step(h, gates_x):
+            gates_h = jnp.einsum("dnh,dhg->dng", h, kernel_hh) + bias_hh[:, None]
+            r_x, z_x, n_x = jnp.split(gates_x, 3, axis=-1)
+            r_h, z_h, n_h = jnp.split(gates_h, 3, axis=-1)
+            r, z = nn.sigmoid(r_x + r_h), nn.sigmoid(z_x + z_h)
+            new = jnp.tanh(n_x + r * n_h)
+            return (1 - z) * new + z * h, None
+
+        final, _ = lax.scan(step, jnp.broadcast_to(start[:, None], (2, n, self.hidden)), projected)
+        return final.transpose(1, 0, 2).reshape(n, 2 * self.hidden)
+
+
+class Branch(nn.Module):
+    """One stream of LRNet: point dropout, bidirectional GRU, residual MLP, noise.
+
+    Attributes:
+      hidden: units of a direction; the output is twice as wide.
+      point_dropout: share of points that are dropped, each for the whole clip, x and y together.
+      dropout: of the MLP.
+      noise: std of the Gaussian noise on the output. Training only, from the "dropout" key.
+    """
+
+    hidden: int
+    point_dropout: float
+    dropout: float
+    noise: float
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, points: jax.Array, *, train: bool) -> jax.Array:
+        """points: (N, T, 68, 2). Returns (N, 2 hidden)."""
+        n, t = points.shape[:2]
+        x = nn.Dropout(self.point_dropout, broadcast_dims=(1, 3), deterministic=not train)(points)
+        x = BidirectionalGRU(self.hidden, self.dtype, name="gru")(x.reshape(n, t, -1))
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+        y = nn.relu(nn.Dense(2 * self.hidden, dtype=self.dtype, name="fc1")(x))
+        x = x + drop(nn.Dense(2 * self.hidden, dtype=self.dtype, name="fc2")(drop(y)))
+        if train and self.noise:
+            x += self.noise * jax.random.normal(self.make_rng("dropout"), x.shape, x.dtype)
+        return x
+
+
+class LandmarkRNN(nn.Module):
+    """Positions and deltas, each through its own Branch: (N, T, 68, 2) float32 -> (N, 4 hidden).
+
+    The deltas, landmarks[t+1] - landmarks[t], are made here: they are no independent input.
+    """
+
+    hidden: int = 32
+    point_dropout: float = 0.1
+    dropout: float = 0.5
+    noise: float = 0.1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, landmarks: jax.Array, *, train: bool) -> jax.Array:
+        settings = (self.hidden, self.point_dropout, self.dropout, self.noise, self.dtype)
+        deltas = landmarks[:, 1:] - landmarks[:, :-1]
+        positions = Branch(*settings, name="positions")(landmarks, train=train)
+        motion = Branch(*settings, name="deltas")(deltas, train=train)
+        return jnp.concatenate([positions, motion], axis=-1)

@@ -1,0 +1,221 @@
+"""PhysFormer (Yu et al., CVPR 2022): face video -> pulse wave and stage features (METHOD.md, Encoders)."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from cpml_jax.models.convolution import Conv3D, DepthwiseConv3D, PatchEmbedding, max_pool_space
+from cpml_jax.models.resolution import ResolutionViews
+
+STAGES = 3
+TIME_PATCH = 4  # the head doubles time twice
+INPUT_NORMS = ("center", "temporal")
+# (x - mean) / mean of a pulse is 0.3 to 2 %: times 100 it is of order 1, as the noise of 8-bit skin is. Motion at
+# an edge reaches 100 % and would rule the batch statistics: cut at 10 %.
+TEMPORAL_SCALE = 100.0
+TEMPORAL_LIMIT = 10.0
+# Black pupils are exactly 0 in every frame after H.264, and near-black noise is no pulse: grey levels, of 255.
+TEMPORAL_FLOOR = 16.0
+
+
+def normalise(frames: jax.Array, kind: str) -> jax.Array:
+    """Grey levels to network input.
+
+    Args:
+      frames: (N, T, S, S, 3) uint8.
+      kind: center: (x - 127.5) / 128. temporal: every pixel's relative change from its own mean over the clip, in
+        per cent, within +-10: (x / mean - 1) * 100, with a floor on the mean.
+
+    Returns:
+      (N, T, S, S, 3) float32, finite for any frames.
+    """
+    x = frames.astype(jnp.float32)
+    if kind == "center":
+        return (x - 127.5) / 128.0
+    mean = x.mean(axis=1, keepdims=True)
+    change = (x - mean) * (TEMPORAL_SCALE / jnp.maximum(mean, TEMPORAL_FLOOR))
+    return jnp.clip(change, -TEMPORAL_LIMIT, TEMPORAL_LIMIT)
+
+
+def attend(q: jax.Array, k: jax.Array, v: jax.Array, *, heads: int, temperature: float, drop) -> jax.Array:
+    """Multi-head attention; the logits are divided by `temperature` alone, and the softmax is float32.
+
+    Args:
+      q, k, v: (N, L, D).
+      heads: divides D.
+      temperature: "gra_sharp".
+      drop: function applied to the weights (N, heads, L, L).
+
+    Returns:
+      (N, L, D).
+    """
+    n, length, dim = q.shape
+    q, k, v = (a.reshape(n, length, heads, dim // heads).transpose(0, 2, 1, 3) for a in (q, k, v))
+    logits = jnp.einsum("nhqd,nhkd->nhqk", q * (1.0 / temperature), k, preferred_element_type=jnp.float32)
+    weights = drop(jax.nn.softmax(logits, axis=-1).astype(v.dtype))
+    return jnp.einsum("nhqk,nhkd->nhqd", weights, v).transpose(0, 2, 1, 3).reshape(n, length, dim)
+
+
+class Block(nn.Module):
+    """Temporal-difference self-attention and a spatio-temporal feed-forward, each with a residual."""
+
+    dim: int
+    ff_dim: int
+    heads: int
+    theta: float
+    temperature: float
+    dropout: float
+    dtype: jnp.dtype
+    form: str | None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """x: (N, T, H, W, dim), and so is the result."""
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+        x = x + drop(self.attention(nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm1")(x), train))
+        return x + drop(self.feed_forward(nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm2")(x), train))
+
+    def norm(self, name: str, train: bool):
+        return nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=self.dtype, name=name)
+
+    def dense(self, features: int, name: str, use_bias: bool = False):
+        """A 1x1x1 convolution."""
+        return nn.Dense(features, use_bias=use_bias, dtype=self.dtype, name=name)
+
+    def attention(self, x: jax.Array, train: bool) -> jax.Array:
+        difference = dict(use_bias=False, theta=self.theta, dtype=self.dtype, form=self.form)
+        q = self.norm("norm_q", train)(Conv3D(self.dim, (3, 3, 3), name="q", **difference)(x))
+        k = self.norm("norm_k", train)(Conv3D(self.dim, (3, 3, 3), name="k", **difference)(x))
+        v = self.dense(self.dim, "v")(x)
+        n = x.shape[0]
+        q, k, v = (a.reshape(n, -1, self.dim) for a in (q, k, v))
+        # One mask for all clips and heads: L*L random bits instead of N*heads*L*L, which would cost more than the
+        # attention itself.
+        drop = nn.Dropout(self.dropout, broadcast_dims=(0, 1), deterministic=not train)
+        y = attend(q, k, v, heads=self.heads, temperature=self.temperature, drop=drop)
+        return self.dense(self.dim, "proj", use_bias=True)(y).reshape(x.shape)
+
+    def feed_forward(self, x: jax.Array, train: bool) -> jax.Array:
+        x = nn.elu(self.norm("norm_ff1", train)(self.dense(self.ff_dim, "ff1")(x)))
+        x = DepthwiseConv3D((3, 3, 3), self.dtype, self.form, name="depthwise")(x)
+        x = nn.elu(self.norm("norm_depthwise", train)(x))
+        return self.norm("norm_ff2", train)(self.dense(self.dim, "ff2")(x))
+
+
+class PhysFormer(nn.Module):
+    """Pulse wave and stage features of face clips.
+
+    Attributes:
+      frame_size: S, pixels of the input.
+      dim, ff_dim, blocks, heads, theta, temperature, dropout: METHOD.md, Encoders; blocks come in three stages.
+      stem: channels of the stem's convolutions, (1,5,5) first, then (3,3,3), each followed by a max-pool (1,2,2).
+      patch: time, height, width of a token, in stem pixels; time 4, because the head doubles it twice.
+      input_norm: see normalise.
+      pfe_width, pfe_depth: hidden layers of the PFE.
+      dtype: compute type; parameters, statistics, softmax and the wave are float32.
+      form: of the convolutions (convolution.py); None: the backend's.
+    """
+
+    frame_size: int = 128
+    dim: int = 96
+    ff_dim: int = 144
+    blocks: int = 12
+    heads: int = 4
+    theta: float = 0.7
+    temperature: float = 2.0
+    dropout: float = 0.1
+    stem: tuple[int, ...] = (24, 48, 96)
+    patch: tuple[int, int, int] = (4, 4, 4)
+    input_norm: str = "center"
+    pfe_width: int = 32
+    pfe_depth: int = 2
+    dtype: jnp.dtype = jnp.float32
+    form: str | None = None
+
+    def check(self) -> None:
+        """Raises ValueError for hyper-parameters that do not fit together."""
+        if self.blocks <= 0 or self.blocks % STAGES:
+            raise ValueError(f"physformer.blocks={self.blocks} must be a positive multiple of {STAGES} (stages)")
+        if self.dim % self.heads:
+            raise ValueError(f"physformer.dim={self.dim} must be a multiple of physformer.heads={self.heads}")
+        if self.dim % 2:
+            raise ValueError(f"physformer.dim={self.dim} must be even: the head halves it")
+        if self.input_norm not in INPUT_NORMS:
+            raise ValueError(f"physformer.input_norm={self.input_norm!r}; it is one of {INPUT_NORMS}")
+        if not self.stem:
+            raise ValueError("physformer.stem is empty; give the channels of at least one convolution")
+        if len(self.patch) != 3 or self.patch[0] != TIME_PATCH:
+            raise ValueError(f"physformer.patch={self.patch} must be ({TIME_PATCH}, height, width)")
+        pixels = 2 ** len(self.stem)
+        for side in self.patch[1:]:
+            if self.frame_size % (pixels * side):
+                raise ValueError(
+                    f"physformer.frame_size={self.frame_size} must be a multiple of {pixels * side}: "
+                    f"{len(self.stem)} poolings by 2 and patches of {side}"
+                )
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the token grid."""
+        side = self.frame_size // 2 ** len(self.stem)
+        return side // self.patch[1], side // self.patch[2]
+
+    @nn.compact
+    def __call__(self, frames: jax.Array, *, train: bool, downsampled: tuple[str, ...] = ()):
+        """Encode clips, and with `downsampled` also their low-resolution views, as one batch.
+
+        Args:
+          frames: (N, T, S, S, 3) uint8, T a multiple of 4.
+          train: batch statistics of this batch, and dropout.
+          downsampled: of "half", "quarter"; V' = 1 + their number.
+
+        Returns:
+          wave (N*V', T) float32, and three stage features (N*V', T/4 * H * W, dim); rows in (N, V') order.
+
+        Raises:
+          ValueError: the frames do not fit the configuration.
+        """
+        self.check()
+        n, t, height, width, _ = frames.shape
+        if (height, width) != (self.frame_size, self.frame_size):
+            raise ValueError(f"physformer.frame_size={self.frame_size}, but the frames are {height}x{width}")
+        if t % TIME_PATCH:
+            raise ValueError(f"clips of {t} frames: the number of frames must be a multiple of {TIME_PATCH}")
+        x = normalise(frames, self.input_norm).astype(self.dtype)
+        if downsampled:
+            views = ResolutionViews(
+                self.frame_size, self.pfe_width, self.pfe_depth, self.dtype, self.form, name="views"
+            )
+            x = views(x, downsampled, train=train).reshape(-1, *x.shape[1:])
+        x = self.tokens(x, train)
+        stages = []
+        for stage in range(STAGES):
+            for block in range(self.blocks // STAGES):
+                x = Block(
+                    self.dim, self.ff_dim, self.heads, self.theta, self.temperature, self.dropout, self.dtype,
+                    self.form, name=f"stage{stage}_block{block}",
+                )(x, train=train)  # fmt: skip
+            stages.append(x.reshape(x.shape[0], -1, self.dim))
+        return self.head(x, train), tuple(stages)
+
+    def tokens(self, x: jax.Array, train: bool) -> jax.Array:
+        """(N, T, S, S, 3) -> (N, T/4, H, W, dim)."""
+        for i, channels in enumerate(self.stem):
+            kernel = (1, 5, 5) if i == 0 else (3, 3, 3)
+            x = Conv3D(channels, kernel, dtype=self.dtype, form=self.form, name=f"stem{i}")(x)
+            x = nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=self.dtype, name=f"stem{i}_norm")(x)
+            # ReLU after the maximum: the same numbers (it is monotone) on a quarter of the pixels.
+            x = nn.relu(max_pool_space(x))
+        return PatchEmbedding(self.dim, self.patch, self.dtype, self.form, name="patch")(x)
+
+    def head(self, x: jax.Array, train: bool) -> jax.Array:
+        """(N, T/4, H, W, dim) -> the wave (N, T) float32."""
+        for i, features in enumerate((self.dim, self.dim // 2)):
+            x = jnp.repeat(x, 2, axis=1)
+            x = Conv3D(features, (3, 1, 1), dtype=self.dtype, form=self.form, name=f"up{i}")(x)
+            x = nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=self.dtype, name=f"up{i}_norm")(x)
+            x = nn.elu(x)
+        x = x.astype(jnp.float32).mean(axis=(2, 3))
+        return nn.Dense(1, name="wave")(x)[..., 0]

@@ -1,0 +1,90 @@
+"""Quality views made from one clip, for the landmark and the visual stream (METHOD.md, Input: downsampled).
+
+The rPPG stream's own view, through the learned down-sampler, is made in resolution.py.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cpml_jax.models.resolution import STEPS
+from cpml_jax.schema import NUM_LANDMARKS
+
+# Half-widths (x, y) of the uniform jitter, in units of the face box: on every point, and on top of it by region.
+EVERY_POINT = {"half": (0.0005, 0.0005), "quarter": (0.01, 0.01)}
+REGIONS = (
+    (range(48, 68), {"quarter": (0.006, 0.0085), "half": (0.0006, 0.0005)}),  # lips
+    (range(36, 48), {"quarter": (0.005, 0.007), "half": (0.0005, 0.0004)}),  # eyes
+    (range(27, 36), {"quarter": (0.001, 0.0015), "half": (0.0001, 0.0001)}),  # nose
+)
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of RGB in [0, 1], as CLIP's weights expect
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def region_amounts(view: str) -> np.ndarray:
+    """(68, 2): half-width of the regional jitter of every point, zero outside the regions."""
+    amounts = np.zeros((NUM_LANDMARKS, 2), np.float32)
+    for points, by_view in REGIONS:
+        amounts[list(points)] = by_view[view]
+    return amounts
+
+
+def jittered(landmarks: jax.Array, view: str, key: jax.Array) -> jax.Array:
+    """Landmarks as a detector would find them at low resolution.
+
+    Args:
+      landmarks: (N, T, 68, 2); not changed.
+      view: half | quarter.
+      key: for this call alone.
+
+    Returns:
+      (N, T, 68, 2): two independent uniform draws a coordinate, one on every point and one by region.
+    """
+    every, region = jax.random.split(key)
+    shape, dtype = landmarks.shape, landmarks.dtype
+    noise = jax.random.uniform(every, shape, dtype, -1, 1) * jnp.asarray(EVERY_POINT[view], dtype)
+    noise += jax.random.uniform(region, shape, dtype, -1, 1) * jnp.asarray(region_amounts(view), dtype)
+    return landmarks + noise
+
+
+def landmark_views(landmarks: jax.Array, names: tuple[str, ...], key: jax.Array | None) -> jax.Array:
+    """(N, T, 68, 2) -> (N, 1 + len(names), T, 68, 2). key None (evaluation): the views are the clip's own points."""
+    views = [landmarks]
+    for i, name in enumerate(names):
+        views.append(landmarks if key is None else jittered(landmarks, name, jax.random.fold_in(key, i)))
+    return jnp.stack(views, axis=1)
+
+
+def spaced_frames(length: int, count: int) -> np.ndarray:
+    """(count,) indices evenly spaced over a whole clip of `length` frames, both ends included; one: the middle."""
+    if not 1 <= count <= length:
+        raise ValueError(f"clip_image.frames={count} must be between 1 and the clip's {length} frames")
+    if count == 1:
+        return np.array([length // 2])
+    return np.round(np.linspace(0, length - 1, count)).astype(int)
+
+
+def clip_images(frames: jax.Array, image_size: int) -> jax.Array:
+    """(..., S, S, 3) grey levels -> (..., image_size, image_size, 3) float32 as CLIP expects them."""
+    x = frames.astype(jnp.float32) / 255.0
+    if x.shape[-2] != image_size:
+        x = jax.image.resize(x, (*x.shape[:-3], image_size, image_size, 3), "bilinear")
+    return (x - jnp.asarray(CLIP_MEAN)) / jnp.asarray(CLIP_STD)
+
+
+def visual_views(frames: jax.Array, names: tuple[str, ...], image_size: int) -> jax.Array:
+    """(N, K, S, S, 3) uint8 -> (N, 1 + len(names), K, image_size, image_size, 3).
+
+    The image encoder sees colours, not the learned down-sampler's features: a low-resolution view is the image
+    averaged down by 2 (half) or 4 (quarter).
+    """
+    n, k, size, _, _ = frames.shape
+    views = [clip_images(frames, image_size)]
+    for name in names:
+        cell = 2 ** STEPS[name]
+        low = frames.astype(jnp.float32).reshape(n, k, size // cell, cell, size // cell, cell, 3).mean(axis=(3, 5))
+        views.append(clip_images(low, image_size))
+    return jnp.stack(views, axis=1)

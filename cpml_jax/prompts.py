@@ -1,0 +1,132 @@
+"""Class prompts: the twelve templates, and their tokens."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from cpml_jax.errors import UserError
+
+# METHOD.md, Encoders: real first, as in the labels.
+TEMPLATES: tuple[tuple[str, ...], tuple[str, ...]] = (
+    (
+        "This is an example of a real face",
+        "This is a bonafide face",
+        "This is a real face",
+        "This is how a real face looks like",
+        "a photo of a real face",
+        "This is not a forgery face",
+    ),
+    (
+        "This is an example of a forgery face",
+        "This is an example of an attack face",
+        "This is not a real face",
+        "This is how a forgery face looks like",
+        "a photo of a forgery face",
+        "a printout shown to be a forgery face",
+    ),
+)
+
+START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
+
+
+def byte_symbols() -> list[str]:
+    """The 256 printable characters that byte-level BPE writes bytes with, in byte order.
+
+    Printable Latin-1 stands for itself; the other bytes, in order, are code points from 256 on (GPT-2's table).
+    """
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = iter(range(256, 512))
+    return [chr(b) if b in printable else chr(next(others)) for b in range(256)]
+
+
+def learn_merges(words: list[str]) -> list[tuple[str, str]]:
+    """Byte-pair merges, most frequent pair first, until every word is one symbol (Sennrich et al., ACL 2016)."""
+    pieces = {word: (*word[:-1], word[-1] + WORD_END) for word in sorted(set(words))}
+    merges = []
+    while True:
+        pairs = Counter(pair for symbols in pieces.values() for pair in zip(symbols, symbols[1:], strict=False))
+        if not pairs:
+            return merges
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        pieces = {word: merged(symbols, best) for word, symbols in pieces.items()}
+
+
+def merged(symbols: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
+    result, i = [], 0
+    while i < len(symbols):
+        if symbols[i : i + 2] == pair:
+            result.append(pair[0] + pair[1])
+            i += 2
+        else:
+            result.append(symbols[i])
+            i += 1
+    return tuple(result)
+
+
+def build_tokenizer(templates):
+    """A CLIP tokenizer made from the prompt bank alone: one token a word, and bytes for anything else.
+
+    Args:
+      templates: per class, prompts.
+
+    Returns:
+      transformers.CLIPTokenizer. The end token has the largest id, as in CLIP's own vocabulary, and pads.
+    """
+    from transformers import CLIPTokenizer  # slow to import, and only needed here
+
+    words = [word for prompts in templates for prompt in prompts for word in prompt.lower().split()]
+    merges = learn_merges(words)
+    letters = byte_symbols()
+    symbols = letters + [letter + WORD_END for letter in letters] + [a + b for a, b in merges] + [START, END]
+    return CLIPTokenizer(vocab={symbol: i for i, symbol in enumerate(symbols)}, merges=merges)
+
+
+def load_tokenizer(path: str):
+    """The tokenizer that belongs to trained CLIP weights.
+
+    Args:
+      path: a folder, or a name on the hub.
+
+    Raises:
+      UserError: there is none.
+    """
+    from transformers import CLIPTokenizer
+
+    try:
+        return CLIPTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"model.clip_text.weights={path!r}: no CLIP tokenizer there ({reason})") from None
+
+
+def tokenize(tokenizer, templates, context_length: int, room: int = 0) -> np.ndarray:
+    """Tokens of every prompt.
+
+    Args:
+      tokenizer: of build_tokenizer or load_tokenizer.
+      templates: per class, P prompts.
+      context_length: L.
+      room: positions that must stay free for learned context tokens.
+
+    Returns:
+      (classes, P, L) int32: start, words, end, then padding.
+
+    Raises:
+      UserError: a prompt does not fit.
+    """
+    counts = {len(prompts) for prompts in templates}
+    if len(counts) != 1 or counts == {0}:
+        raise UserError(f"each class needs the same number of prompts, not {sorted(counts)}")
+    tokens = []
+    for prompt in (prompt for prompts in templates for prompt in prompts):
+        ids = tokenizer(prompt)["input_ids"]
+        if len(ids) + room > context_length:
+            raise UserError(
+                f"the prompt {prompt!r} has {len(ids)} tokens and {room} learned ones; "
+                f"model.clip_text.context_length={context_length} is too short"
+            )
+        tokens.append(ids + [tokenizer.eos_token_id] * (context_length - len(ids)))
+    return np.asarray(tokens, np.int32).reshape(len(templates), -1, context_length)
