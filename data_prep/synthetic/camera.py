@@ -33,12 +33,17 @@ class NoisePool:
         return field if sign else -field
 
 
-def shoot(layer: np.ndarray, matrix: np.ndarray, background: np.ndarray, gain: float, noise: np.ndarray) -> np.ndarray:
-    """One picture (size, size, 3) uint8 from a canvas (C, C, 4), an affine map, and the room behind."""
+def shoot(
+    layer: np.ndarray, alpha: np.ndarray, matrix: np.ndarray, background: np.ndarray, gain: float, noise: np.ndarray
+) -> np.ndarray:
+    """One picture (size, size, 3) uint8 from a canvas (C, C, 3), its coverage (C, C), an affine map, the room behind."""
     size = background.shape[0]
-    seen = cv2.warpAffine(layer, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    alpha = seen[..., 3:]
-    picture = background + alpha * (seen[..., :3] - background)
+    options = dict(flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    picture = cv2.warpAffine(layer, matrix, (size, size), **options)
+    seen = cv2.warpAffine(alpha, matrix, (size, size), **options)
+    picture -= background
+    picture *= cv2.merge((seen, seen, seen))
+    picture += background
     picture *= gain
     picture += noise
     picture += 0.5

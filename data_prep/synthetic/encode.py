@@ -12,7 +12,7 @@ import numpy as np
 # FF++ names its qualities after libx264's constant rate factor. "raw" is CRF 1: near-lossless (the noise it adds is
 # under half a grey level) and still High profile 4:2:0, which every decoder plays; CRF 0 switches to lossless High 4:4:4.
 CRF = {"raw": 1, "c0": 0, "c23": 23, "c40": 40}
-PRESET = "veryfast"
+PRESET = "superfast"
 
 
 class Encoder:

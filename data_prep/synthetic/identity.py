@@ -111,15 +111,15 @@ def draw_identity(seed: int, style: str, number: int) -> Identity:
         iris=tuple(_mix(rng, _IRISES)),
         shirt=tuple(rng.uniform(40, 200, 3) * tint),
         hair_style=int(rng.integers(4)),
-        detail=float(rng.uniform(0.020, 0.040)),
+        detail=float(rng.uniform(0.015, 0.045)),
         detail_seed=int(rng.integers(1 << 31)),
         light=(float(rng.uniform(-0.8, 0.8)), float(rng.uniform(-0.9, -0.2))),
         light_strength=float(rng.uniform(0.35, 0.6) if domain_b else rng.uniform(0.15, 0.4)),
         exposure=float(rng.uniform(0.62, 0.88) if domain_b else rng.uniform(0.82, 1.02)),
-        noise=float(rng.uniform(1.6, 2.8) if domain_b else rng.uniform(1.0, 2.0)),
+        noise=float(rng.uniform(1.6, 2.8) if domain_b else rng.uniform(0.8, 2.0)),
         grain=0.6 if domain_b else 0.0,
         scene_seed=int(rng.integers(1 << 31)),
-        pulse_amplitude=float(rng.uniform(0.006, 0.015)),
+        pulse_amplitude=float(rng.uniform(0.008, 0.015)),
         heart_rate=float(rng.uniform(58, 106)),
     )
 

@@ -20,7 +20,7 @@ def _wander(rng: np.random.Generator, times: np.ndarray, low: float, high: float
 def head_motion(rng: np.random.Generator, times: np.ndarray) -> np.ndarray:
     """Head pose (N, 5): shift x, shift y (fractions of the side), roll (radians), log scale, squeeze (yaw's cosine)."""
     pose = np.stack([_wander(rng, times, 0.06, 0.5) for _ in range(5)], -1)
-    amplitude = np.array([0.010, 0.007, 0.016, 0.006, 0.006]) * rng.uniform(0.5, 1.2, 5)
+    amplitude = np.array([0.010, 0.007, 0.016, 0.006, 0.006]) * rng.uniform(0.4, 1.5) * rng.uniform(0.7, 1.2, 5)
     offset = np.array([0.03, 0.02, 0.03, 0.05, 0.01]) * rng.uniform(-1, 1, 5)
     return pose * amplitude + offset
 

@@ -17,7 +17,8 @@ from data_prep.synthetic.texture import fractal, strands
 
 SUPERSAMPLE = 2  # canvas pixels a picture pixel
 _SHIFT = 4  # fractional bits of cv2's polygon corners
-_SOFT_U = np.linspace(-1, 1, 13)
+_U = np.linspace(-1, 1, 13)  # places along a lid or a lip
+_WHITE = np.array([222.0, 216.0, 210.0], np.float32)  # of the eye
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +26,11 @@ class Portrait:
     """The layers of one face that stay the same from frame to frame. C: canvas side."""
 
     face: Identity
-    base: np.ndarray  # (C, C, 4) float32: RGB grey levels and coverage 0..1
-    pulsing: np.ndarray  # (C, C, 4) float32: what a pulse of height 1 adds to base
-    detail: np.ndarray  # (C, C) float32: fine texture, a factor around 1
-    shade: np.ndarray  # (C, C) float32: light on the face, a factor around 1
+    base: np.ndarray  # (C, C, 3) float32: RGB grey levels
+    alpha: np.ndarray  # (C, C) float32: coverage 0..1
+    pulsing: np.ndarray  # (C, C, 3) float32: what a pulse of height 1 adds to base
+    lit: np.ndarray  # (C, C, 3) float32: light and exposure, a factor
+    lips: np.ndarray  # (C, C, 3) float32: the colour of lips under that light
 
 
 def cover(points: np.ndarray, shape: tuple[int, int], origin: tuple[int, int], canvas: int) -> np.ndarray:
@@ -41,7 +43,16 @@ def cover(points: np.ndarray, shape: tuple[int, int], origin: tuple[int, int], c
 
 def _lay(picture: np.ndarray, mask: np.ndarray, colour: np.ndarray) -> None:
     """picture <- picture (1 - mask) + colour mask, in place; the colour may vary by pixel."""
-    picture += mask[..., None] * (np.asarray(colour, np.float32) - picture)
+    # three full channels: NumPy is several times slower where it must stretch one over the last, short axis
+    difference = np.subtract(np.asarray(colour, np.float32), picture)
+    difference *= cv2.merge((mask, mask, mask))
+    picture += difference
+
+
+def _darken(picture: np.ndarray, mask: np.ndarray, strength: float) -> None:
+    """picture <- picture (1 - strength mask), in place."""
+    keep = 1 - np.float32(strength) * mask
+    picture *= cv2.merge((keep, keep, keep))
 
 
 def _hill(canvas: int, x: float, y: float, sx: float, sy: float) -> np.ndarray:
@@ -155,9 +166,9 @@ def _body(face: Identity, canvas: int, skin: np.ndarray, cloth: np.ndarray) -> t
 
 def _amplitude(face: Identity, canvas: int) -> np.ndarray:
     """Height of the pulse by place (C, C): strongest on forehead and cheeks, weaker at the nose and the rim."""
-    place = 0.55 + 0.45 * _hill(canvas, CENTRE[0], face.eye_y - 0.11, 0.12, 0.05)
+    place = 0.70 + 0.35 * _hill(canvas, CENTRE[0], face.eye_y - 0.11, 0.12, 0.05)
     for side in (-1, 1):
-        place = place + 0.45 * _hill(canvas, CENTRE[0] + side * 0.12, face.nose_y, 0.06, 0.06)
+        place = place + 0.35 * _hill(canvas, CENTRE[0] + side * 0.12, face.nose_y, 0.06, 0.06)
     place = place - 0.15 * _hill(canvas, CENTRE[0], face.nose_y - 0.04, 0.03, 0.05)
     return (face.pulse_amplitude * place).astype(np.float32)
 
@@ -192,9 +203,11 @@ def draw_portrait(face: Identity, size: int) -> Portrait:
     picture *= face.exposure
     bare = np.maximum(bare, oval) * (1 - fringe)
     pulsing = (_amplitude(face, canvas) * bare)[..., None] * picture * np.array(COLOUR_WEIGHTS, np.float32)
-    base = np.dstack([np.clip(picture, 2, 252), covered]).astype(np.float32)
-    base[..., :3] = cv2.GaussianBlur(base[..., :3], (0, 0), 0.6)
-    return Portrait(face, base, np.dstack([pulsing, np.zeros_like(bare)]).astype(np.float32), detail, shade)
+    base = cv2.GaussianBlur(np.clip(picture, 2, 252).astype(np.float32), (0, 0), 0.6)
+    lit = face.exposure * cv2.merge((shade, shade, shade))
+    lips_colour = lit * np.array(face.lip, np.float32) * detail[..., None]
+    layers = (np.ascontiguousarray(layer, np.float32) for layer in (base, covered, pulsing, lit, lips_colour))
+    return Portrait(face, *layers)
 
 
 def _window(points: np.ndarray, canvas: int, margin: float) -> tuple[int, int, int, int]:
@@ -207,54 +220,80 @@ def _window(points: np.ndarray, canvas: int, margin: float) -> tuple[int, int, i
 
 
 def draw_eyes(picture: np.ndarray, portrait: Portrait, expression: Expression) -> None:
-    """Eyes of one frame, in place on a canvas (C, C, >=3)."""
-    face, canvas = portrait.face, picture.shape[0]
+    """Eyes of one frame, in place on a canvas (C, C, 3)."""
     for side in (-1, 1):
-        upper, lower = lids(face, side, expression.open, _SOFT_U)
-        x0, y0, x1, y1 = _window(np.concatenate([upper, lower, upper - [0, 0.5 * face.eye_height]]), canvas, 0.012)
-        part, shape, origin = picture[y0:y1, x0:x1, :3], (y1 - y0, x1 - x0), (x0, y0)
-        tone = face.exposure * portrait.shade[y0:y1, x0:x1, None]
+        _draw_eye(picture, portrait, expression, side)
+
+
+def _draw_eye(picture: np.ndarray, portrait: Portrait, expression: Expression, side: int) -> None:
+    face, canvas = portrait.face, picture.shape[0]
+    upper, lower = lids(face, side, expression.open, _U)
+    crease = upper - [0, 0.55 * face.eye_height * max(expression.open, 0.2)]
+    x0, y0, x1, y1 = _window(np.concatenate([upper, lower, crease]), canvas, 0.012)
+    part, shape, origin = picture[y0:y1, x0:x1], (y1 - y0, x1 - x0), (x0, y0)
+    if expression.open > 0.1:
         ball = cover(np.concatenate([upper, lower[::-1]]), shape, origin, canvas)
-        middle = np.array([CENTRE[0] + side * face.eye_apart, face.eye_y - 0.15 * face.eye_height])
-        middle = middle + [0.30 * face.eye_width * expression.gaze_x, 0.25 * face.eye_height * expression.gaze_y]
-        rows = (np.arange(y0, y1, dtype=np.float32) + 0.5) / canvas - middle[1]
-        columns = (np.arange(x0, x1, dtype=np.float32) + 0.5) / canvas - middle[0]
-        radius = np.sqrt(rows[:, None] ** 2 + columns[None, :] ** 2) * canvas
-        iris = np.clip(0.0205 * canvas - radius + 0.5, 0, 1)
-        pupil = np.clip(0.0085 * canvas - radius + 0.5, 0, 1)
-        white = np.array([222.0, 216.0, 210.0], np.float32) * tone
-        eye = white + iris[..., None] * (np.array(face.iris, np.float32) * tone - white)
-        eye = eye * (1 - 0.85 * pupil[..., None])
-        glint = np.clip(0.006 * canvas - np.hypot(rows[:, None] + 0.007, columns[None, :] - 0.006) * canvas + 0.5, 0, 1)
-        eye = eye + glint[..., None] * (235 * face.exposure - eye)
-        _lay(part, ball, eye)
-        thick = np.array([0, 0.0045 + 0.0015 * expression.open])
-        lash = cover(np.concatenate([upper - thick, (upper + 0.35 * thick)[::-1]]), shape, origin, canvas)
-        under = cover(np.concatenate([lower - [0, 0.001], (lower + [0, 0.0025])[::-1]]), shape, origin, canvas)
-        part *= 1 - 0.72 * lash[..., None]
-        part *= 1 - 0.30 * under[..., None]
-        crease = upper - [0, 0.55 * face.eye_height * max(expression.open, 0.2)]
-        fold = cover(np.concatenate([crease, (crease + [0, 0.004])[::-1]]), shape, origin, canvas)
-        part *= 1 - 0.18 * fold[..., None]
+        _lay(part, ball, _eyeball(portrait, expression, side, (x0, y0, x1, y1), canvas))
+    thick = np.array([0, 0.0045 + 0.0015 * expression.open])
+    lash = cover(np.concatenate([upper - thick, (upper + 0.35 * thick)[::-1]]), shape, origin, canvas)
+    under = cover(np.concatenate([lower - [0, 0.001], (lower + [0, 0.0025])[::-1]]), shape, origin, canvas)
+    fold = cover(np.concatenate([crease, (crease + [0, 0.004])[::-1]]), shape, origin, canvas)
+    _darken(part, 0.72 * lash + 0.30 * (1 - lash) * under + 0.18 * (1 - lash) * fold, 1.0)
+
+
+def _eyeball(portrait: Portrait, expression: Expression, side: int, window: tuple, canvas: int) -> np.ndarray:
+    """White, iris, pupil and glint (h, w, 3) of the eye inside a window of the canvas."""
+    face = portrait.face
+    x0, y0, x1, y1 = window
+    x = CENTRE[0] + side * face.eye_apart + 0.30 * face.eye_width * expression.gaze_x
+    y = face.eye_y - 0.15 * face.eye_height + 0.25 * face.eye_height * expression.gaze_y
+    rows = (np.arange(y0, y1, dtype=np.float32) + 0.5) - np.float32(y * canvas)
+    columns = (np.arange(x0, x1, dtype=np.float32) + 0.5) - np.float32(x * canvas)
+    radius = np.sqrt(rows[:, None] ** 2 + columns[None, :] ** 2)
+    iris = np.clip(0.0205 * canvas - radius + 0.5, 0, 1)
+    pupil = np.clip(0.0085 * canvas - radius + 0.5, 0, 1)
+    spot = np.sqrt((rows[:, None] + 0.007 * canvas) ** 2 + (columns[None, :] - 0.006 * canvas) ** 2)
+    glint = np.clip(0.006 * canvas - spot + 0.5, 0, 1)
+    eye = np.empty((*radius.shape, 3), np.float32)
+    eye[...] = _WHITE
+    _lay(eye, iris, np.array(face.iris, np.float32))
+    eye *= portrait.lit[y0:y1, x0:x1]
+    _darken(eye, pupil, 0.85)
+    _lay(eye, glint, np.full(3, 235 * face.exposure, np.float32))
+    return eye
 
 
 def draw_mouth(picture: np.ndarray, portrait: Portrait, expression: Expression) -> None:
-    """Mouth of one frame, in place on a canvas (C, C, >=3)."""
+    """Mouth of one frame, in place on a canvas (C, C, 3)."""
     face, canvas = portrait.face, picture.shape[0]
-    top, inner_top, inner_bottom, bottom = lips(face, expression, _SOFT_U)
+    top, inner_top, inner_bottom, bottom = lips(face, expression, _U)
     x0, y0, x1, y1 = _window(np.concatenate([top, bottom]), canvas, 0.015)
-    part, shape, origin = picture[y0:y1, x0:x1, :3], (y1 - y0, x1 - x0), (x0, y0)
-    tone = face.exposure * portrait.shade[y0:y1, x0:x1, None] * portrait.detail[y0:y1, x0:x1, None]
-    colour = np.array(face.lip, np.float32)
+    part, shape, origin = picture[y0:y1, x0:x1], (y1 - y0, x1 - x0), (x0, y0)
+    colour = portrait.lips[y0:y1, x0:x1]
     upper = cover(np.concatenate([top, inner_top[::-1]]), shape, origin, canvas)
     lower = cover(np.concatenate([inner_bottom, bottom[::-1]]), shape, origin, canvas)
-    gap = cover(np.concatenate([inner_top, inner_bottom[::-1]]), shape, origin, canvas)
-    _lay(part, 0.9 * upper, 0.86 * colour * tone)
-    _lay(part, 0.9 * lower, 1.03 * colour * tone)
+    _lay(part, 0.9 * upper, np.float32(0.86) * colour)
+    _lay(part, 0.9 * lower, np.float32(1.03) * colour)
     if expression.mouth > 0.03:
+        gap = cover(np.concatenate([inner_top, inner_bottom[::-1]]), shape, origin, canvas)
         _lay(part, gap, np.array([62.0, 26.0, 26.0], np.float32) * face.exposure)
-        teeth_bottom = inner_top + [0, 0.45 * 0.040 * expression.mouth] * (1 - _SOFT_U**4)[:, None]
+        teeth_bottom = inner_top + [0, 0.45 * 0.040 * expression.mouth] * (1 - _U**4)[:, None]
         teeth = cover(np.concatenate([inner_top, teeth_bottom[::-1]])[1:-1], shape, origin, canvas)
         _lay(part, 0.85 * teeth * gap, np.array([205.0, 200.0, 190.0], np.float32) * face.exposure)
     line = cover(np.concatenate([inner_top - [0, 0.002], (inner_top + [0, 0.002])[::-1]]), shape, origin, canvas)
-    part *= 1 - 0.5 * line[..., None]
+    _darken(part, line, 0.5)
+
+
+def draw_face(
+    portrait: Portrait, expression: Expression, pulse: float, window: tuple[int, int, int, int] | None = None
+) -> np.ndarray:
+    """Canvas (C, C, 3) float32 of one frame. Outside `window` (x0, y0, x1, y1) it lacks the pulse, and the eyes when
+    the window begins below them: a forger who replaces only the mouth needs no eyes."""
+    picture = portrait.base.copy()
+    x0, y0, x1, y1 = window or (0, 0, picture.shape[1], picture.shape[0])
+    if pulse:
+        picture[y0:y1, x0:x1] += np.float32(pulse) * portrait.pulsing[y0:y1, x0:x1]
+    if y0 < portrait.face.eye_y * picture.shape[0]:
+        draw_eyes(picture, portrait, expression)
+    draw_mouth(picture, portrait, expression)
+    return picture

@@ -10,7 +10,7 @@ import numpy as np
 from data_prep.synthetic import forgery, motion, pulse
 from data_prep.synthetic.camera import NoisePool, shoot
 from data_prep.synthetic.identity import Identity, draw_identity, landmarks, stream
-from data_prep.synthetic.render import draw_eyes, draw_mouth, draw_portrait
+from data_prep.synthetic.render import draw_face, draw_portrait
 from data_prep.synthetic.texture import room
 
 FRAME_RATE = {"a": 30, "b": 25}
@@ -93,12 +93,10 @@ class Scene:
     def pictures(self) -> Iterator[np.ndarray]:
         own, portrait = self._take, self._portrait
         pool = NoisePool(self._rng, self._size, own.face.noise, own.face.grain)
-        canvas = portrait.base.shape[0]
+        canvas = portrait.alpha.shape[0]
         for frame in range(len(own.times)):
-            layer = portrait.base + own.pulse[frame] * portrait.pulsing
-            draw_eyes(layer, portrait, own.moves[frame])
-            draw_mouth(layer, portrait, own.moves[frame])
+            layer = draw_face(portrait, own.moves[frame], own.pulse[frame])
             if self._forgery is not None:
                 forgery.paste(layer, self._forgery, frame)
             matrix = motion.pose_matrix(own.poses[frame], canvas, self._size)
-            yield shoot(layer, matrix, self._room, np.float32(own.drift[frame]), pool.draw())
+            yield shoot(layer, portrait.alpha, matrix, self._room, np.float32(own.drift[frame]), pool.draw())

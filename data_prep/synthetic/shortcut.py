@@ -1,0 +1,98 @@
+"""Could the benchmark be won by a shortcut? Logistic regression on simple statistics of a clip.
+
+    python -m data_prep.synthetic.shortcut ROOT [COMPRESSION]
+
+Features of a video: mean and variance of each channel of the frame and of the face crop, sharpness of both (variance of
+the Laplacian), and the file's size. Fitted on one part of the identity pairs, scored on the others, by turns (a pair
+shares faces, so it is never divided). Prints the area under the ROC curve for each method and for all together.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+
+import av
+import cv2
+import numpy as np
+
+from cpml_jax.errors import UserError
+from data_prep.synthetic.generate import FAKE_SEQUENCE, REAL_SEQUENCE
+
+
+def statistics(path: str, truth: str) -> np.ndarray:
+    """Features (15,) of one video: every fourth frame is measured, and the mean taken."""
+    boxes = np.load(truth)["box"]
+    rows = []
+    with av.open(path) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number % 4:
+                continue
+            picture = frame.to_ndarray(format="rgb24")
+            x0, y0, x1, y1 = np.clip(np.round(boxes[number]).astype(int), 0, picture.shape[0])
+            row = []
+            for part in (picture, picture[y0:y1, x0:x1]):
+                grey = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)
+                row += [*part.mean((0, 1)), *part.var((0, 1)), cv2.Laplacian(grey, cv2.CV_32F).var()]
+            rows.append(row)
+    return np.array([*np.mean(rows, 0), os.path.getsize(path)])
+
+
+def table(root: str, compression: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features (V, 15), method of each video (V,) ("" for real), pair of identities (V,)."""
+    features, methods, groups = [], [], []
+    pattern = os.path.join(root, "{}", compression, "videos", "*.mp4")
+    paths = glob.glob(pattern.format(REAL_SEQUENCE)) + glob.glob(pattern.format(f"{FAKE_SEQUENCE}/*"))
+    for path in sorted(paths):
+        sequence, video = path.split(f"/{compression}/videos/")
+        sequence = os.path.relpath(sequence, root)
+        video = video.removesuffix(".mp4")
+        features.append(statistics(path, os.path.join(root, "truth", sequence, f"{video}.npz")))
+        methods.append(sequence.split("/")[1] if sequence.startswith(FAKE_SEQUENCE) else "")
+        groups.append(int(video[:3]) // 2)
+    if not features:
+        raise UserError(f"{root} holds no drawn videos at {compression}")
+    return np.array(features), np.array(methods), np.array(groups)
+
+
+def shortcut_auc(root: str, compression: str = "c23", folds: int = 5, repeats: int = 4) -> dict[str, float]:
+    """Area under the ROC curve on held-out identities: {method: auc, "all": auc}, mean over `repeats` divisions."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    features, methods, groups = table(root, compression)
+    pairs = np.unique(groups)
+    folds = min(folds, len(pairs))
+    result = {}
+    for name in [*sorted(set(methods) - {""}), "all"]:
+        use = (methods == "") | (methods == name) | (name == "all")
+        label = (methods != "").astype(int)
+        found = []
+        for repeat in range(repeats):
+            fold_of = np.random.default_rng(repeat).permutation(len(pairs)) % folds
+            for fold in range(folds):
+                held = np.isin(groups, pairs[fold_of == fold])
+                model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
+                model.fit(features[use & ~held], label[use & ~held])
+                test = use & held
+                found.append(roc_auc_score(label[test], model.decision_function(features[test])))
+        result[name] = float(np.mean(found))
+    return result
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        for compression in arguments[1:] or ["raw", "c23"]:
+            row = "  ".join(f"{name} {auc:.2f}" for name, auc in shortcut_auc(arguments[0], compression).items())
+            print(f"{compression}: {row}")
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
