@@ -7,6 +7,8 @@ import numpy as np
 
 from data_prep.synthetic.identity import CENTRE, Expression
 
+PAN_MARGIN = 12  # pixels of room beyond the picture, on each side
+
 
 def _wander(rng: np.random.Generator, times: np.ndarray, low: float, high: float, parts: int = 4) -> np.ndarray:
     """A smooth signal (N,) of standard deviation about 1 with frequencies between `low` and `high` Hz."""
@@ -78,3 +80,20 @@ def expressions(rng: np.random.Generator, times: np.ndarray) -> list[Expression]
 def light_drift(rng: np.random.Generator, times: np.ndarray, deviation: float) -> np.ndarray:
     """Slow change of the light (N,), a factor around 1, the same for all colours."""
     return 1.0 + deviation * _wander(rng, times, 0.05, 0.4)
+
+
+def camera_pan(rng: np.random.Generator, times: np.ndarray) -> np.ndarray:
+    """Shift of the background (N, 2) in pixels: from a tripod's stillness to a few pixels of slow hand-held sway.
+
+    It also spreads file sizes over identities, as real rooms do; otherwise the few per cent that a forgery's jitter
+    adds at c23 would give it away.
+    """
+    reach = 4.0 * rng.uniform() ** 1.5
+    pan = reach * np.stack([_wander(rng, times, 0.1, 0.7), 0.6 * _wander(rng, times, 0.1, 0.7)], -1)
+    return np.clip(pan, 1 - PAN_MARGIN, PAN_MARGIN - 1)
+
+
+def pan_background(room: np.ndarray, pan: np.ndarray, size: int) -> np.ndarray:
+    """The part (size, size, 3) of the room that is seen in one frame."""
+    matrix = np.array([[1.0, 0.0, pan[0] - PAN_MARGIN], [0.0, 1.0, pan[1] - PAN_MARGIN]])
+    return cv2.warpAffine(room, matrix, (size, size), flags=cv2.INTER_LINEAR)

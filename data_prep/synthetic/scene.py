@@ -27,6 +27,7 @@ class Take:
     rates: np.ndarray  # (N,) beats/min
     pulse: np.ndarray  # (N,) float32
     drift: np.ndarray  # (N,) light, a factor around 1
+    pan: np.ndarray  # (N, 2) picture pixels: how a hand-held camera moves the background
 
 
 def take(seed: int, style: str, number: int, frames: int) -> Take:
@@ -37,7 +38,8 @@ def take(seed: int, style: str, number: int, frames: int) -> Take:
     poses, moves = motion.head_motion(acting, times), motion.expressions(acting, times)
     rates = pulse.heart_rates(heart, face.heart_rate, times)
     drift = motion.light_drift(acting, times, 0.012 if style == "b" else 0.006)
-    return Take(face, times, poses, moves, rates, pulse.wave(heart, rates, times), drift)
+    pan = motion.camera_pan(acting, times)
+    return Take(face, times, poses, moves, rates, pulse.wave(heart, rates, times), drift, pan)
 
 
 class Scene:
@@ -53,7 +55,7 @@ class Scene:
         number = forgery.METHODS.index(method) + 1 if method else 0
         self._rng = stream(seed, style, target, 10 + number, source + 1)
         face = self._take.face
-        self._room = room(face.scene_seed, style, size, face.exposure)
+        self._room = room(face.scene_seed, style, size + 2 * motion.PAN_MARGIN, face.exposure)
         self._forgery = None
         self._source = None
         if method:
@@ -99,4 +101,5 @@ class Scene:
             if self._forgery is not None:
                 forgery.paste(layer, self._forgery, frame)
             matrix = motion.pose_matrix(own.poses[frame], canvas, self._size)
-            yield shoot(layer, portrait.alpha, matrix, self._room, np.float32(own.drift[frame]), pool.draw())
+            behind = motion.pan_background(self._room, own.pan[frame], self._size)
+            yield shoot(layer, portrait.alpha, matrix, behind, np.float32(own.drift[frame]), pool.draw())

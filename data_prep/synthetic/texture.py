@@ -49,5 +49,5 @@ def room(seed: int, style: str, side: int, exposure: float) -> np.ndarray:
     picture = cv2.GaussianBlur(picture, (0, 0), side * (0.02 if style == "b" else rng.uniform(0.004, 0.012)))
     shade = 1 + rng.uniform(-0.25, 0.25) * (column - 0.5) + rng.uniform(-0.25, 0.25) * (row - 0.5)
     rough = fractal(rng, side, (6, 24, 80), (1.0, 0.6, 0.5))
-    picture *= (shade + rng.uniform(0.02, 0.06) * rough)[..., None]
+    picture *= (shade + rng.uniform(0.01, 0.09) * rough)[..., None]
     return np.clip(picture * exposure, 4, 250)
