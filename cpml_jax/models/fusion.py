@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 MODALITIES = ("rppg", "landmarks", "visual")
-STAGE_POOLS = ("flatten", "mean")
+STAGE_POOLS = ("flatten", "mean", "global")
 
 
 class PulseTokens(nn.Module):
@@ -19,7 +19,9 @@ class PulseTokens(nn.Module):
 
     Attributes:
       stage_pool: flatten: all values, as the reference. mean: the mean over space first, T/4 * dim values a stage:
-        16 times fewer weights at full size, far better conditioned on few clips.
+        16 times fewer weights at full size, far better conditioned on few clips. global: the mean over space, then
+        its mean and standard deviation over time, 2 * dim values a stage: blind to the pulse's phase, which says
+        nothing about the class, but not to its strength.
       grid: height * width of the token grid.
     """
 
@@ -32,12 +34,20 @@ class PulseTokens(nn.Module):
         """wave (N, T), stages: each (N, T/4 * grid, dim). Returns (N, T) float32."""
         if self.stage_pool not in STAGE_POOLS:
             raise ValueError(f"model.fusion_stage_pool={self.stage_pool!r}; it is one of {STAGE_POOLS}")
-        features = jnp.concatenate(stages[-2:], axis=1)
-        n, tokens, dim = features.shape
-        if self.stage_pool == "mean":
-            features = features.reshape(n, tokens // self.grid, self.grid, dim).mean(axis=2)
-        mapped = nn.Dense(wave.shape[1], dtype=self.dtype, name="stages")(features.reshape(n, -1))
+        features = jnp.concatenate([self.pooled(stage) for stage in stages[-2:]], axis=1)
+        mapped = nn.Dense(wave.shape[1], dtype=self.dtype, name="stages")(features)
         return wave + mapped.astype(jnp.float32)
+
+    def pooled(self, stage: jax.Array) -> jax.Array:
+        """(N, T/4 * grid, dim) -> (N, values)."""
+        n, tokens, dim = stage.shape
+        if self.stage_pool == "flatten":
+            return stage.reshape(n, -1)
+        series = stage.astype(jnp.float32).reshape(n, tokens // self.grid, self.grid, dim).mean(axis=2)
+        if self.stage_pool == "mean":
+            return series.reshape(n, -1)
+        # Inside the root: a clip without any change has no finite gradient at 0 without it.
+        return jnp.concatenate([series.mean(axis=1), jnp.sqrt(series.var(axis=1) + 1e-6)], axis=-1)
 
 
 class CrossAttention(nn.Module):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cpml_jax.models.convolution import Conv3D, DepthwiseConv3D, PatchEmbedding, max_pool_space
+from cpml_jax.models.convolution import Conv3D, ConvPool, DepthwiseConv3D, PatchEmbedding
 from cpml_jax.models.resolution import ResolutionViews
 
 STAGES = 3
@@ -204,10 +204,7 @@ class PhysFormer(nn.Module):
         """(N, T, S, S, 3) -> (N, T/4, H, W, dim)."""
         for i, channels in enumerate(self.stem):
             kernel = (1, 5, 5) if i == 0 else (3, 3, 3)
-            x = Conv3D(channels, kernel, dtype=self.dtype, form=self.form, name=f"stem{i}")(x)
-            x = nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=self.dtype, name=f"stem{i}_norm")(x)
-            # ReLU after the maximum: the same numbers (it is monotone) on a quarter of the pixels.
-            x = nn.relu(max_pool_space(x))
+            x = ConvPool(channels, kernel, self.dtype, self.form, name=f"stem{i}")(x, train=train)
         return PatchEmbedding(self.dim, self.patch, self.dtype, self.form, name="patch")(x)
 
     def head(self, x: jax.Array, train: bool) -> jax.Array:

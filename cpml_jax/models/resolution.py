@@ -6,23 +6,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cpml_jax.models.convolution import Conv3D, max_pool_space
+from cpml_jax.models.convolution import ConvPool
 
 STEPS = {"half": 1, "quarter": 2}  # times that the down-sampler is applied
-
-
-class DownSampler(nn.Module):
-    """Conv (1,5,5) 3->3, batch norm, ReLU, max-pool (1,2,2): (N, T, S, S, 3) -> (N, T, S/2, S/2, 3)."""
-
-    dtype: jnp.dtype = jnp.float32
-    form: str | None = None
-
-    @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        x = Conv3D(3, (1, 5, 5), dtype=self.dtype, form=self.form, name="conv")(x)
-        x = nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=self.dtype, name="norm")(x)
-        # ReLU is monotone, so it may follow the maximum: the same numbers on a quarter of the pixels.
-        return nn.relu(max_pool_space(x))
 
 
 def neighbourhoods(x: jax.Array) -> jax.Array:
@@ -63,7 +49,10 @@ class PFE(nn.Module):
 
 
 class ResolutionViews(nn.Module):
-    """One clip -> itself and its low-resolution views, all at full size; the same weights serve both steps."""
+    """One clip -> itself and its low-resolution views, all at full size.
+
+    The down-sampler is conv (1,5,5) 3->3, batch norm, ReLU, max-pool (1,2,2); the same weights serve both steps.
+    """
 
     size: int
     pfe_width: int = 32
@@ -74,7 +63,7 @@ class ResolutionViews(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, names: tuple[str, ...], *, train: bool) -> jax.Array:
         """x: (N, T, S, S, 3), normalised. Returns (N, 1 + len(names), T, S, S, 3); the first view is x."""
-        down = DownSampler(self.dtype, self.form, name="down_sampler")
+        down = ConvPool(3, (1, 5, 5), self.dtype, self.form, name="down_sampler")
         pfe = PFE(self.size, self.pfe_width, self.pfe_depth, self.dtype, name="pfe")
         views, low = [x], [x]
         for name in names:
