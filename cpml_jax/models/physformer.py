@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from cpml_jax.models.attention import attend
 from cpml_jax.models.convolution import Conv3D, ConvPool, DepthwiseConv3D, PatchEmbedding
 from cpml_jax.models.resolution import ResolutionViews
 
@@ -37,25 +38,6 @@ def normalise(frames: jax.Array, kind: str) -> jax.Array:
     mean = x.mean(axis=1, keepdims=True)
     change = (x - mean) * (TEMPORAL_SCALE / jnp.maximum(mean, TEMPORAL_FLOOR))
     return jnp.clip(change, -TEMPORAL_LIMIT, TEMPORAL_LIMIT)
-
-
-def attend(q: jax.Array, k: jax.Array, v: jax.Array, *, heads: int, temperature: float, drop) -> jax.Array:
-    """Multi-head attention; the logits are divided by `temperature` alone, and the softmax is float32.
-
-    Args:
-      q, k, v: (N, L, D).
-      heads: divides D.
-      temperature: "gra_sharp".
-      drop: function applied to the weights (N, heads, L, L).
-
-    Returns:
-      (N, L, D).
-    """
-    n, length, dim = q.shape
-    q, k, v = (a.reshape(n, length, heads, dim // heads).transpose(0, 2, 1, 3) for a in (q, k, v))
-    logits = jnp.einsum("nhqd,nhkd->nhqk", q * (1.0 / temperature), k, preferred_element_type=jnp.float32)
-    weights = drop(jax.nn.softmax(logits, axis=-1).astype(v.dtype))
-    return jnp.einsum("nhqk,nhkd->nhqd", weights, v).transpose(0, 2, 1, 3).reshape(n, length, dim)
 
 
 class Block(nn.Module):
@@ -91,10 +73,10 @@ class Block(nn.Module):
         v = self.dense(self.dim, "v")(x)
         n = x.shape[0]
         q, k, v = (a.reshape(n, -1, self.dim) for a in (q, k, v))
-        # One mask for all clips and heads: L*L random bits instead of N*heads*L*L, which would cost more than the
-        # attention itself.
-        drop = nn.Dropout(self.dropout, broadcast_dims=(0, 1), deterministic=not train)
-        y = attend(q, k, v, heads=self.heads, temperature=self.temperature, drop=drop)
+        # Dropout with one mask for all clips and heads: L*L random numbers instead of N*heads*L*L, which would cost as
+        # much as the attention itself.
+        mask = nn.Dropout(self.dropout, deterministic=not train)(jnp.ones((q.shape[1],) * 2))
+        y = attend(q, k, v, mask, heads=self.heads, temperature=self.temperature)
         return self.dense(self.dim, "proj", use_bias=True)(y).reshape(x.shape)
 
     def feed_forward(self, x: jax.Array, train: bool) -> jax.Array:
