@@ -36,7 +36,7 @@ class NoisePool:
 def shoot(
     layer: np.ndarray, alpha: np.ndarray, matrix: np.ndarray, background: np.ndarray, gain: float, noise: np.ndarray
 ) -> np.ndarray:
-    """One picture (size, size, 3) uint8 from a canvas (C, C, 3), its coverage (C, C), an affine map, the room behind."""
+    """One picture (size, size, 3) uint8: a canvas (C, C, 3), its coverage (C, C), an affine map, the room."""
     size = background.shape[0]
     options = dict(flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     picture = cv2.warpAffine(layer, matrix, (size, size), **options)

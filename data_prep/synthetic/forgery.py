@@ -22,7 +22,8 @@ _SHAPE = ("eye_apart", "eye_width", "eye_height", "eye_tilt", "brow_gap", "brow_
           "nose_width", "mouth_y", "mouth_width", "lip_upper", "lip_lower")  # fmt: skip
 _LOOK = ("skin", "hair", "lip", "iris", "detail", "detail_seed")
 # H.264 keeps a little less of the grain than of real skin, which it can predict from frame to frame.
-_CRISPER = 1.04
+_CRISPER = 1.03
+_COARSE = 2.2  # sharpening works at this many times the scale of the blur
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Forgery:
     mask: np.ndarray  # (h, w, 3) float32, where it is pasted, inside `window`
     window: tuple[int, int, int, int]  # x0, y0, x1, y1 in canvas pixels
     blur: float  # canvas pixels
+    sharpen: float  # how much of (blurred - more blurred) is added
     gain: np.ndarray  # (h, w, 3) colour match, a factor on the blurred face
     added: np.ndarray  # (h, w, 3) colour match and grain, grey levels
     jitter: np.ndarray  # (N, 2) canvas pixels
@@ -88,45 +90,53 @@ def forge(
         mask = _inner_mask(face, canvas, 0.022, 0.045)
         keeps = rng.uniform() < 0.25
         pulse, own = (0.7 * source_pulse, source_pulse) if keeps else (none, None)
-        blur, jitter, flicker, moves = 1.0, 0.6, 0.008, target_moves
+        blur, jitter, flicker, moves = 1.0, 0.5, 0.006, target_moves
     elif method == "Face2Face":
         inner, mask = target, _inner_mask(face, canvas, 0.018, 0.040)
         pulse, own, moves = 0.35 * target_pulse, target_pulse, source_moves
-        blur, jitter, flicker = 0.8, 0.5, 0.008
+        blur, jitter, flicker = 0.8, 0.4, 0.006
     elif method == "FaceSwap":
         inner = draw_portrait(_borrow(face, source, _SHAPE + _LOOK), size)
         mask = _inner_mask(face, canvas, 0.007, 0.035)
         pulse, own, moves = none, None, target_moves
         colour_offset = rng.choice([-1, 1], 3) * rng.uniform(2, 5, 3)
-        blur, jitter, flicker = 0.7, 0.55, 0.006
+        blur, jitter, flicker = 0.7, 0.45, 0.005
     elif method == "NeuralTextures":
         inner, mask = target, _mouth_mask(face, canvas)
         pulse, own = none, target_pulse
         moves = [dataclasses.replace(t, mouth=s.mouth, wide=s.wide) for t, s in
                  zip(target_moves, source_moves, strict=True)]  # fmt: skip
-        blur, jitter, flicker = 0.8, 0.9, 0.025
+        blur, jitter, flicker = 0.8, 0.8, 0.020
     else:
         raise ValueError(f"unknown forgery {method!r}: one of {METHODS}")
     rows, columns = np.flatnonzero(mask.max(1) > 0.004), np.flatnonzero(mask.max(0) > 0.004)
     window = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
     x0, y0, x1, y1 = window
-    grain = fractal(rng, canvas, (canvas // 2, canvas // 4, canvas // 8), (0.6, 1.0, 0.7))[y0:y1, x0:x1]
-    shown = mask[y0:y1, x0:x1]
+    shown, light = mask[y0:y1, x0:x1], inner.base[y0:y1, x0:x1].mean(-1)
+    grain = face.detail * light * _lost_texture(rng, canvas, blur)[y0:y1, x0:x1]
     plan = Forgery(
-        inner=inner, mask=cv2.merge((shown, shown, shown)), window=window, blur=blur, gain=np.ones_like(inner.base[y0:y1, x0:x1]),
-        added=np.zeros_like(inner.base[y0:y1, x0:x1]), jitter=white(jitter, (frames, 2)),
-        flicker=1 + white(flicker, frames), expressions=moves, pulse=pulse, own_pulse=own,
+        inner=inner, mask=cv2.merge((shown, shown, shown)), window=window, blur=blur, sharpen=0.0,
+        gain=np.ones((*shown.shape, 3), np.float32), added=cv2.merge((grain, grain, grain)),
+        jitter=white(jitter, (frames, 2)), flicker=1 + white(flicker, frames), expressions=moves, pulse=pulse,
+        own_pulse=own,
     )  # fmt: skip
-    return _match(plan, target, target_moves, colour_offset, cv2.merge((grain, grain, grain)))
+    return _match(plan, target, target_moves, colour_offset)
 
 
-def _match(plan: Forgery, target: Portrait, moves: list[Expression], colour_offset: np.ndarray,
-           grain: np.ndarray) -> Forgery:  # fmt: skip
+def _lost_texture(rng: np.random.Generator, canvas: int, blur: float) -> np.ndarray:
+    """New texture (C, C) of the skin's spectrum, as strong as what a blur takes from one of deviation 1."""
+    texture = fractal(rng, canvas, (canvas // 2, canvas // 4, canvas // 8), (0.6, 1.0, 0.7))
+    kept = cv2.GaussianBlur(texture, (5, 5), blur)
+    return (texture - kept).astype(np.float32)
+
+
+def _match(plan: Forgery, target: Portrait, moves: list[Expression], colour_offset: np.ndarray) -> Forgery:
     """Give the pasted face the target's mean and deviation by colour, and its sharpness, as a careful forger would.
 
-    Without this the blur alone gives the fake away: the variance of the Laplacian falls to less than half. What
-    brings it back is grain of the skin's own spectrum, so structures (lids, lips, brows) stay softer than real ones.
-    The variance is quadratic in the grain's height: three renderings find the height that matches.
+    Without this the blur alone gives the fake away: the variance of the Laplacian falls to less than half. Grain gives
+    the skin back the texture that the blur took; sharpening at a coarser scale does the rest, so that the finest
+    structures (lids, lashes, lips) stay softer than real ones. The variance is quadratic in the sharpening: three
+    renderings find the height that matches.
     """
     frames = np.linspace(0, len(moves) - 1, 4).astype(int)
     real = [draw_face(target, moves[frame], 0.0) for frame in frames]
@@ -135,28 +145,25 @@ def _match(plan: Forgery, target: Portrait, moves: list[Expression], colour_offs
 
     def moments(pictures):
         mean = np.mean([(weight * picture).sum((0, 1)) for picture in pictures], 0)
-        return mean, np.mean([(weight * (picture - mean) ** 2).sum((0, 1)) for picture in pictures], 0)
+        return mean, np.sqrt(np.mean([(weight * (picture - mean) ** 2).sum((0, 1)) for picture in pictures], 0))
 
-    def forged(height):
-        trial = dataclasses.replace(plan, added=plan.added + np.float32(height) * grain)
+    def forged(sharpen):
+        trial = dataclasses.replace(plan, sharpen=sharpen)
         return [paste(picture.copy(), trial, frame) for picture, frame in zip(real, frames, strict=True)]
 
-    mean, variance = moments([inner_face(plan, frame) for frame in frames])
-    goal_mean, goal_variance = moments([picture[y0:y1, x0:x1] for picture in real])
+    goal_mean, goal_deviation = moments([picture[y0:y1, x0:x1] for picture in real])
     goal = _CRISPER * _sharpness(real, plan.window)
-    unit_gain, height = plan.gain, 0.0
-    for _ in range(2):  # the grain adds variance and the gain scales sharpness: two rounds settle both
-        gain = np.sqrt(np.maximum(goal_variance - height**2, 0.2 * goal_variance) / variance)
-        offset = goal_mean - gain * mean + colour_offset
-        plan = dataclasses.replace(
-            plan, gain=unit_gain * gain.astype(np.float32), added=np.zeros_like(plan.added) + offset.astype(np.float32)
-        )
-        heights = np.array([0.0, 3.0, 6.0])
-        squares = np.polyfit(heights, [_sharpness(forged(trial), plan.window) for trial in heights], 2)
+    for _ in range(2):  # sharpening adds variance and the gain scales sharpness: two rounds settle both
+        mean, deviation = moments([inner_face(plan, frame) for frame in frames])
+        gain = (goal_deviation / deviation).astype(np.float32)
+        # inner_face is gain * picture + added: a second gain scales both
+        added = gain * (plan.added - mean.astype(np.float32)) + goal_mean.astype(np.float32)
+        plan = dataclasses.replace(plan, gain=gain * plan.gain, added=added)
+        squares = np.polyfit([0.0, 1.0, 2.0], [_sharpness(forged(k), plan.window) for k in (0.0, 1.0, 2.0)], 2)
         roots = np.roots(squares - [0, 0, goal])
-        roots = roots[np.isreal(roots) & (roots.real > 0)].real
-        height = float(roots.min()) if len(roots) else 0.0
-    return dataclasses.replace(plan, added=plan.added + np.float32(height) * grain)
+        roots = roots[np.isreal(roots) & (roots.real > -0.5)].real
+        plan = dataclasses.replace(plan, sharpen=float(np.clip(roots.min(), -0.5, 4.0)) if len(roots) else 0.0)
+    return dataclasses.replace(plan, added=plan.added + colour_offset.astype(np.float32))
 
 
 def _sharpness(layers: list[np.ndarray], window: tuple[int, int, int, int]) -> float:
@@ -175,7 +182,10 @@ def inner_face(plan: Forgery, frame: int) -> np.ndarray:
     """The pasted face of one frame (h, w, 3) float32, inside the window: soft, shifted, flickering."""
     x0, y0, x1, y1 = plan.window
     picture = draw_face(plan.inner, plan.expressions[frame], plan.pulse[frame], plan.window)
-    soft = cv2.GaussianBlur(picture[y0:y1, x0:x1], (5, 5), plan.blur)
+    cut = picture[y0:y1, x0:x1]
+    soft = cv2.GaussianBlur(cut, (5, 5), plan.blur)
+    softer = cv2.GaussianBlur(cut, (9, 9), _COARSE * plan.blur)
+    soft = cv2.addWeighted(soft, 1 + plan.sharpen, softer, -plan.sharpen, 0)
     soft *= plan.gain
     shift = np.array([[1, 0, plan.jitter[frame, 0]], [0, 1, plan.jitter[frame, 1]]])
     soft = cv2.warpAffine(soft, shift, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

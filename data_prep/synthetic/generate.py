@@ -15,6 +15,7 @@ import json
 import multiprocessing
 import os
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -64,8 +65,6 @@ class Task:
 
 def draw(task: Task) -> str:
     """Draw one video and write what is missing of it. Returns its name."""
-    import cv2
-
     cv2.setNumThreads(1)  # the workers are the parallelism
     missing = task.missing()
     scene = Scene(seed=task.seed, style=task.style, target=task.target, method=task.method, source=task.source,
@@ -95,8 +94,10 @@ def _claim(root: str, parameters: dict) -> None:
         differ = sorted(key for key in parameters.keys() | found.keys() if parameters.get(key) != found.get(key))
         if differ:
             key = differ[0]
-            raise UserError(f"{root} holds a drawn benchmark made with other parameters ({key}: {found.get(key)!r}, now "
-                            f"{parameters.get(key)!r}); give another folder or delete this one")  # fmt: skip
+            raise UserError(
+                f"{root} holds a drawn benchmark made with other parameters ({key}: {found.get(key)!r}, now "
+                f"{parameters.get(key)!r}); give another folder or delete this one"
+            )
         return
     os.makedirs(root, exist_ok=True)
     _write_json(path, parameters)
@@ -127,7 +128,8 @@ def plan(root, *, style, identities, frames, size, compressions, methods, seed) 
     for split, count in identities.items():
         numbers = range(first, first + count)
         pairs[split] = [(number, number + 1) for number in numbers[::2]]
-        common = dict(root=root, style=style, seed=seed, frames=frames, size=size, compressions=tuple(compressions[split]))
+        common = dict(root=root, style=style, seed=seed, frames=frames, size=size,
+                      compressions=tuple(compressions[split]))  # fmt: skip
         tasks += [Task(target=number, method="", source=-1, **common) for number in numbers]
         for one, other in pairs[split]:
             for method in methods:
@@ -181,8 +183,8 @@ def generate(
     tasks, pairs = plan(root, style=style, identities=identities, frames=int(frames), size=int(size),
                         compressions=compressions, methods=tuple(methods), seed=int(seed))  # fmt: skip
     todo = [task for task in tasks if task.missing() or not os.path.exists(task.truth_path())]
-    bar = tqdm(total=len(tasks), initial=len(tasks) - len(todo), desc=f"draw {style}", unit="video", disable=not progress)
-    with bar:
+    done = len(tasks) - len(todo)
+    with tqdm(total=len(tasks), initial=done, desc=f"draw {style}", unit="video", disable=not progress) as bar:
         for _ in _run(todo, workers or os.cpu_count() or 1):
             bar.update()
     for split, chosen in pairs.items():

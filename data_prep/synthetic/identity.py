@@ -53,7 +53,7 @@ class Identity:
     grain: float  # 0: white noise, 1: noise as after a camera's own demosaicing and smoothing
     scene_seed: int
     # Pulse
-    pulse_amplitude: float  # peak-to-mean change of the green channel of the cheeks, as a fraction
+    pulse_amplitude: float  # height of the wave in the green of cheeks and forehead, a fraction
     heart_rate: float  # beats/min
 
 
@@ -119,7 +119,7 @@ def draw_identity(seed: int, style: str, number: int) -> Identity:
         noise=float(rng.uniform(1.6, 2.8) if domain_b else rng.uniform(0.8, 2.0)),
         grain=0.6 if domain_b else 0.0,
         scene_seed=int(rng.integers(1 << 31)),
-        pulse_amplitude=float(rng.uniform(0.008, 0.015)),
+        pulse_amplitude=float(rng.uniform(0.010, 0.016)),
         heart_rate=float(rng.uniform(58, 106)),
     )
 

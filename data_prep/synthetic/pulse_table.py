@@ -87,7 +87,7 @@ def main(arguments: list[str]) -> int:
     print("| correlation with the true pulse | " + " | ".join(names) + " |")
     print("| --- |" + " --- |" * len(names))
     for sequence, row in table.items():
-        cells = [f"{row[name][0]:.2f} ± {row[name][1]:.2f} (n={row[name][2]})" if name in row else "-" for name in names]
+        cells = ["{:.2f} ± {:.2f} (n={})".format(*row[name]) if name in row else "-" for name in names]
         print(f"| {sequence.split('/')[1]} | " + " | ".join(cells) + " |")
     return 0
 

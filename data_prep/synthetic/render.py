@@ -141,7 +141,7 @@ def _nostrils(face: Identity, canvas: int, base: np.ndarray) -> None:
         base *= (1 - 0.62 * hole - 0.22 * wing)[..., None].astype(np.float32)
 
 
-def _body(face: Identity, canvas: int, skin: np.ndarray, cloth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _body(face: Identity, canvas: int, skin: np.ndarray, cloth: np.ndarray) -> tuple[np.ndarray, ...]:
     """Neck, ears and shirt: picture (C, C, 3), coverage (C, C), and where skin shows (C, C)."""
     shape = (canvas, canvas)
     neck_half = 0.62 * face.half_width

@@ -48,7 +48,9 @@ class Scene:
     `truth()` is known beforehand; iterate `pictures()` once for (size, size, 3) uint8 RGB frames.
     """
 
-    def __init__(self, *, seed: int, style: str, target: int, method: str = "", source: int = -1, frames: int, size: int):
+    def __init__(
+        self, *, seed: int, style: str, target: int, frames: int, size: int, method: str = "", source: int = -1
+    ):
         self._take = take(seed, style, target, frames)
         self._size = size
         self._portrait = draw_portrait(self._take.face, size)
@@ -89,7 +91,8 @@ class Scene:
         points = np.stack(points)
         low, high = points.min(1), points.max(1)
         low[:, 1] -= 0.22 * (high - low)[:, 1]  # landmarks begin at the brows, a face at the hairline
-        result = dict(times_s=own.times, pulse=wave, heart_rate=rates, box=np.concatenate([low, high], 1), landmarks=points)
+        box = np.concatenate([low, high], 1)
+        result = dict(times_s=own.times, pulse=wave, heart_rate=rates, box=box, landmarks=points)
         return {key: np.asarray(value, np.float32) for key, value in result.items()}
 
     def pictures(self) -> Iterator[np.ndarray]:
