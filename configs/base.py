@@ -74,6 +74,9 @@ def get_config() -> ConfigDict:
     model.modalities = ("rppg", "landmarks")  # any non-empty subset of rppg, landmarks, visual
     model.unified_dim = 512  # width of u and of the class embeddings
     model.fusion_dropout = 0.5
+    # How the stage features meet the fusion: flatten (the reference: every token), mean (over space), global (over
+    # space and time: far fewer weights, and blind to the phase of the pulse, which says nothing about the class).
+    model.fusion_stage_pool = "flatten"
 
     rppg = model.physformer = ConfigDict()
     rppg.weights = ""  # a later release loads trained weights here

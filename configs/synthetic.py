@@ -72,6 +72,7 @@ def small(config: ConfigDict) -> None:
     config.optim.final_fraction = 0.05
 
     config.model.unified_dim = 64
+    config.model.fusion_stage_pool = "global"
     rppg = config.model.physformer
     rppg.frame_size = 32
     rppg.stem = (8, 16)

@@ -13,6 +13,7 @@ from cpml_jax.errors import UserError
 from cpml_jax.schema import CROP_SIZE
 
 INDEX, EXCLUDED, SUMMARY = "clips.jsonl", "excluded.jsonl", "prepare.json"
+DATASET = "clips"  # TFDS's name of the data set inside a source's folder
 
 
 class CorruptRecord(Exception):
@@ -67,9 +68,7 @@ class RecordSet:
 
     @functools.cache  # noqa: B019 - a record set lives as long as the run
     def _split(self, split: str):
-        import tensorflow_datasets as tfds
-
-        return self._builder.as_data_source(split, decoders={"frames": tfds.decode.SkipDecoding()})
+        return open_split(self._builder, split)
 
     def read(self, row: dict, frame_size: int = CROP_SIZE) -> dict[str, np.ndarray]:
         """One clip, decoded.
@@ -95,6 +94,19 @@ class RecordSet:
             raise CorruptRecord(clip_id, "the index points at another clip")
         record["frames"] = _decode_frames(clip_id, record["frames"], frame_size)
         return record
+
+
+def open_split(builder, split: str):
+    """A TFDS builder's split as a random-access source of records, their frames still JPEG bytes."""
+    import tensorflow_datasets as tfds
+
+    class StillCoded(tfds.decode.SkipDecoding):
+        """TFDS's own skipping knows no sequences outside TensorFlow."""
+
+        def decode_batch_example_np(self, example, **_):
+            return example
+
+    return builder.as_data_source(split, decoders={"frames": StillCoded()})
 
 
 def _decode_frames(clip_id: str, encoded, size: int) -> np.ndarray:

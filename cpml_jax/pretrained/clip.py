@@ -1,0 +1,107 @@
+"""CLIP's published weights, under their names in transformers' CLIPModel -> parameters of models/clip.py.
+
+Pure functions of arrays. Reading a folder or a hub name, and putting the result into a training state, is not here yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from cpml_jax.errors import UserError
+
+
+class _Source:
+    """Takes tensors out of a state dictionary, and collects what is missing or misshapen."""
+
+    def __init__(self, state: Mapping[str, np.ndarray]):
+        self.state, self.used, self.missing = state, set(), []
+
+    def take(self, name: str) -> np.ndarray:
+        self.used.add(name)
+        if name not in self.state:
+            self.missing.append(name)
+            return np.zeros((1, 1, 1, 1), np.float32)
+        return np.asarray(self.state[name], np.float32)
+
+    def dense(self, name: str, bias: bool = True) -> dict:
+        kernel = self.take(f"{name}.weight")
+        out = {"kernel": kernel.reshape(len(kernel), -1).T}
+        return out | {"bias": self.take(f"{name}.bias")} if bias else out
+
+    def norm(self, name: str) -> dict:
+        return {"scale": self.take(f"{name}.weight"), "bias": self.take(f"{name}.bias")}
+
+    def layer(self, name: str) -> dict:
+        attention = {p: self.dense(f"{name}.self_attn.{p}") for p in ("q_proj", "k_proj", "v_proj", "out_proj")}
+        return {
+            "layer_norm1": self.norm(f"{name}.layer_norm1"),
+            "self_attn": attention,
+            "layer_norm2": self.norm(f"{name}.layer_norm2"),
+            "fc1": self.dense(f"{name}.mlp.fc1"),
+            "fc2": self.dense(f"{name}.mlp.fc2"),
+        }
+
+    def finish(self, prefixes: tuple[str, ...]) -> None:
+        # Old files also hold a table of 0, 1, 2, …, which is no parameter.
+        extra = [
+            n for n in self.state if n.startswith(prefixes) and n not in self.used and not n.endswith("position_ids")
+        ]
+        if self.missing or extra:
+            raise UserError(f"CLIP weights do not fit: missing {sorted(self.missing)}, not used {sorted(extra)}")
+
+
+def text_parameters(state: Mapping[str, np.ndarray], layers: int) -> dict:
+    """Parameters of TextEncoder.
+
+    Args:
+      state: arrays by name; those of the image encoder are ignored.
+      layers: of the transformer.
+
+    Raises:
+      UserError: names are missing or left over, all of them listed.
+    """
+    source = _Source(state)
+    tree = {
+        "token_embedding": {"embedding": source.take("text_model.embeddings.token_embedding.weight")},
+        "position_embedding": source.take("text_model.embeddings.position_embedding.weight"),
+        "final_layer_norm": source.norm("text_model.final_layer_norm"),
+        "projection": source.dense("text_projection", bias=False),
+    }
+    tree |= {f"layer_{i}": source.layer(f"text_model.encoder.layers.{i}") for i in range(layers)}
+    source.finish(("text_model.", "text_projection."))
+    return tree
+
+
+def image_parameters(state: Mapping[str, np.ndarray], layers: int) -> dict:
+    """Parameters of ImageEncoder. Arguments and errors as text_parameters'."""
+    source = _Source(state)
+    # torch's convolution kernel is (width, 3, p, p); here a patch is a row of (p, p, 3) values.
+    kernel = source.take("vision_model.embeddings.patch_embedding.weight")
+    tree = {
+        "class_embedding": source.take("vision_model.embeddings.class_embedding"),
+        "patch_embedding": {"kernel": kernel.transpose(2, 3, 1, 0).reshape(-1, len(kernel))},
+        "position_embedding": source.take("vision_model.embeddings.position_embedding.weight"),
+        "pre_layer_norm": source.norm("vision_model.pre_layrnorm"),  # their spelling
+        "post_layer_norm": source.norm("vision_model.post_layernorm"),
+        "projection": source.dense("visual_projection", bias=False),
+    }
+    tree |= {f"layer_{i}": source.layer(f"vision_model.encoder.layers.{i}") for i in range(layers)}
+    source.finish(("vision_model.", "visual_projection."))
+    return tree
+
+
+def check_shapes(loaded: dict, expected: dict) -> None:
+    """Compare two parameter trees by path and shape.
+
+    Raises:
+      UserError: they differ; every difference is listed.
+    """
+    from flax.traverse_util import flatten_dict
+
+    have = {"/".join(k): np.shape(v) for k, v in flatten_dict(loaded).items()}
+    want = {"/".join(k): np.shape(v) for k, v in flatten_dict(expected).items()}
+    wrong = [f"{k}: {have.get(k)} for {want.get(k)}" for k in sorted(have.keys() | want.keys()) if have.get(k) != want.get(k)]
+    if wrong:
+        raise UserError(f"CLIP weights do not fit the configuration: {'; '.join(wrong)}")

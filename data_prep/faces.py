@@ -1,0 +1,241 @@
+"""Faces: MTCNN on key frames, tracks over time, one smooth crop box. Jitter of the box would swamp the pulse."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+from cpml_jax.schema import CROP_SIZE
+
+KEY_INTERVAL = 15  # frames between detections: half a second, in which a face moves far less than its width
+DETECTION_SIDE = 640  # pixels, longer side of a frame that MTCNN sees: larger ones are made smaller first
+SMALLEST_FACE = 0.08  # of the frame's shorter side
+PROBABILITY = 0.90  # of a detection that counts
+OVERLAP = 0.3  # intersection over union that makes two detections one face
+MISSES = 2  # key frames without the face that end its track
+CUT = 30.0  # grey levels of mean change between two frames at 32x32: another scene
+MARGIN = 1.3  # side of the crop over the longer side of the face box
+SMOOTHING = 8.0  # frames, std of the Gaussian over the box's path
+_BATCH = 16
+
+
+@dataclasses.dataclass
+class Detection:
+    """box (4,) x0, y0, x1, y1 and eyes (2, 2) in pixels of the frame."""
+
+    box: np.ndarray
+    eyes: np.ndarray
+    probability: float
+
+
+@dataclasses.dataclass
+class Track:
+    """One face over frames start, start + 1, ...
+
+    Attributes:
+      start: number of its first frame.
+      centre: (N, 2) pixels, smoothed. size: (N, 2) width and height of the face box, smoothed.
+      angle: (N,) rad, of the line through the eyes.
+      seen: (N,) bool, False where the nearest key frame did not show the face.
+      probability: mean of its detections.
+    """
+
+    start: int
+    centre: np.ndarray
+    size: np.ndarray
+    angle: np.ndarray
+    seen: np.ndarray
+    probability: float
+
+    def __len__(self) -> int:
+        return len(self.centre)
+
+    def area(self) -> float:
+        """Size times duration: the largest face that lasts."""
+        return float(self.size.prod(axis=1).mean() * len(self))
+
+
+class Detector:
+    """facenet-pytorch's MTCNN (its weights come with the package), one frame size at a time."""
+
+    def __init__(self):
+        import torch
+        from facenet_pytorch import MTCNN
+
+        torch.set_num_threads(1)  # preparation runs a process a core
+        self._torch, self._mtcnn, self._face = torch, MTCNN, None
+        self._net = None
+
+    def __call__(self, frames: list[np.ndarray]) -> list[list[Detection]]:
+        """Faces of frames of one size: (H, W, 3) uint8 RGB."""
+        height, width = frames[0].shape[:2]
+        scale = min(1.0, DETECTION_SIDE / max(height, width))
+        smallest = max(20, int(SMALLEST_FACE * min(height, width) * scale))
+        if self._face != smallest:
+            self._net = self._mtcnn(keep_all=True, min_face_size=smallest, device="cpu")
+            self._face = smallest
+        if scale < 1.0:
+            frames = [cv2.resize(f, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for f in frames]
+        with self._torch.inference_mode():
+            boxes, probabilities, points = self._net.detect(np.stack(frames), landmarks=True)
+        found = []
+        for box, probability, point in zip(boxes, probabilities, points, strict=True):
+            rows = () if box is None else zip(box, probability, point, strict=True)
+            found.append(
+                [
+                    Detection(np.asarray(b, float) / scale, np.asarray(e[:2], float) / scale, float(p))
+                    for b, p, e in rows
+                    if p >= PROBABILITY
+                ]
+            )
+        return found
+
+
+def find_tracks(frames: Iterable[np.ndarray], detector: Detector) -> tuple[list[Track], int]:
+    """Every face track of a video, in one pass over its frames.
+
+    Returns:
+      The tracks, the largest lasting face first, and the number of frames.
+    """
+    linker, pending, previous, count = _Linker(), [], None, 0
+    last_frame, keyed = None, False
+
+    def flush():
+        if pending:
+            for (number, cut, _), faces in zip(pending, detector([f for _, _, f in pending]), strict=True):
+                linker.key_frame(number, faces, cut)
+            pending.clear()
+
+    for frame in frames:
+        small = cv2.resize(frame, (32, 32), interpolation=cv2.INTER_AREA).mean(axis=2)
+        cut = previous is not None and float(np.abs(small - previous).mean()) > CUT
+        keyed = cut or count % KEY_INTERVAL == 0
+        if keyed:
+            if pending and pending[0][2].shape != frame.shape:
+                flush()
+            pending.append((count, cut, frame))
+            if len(pending) == _BATCH:
+                flush()
+        previous, last_frame, count = small, frame, count + 1
+    if last_frame is not None and not keyed:
+        pending.append((count - 1, False, last_frame))
+    flush()
+    tracks = [_smooth(path, end) for path, end in linker.finish(count)]
+    return sorted(tracks, key=lambda track: -track.area()), count
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two boxes."""
+    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
+    inter = np.prod(np.maximum(high - low, 0))
+    return float(inter / max(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - inter, 1e-9))
+
+
+class _Linker:
+    """Detections of key frames -> paths. A path is a list of (frame number, Detection or None)."""
+
+    def __init__(self):
+        self._open: list[list] = []
+        self._done: list[tuple[list, int]] = []
+
+    def key_frame(self, number: int, faces: list[Detection], cut: bool) -> None:
+        if cut:
+            self._done += [(path, number) for path in self._open]
+            self._open = []
+        free = list(faces)
+        for path in self._open:
+            last = next(d for _, d in reversed(path) if d is not None)
+            best = max(free, key=lambda face: _overlap(face.box, last.box), default=None)
+            if best is not None and _overlap(best.box, last.box) >= OVERLAP:
+                free.remove(best)
+                path.append((number, best))
+            else:
+                path.append((number, None))
+        lost = [path for path in self._open if all(d is None for _, d in path[-MISSES:])]
+        self._done += [(path, path[-MISSES][0]) for path in lost]
+        self._open = [path for path in self._open if path not in lost] + [[(number, face)] for face in free]
+
+    def finish(self, count: int) -> list[tuple[list, int]]:
+        """All paths with the number of the frame that ends each."""
+        return self._done + [(path, count) for path in self._open]
+
+
+def _smooth(path: list, end: int) -> Track:
+    start = path[0][0]
+    seen = [(n, d) for n, d in path if d is not None]
+    numbers = np.array([n for n, _ in seen])
+    boxes, eyes = np.stack([d.box for _, d in seen]), np.stack([d.eyes for _, d in seen])
+    between = eyes[:, 1] - eyes[:, 0]
+    keys = np.column_stack(
+        [(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2], np.arctan2(between[:, 1], between[:, 0])]
+    )
+    frames = np.arange(start, end)
+    path_values = np.column_stack([_gaussian(np.interp(frames, numbers, column)) for column in keys.T])
+    key_numbers = np.array([n for n, _ in path])
+    shown = np.array([d is not None for _, d in path])
+    nearest = np.abs(frames[:, None] - key_numbers[None]).argmin(axis=1)
+    return Track(
+        start, path_values[:, :2], path_values[:, 2:4], path_values[:, 4], shown[nearest],
+        float(np.mean([d.probability for _, d in seen])),
+    )  # fmt: skip
+
+
+def _gaussian(values: np.ndarray) -> np.ndarray:
+    radius = int(3 * SMOOTHING)
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / SMOOTHING) ** 2)
+    padded = (
+        np.pad(values, radius, mode="reflect", reflect_type="odd")
+        if len(values) > radius
+        else np.pad(values, radius, mode="edge")
+    )
+    return np.convolve(padded, kernel / kernel.sum(), "valid")
+
+
+@dataclasses.dataclass(frozen=True)
+class CropPath:
+    """How a clip is cut out: the centre moves smoothly; side and angle are one number each for the whole clip.
+
+    Attributes:
+      centre: (T, 2) pixels of the source.
+      side: pixels of the source that become CROP_SIZE.
+      angle: rad; the crop is turned so that the eyes are level.
+      face: (2,) width and height of the face box, pixels of the crop.
+    """
+
+    centre: np.ndarray
+    side: float
+    angle: float
+    face: np.ndarray
+
+    def boxes(self) -> np.ndarray:
+        """(T, 4) float32: the crop's square in the source, before turning."""
+        return np.concatenate([self.centre - self.side / 2, self.centre + self.side / 2], axis=1).astype(np.float32)
+
+    def crop(self, frame: np.ndarray, index: int) -> np.ndarray:
+        """(H, W, 3) -> (CROP_SIZE, CROP_SIZE, 3), for frame `index` of the clip; outside the picture its border."""
+        scale = CROP_SIZE / self.side
+        if scale < 0.5:
+            # Bilinear sampling alone would skip pixels, and with them the average that carries the pulse.
+            shrink = 2 * scale
+            frame = cv2.resize(frame, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+            return self._warp(frame, self.centre[index] * shrink, scale / shrink)
+        return self._warp(frame, self.centre[index], scale)
+
+    def _warp(self, frame: np.ndarray, centre: np.ndarray, scale: float) -> np.ndarray:
+        c, s = scale * np.cos(self.angle), scale * np.sin(self.angle)
+        turn = np.array([[c, s], [-s, c]])
+        matrix = np.column_stack([turn, CROP_SIZE / 2 - turn @ centre])
+        return cv2.warpAffine(
+            frame, matrix, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+
+
+def crop_path(track: Track, first: int, length: int) -> CropPath:
+    """The crop of frames first .. first + length - 1 of a track (counted from its start)."""
+    window = slice(first, first + length)
+    size = np.median(track.size[window], axis=0)
+    side = MARGIN * float(size.max())
+    return CropPath(track.centre[window], side, float(np.median(track.angle[window])), size * (CROP_SIZE / side))
