@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 # Share of the pulse in R, G, B: haemoglobin absorbs green most (Wang et al., "Algorithmic principles of remote PPG",
-# IEEE TBME 2017, give 0.33/0.77/0.53 for a camera: the same ratios).
+# IEEE TBME 2017, give 0.33/0.77/0.53 for a camera: about the same ratios).
 COLOUR_WEIGHTS = (0.45, 1.0, 0.6)
 
 

