@@ -102,6 +102,8 @@ def check_shapes(loaded: dict, expected: dict) -> None:
 
     have = {"/".join(k): np.shape(v) for k, v in flatten_dict(loaded).items()}
     want = {"/".join(k): np.shape(v) for k, v in flatten_dict(expected).items()}
-    wrong = [f"{k}: {have.get(k)} for {want.get(k)}" for k in sorted(have.keys() | want.keys()) if have.get(k) != want.get(k)]
+    wrong = [
+        f"{k}: {have.get(k)} for {want.get(k)}" for k in sorted(have.keys() | want.keys()) if have.get(k) != want.get(k)
+    ]
     if wrong:
         raise UserError(f"CLIP weights do not fit the configuration: {'; '.join(wrong)}")

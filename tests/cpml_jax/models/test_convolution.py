@@ -1,0 +1,67 @@
+"""The folded forms give the numbers and gradients of XLA's own convolutions, and of torch's definition."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cpml_jax.models import convolution as C
+
+
+def normal(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape).astype(np.float32))
+
+
+def same_values_and_gradients(function, *arrays):
+    folded, pull_folded = jax.vjp(lambda *a: function(*a, "folded"), *arrays)
+    direct, pull_direct = jax.vjp(lambda *a: function(*a, "direct"), *arrays)
+    np.testing.assert_allclose(folded, direct, atol=1e-4)
+    upstream = normal(*folded.shape, seed=1)
+    for a, b in zip(pull_folded(upstream), pull_direct(upstream), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-3)
+
+
+@pytest.mark.parametrize("kernel", [(1, 5, 5), (3, 3, 3), (3, 1, 1), (1, 3, 3)])
+@pytest.mark.parametrize("function", [C.conv3d, C.conv3d_cells])
+def test_forms_agree(kernel, function):
+    same_values_and_gradients(function, normal(2, 5, 6, 4, 3), normal(*kernel, 3, 4, seed=2))
+
+
+def test_depthwise_forms_agree():
+    same_values_and_gradients(C.depthwise3d, normal(2, 5, 4, 3, 6), normal(3, 3, 3, 6, seed=2))
+
+
+def test_patch_forms_agree():
+    same_values_and_gradients(C.patches3d, normal(2, 8, 4, 6, 3), normal(4, 2, 3, 3, 5, seed=2))
+
+
+def test_conv3d_is_the_written_sum():
+    x, w = np.asarray(normal(1, 4, 5, 5, 2)), np.asarray(normal(3, 3, 3, 2, 3, seed=1))
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (1, 1), (0, 0)))
+    expected = np.zeros((1, 4, 5, 5, 3))
+    for t, i, j in np.ndindex(4, 5, 5):
+        expected[0, t, i, j] = np.einsum("thwc,thwcd->d", padded[0, t : t + 3, i : i + 3, j : j + 3], w)
+    np.testing.assert_allclose(C.conv3d(jnp.asarray(x), jnp.asarray(w)), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("theta", [0.0, 0.7, 1.0])
+def test_folded_temporal_difference_is_two_convolutions(theta):
+    """METHOD.md: conv(x, w) - theta * conv1x1x1(x, sum over space of w[t-1] + w[t+1])."""
+    x, w = normal(2, 4, 4, 4, 3), normal(3, 3, 3, 3, 5, seed=1)
+    plain = C.conv3d(x, w, "direct") - theta * C.conv3d(x, (w[0] + w[2]).sum((0, 1))[None, None, None], "direct")
+    np.testing.assert_allclose(C.conv3d(x, C.fold_temporal_difference(w, theta)), plain, atol=1e-4)
+
+
+def test_cells_pool_is_a_max_pool():
+    x, w = normal(1, 2, 6, 4, 3), normal(1, 5, 5, 3, 2, seed=1)
+    y = np.asarray(C.conv3d(x, w, "direct"))
+    expected = np.stack(
+        [[y[:, :, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].max((2, 3)) for j in range(2)] for i in range(3)]
+    )
+    pooled = C.max_over_cells(C.conv3d_cells(x, w, "folded"))
+    np.testing.assert_allclose(pooled, expected.transpose(2, 3, 0, 1, 4), atol=1e-4)
+
+
+def test_unknown_form_is_refused():
+    with pytest.raises(ValueError, match="folded"):
+        C.chosen_form("fast")

@@ -1,0 +1,73 @@
+"""Fusion against a hand-written twin, and its pools."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cpml_jax.models.fusion import CrossAttention, Fusion, PulseTokens
+
+T, GRID, DIM, F = 16, 4, 6, 8
+
+
+def inputs(n=3):
+    rng = np.random.default_rng(0)
+    wave = rng.normal(size=(n, T)).astype(np.float32)
+    stages = tuple(rng.normal(size=(n, T // 4 * GRID, DIM)).astype(np.float32) for _ in range(3))
+    return wave, stages, rng.normal(size=(n, F)).astype(np.float32)
+
+
+def test_cross_attention_against_numpy():
+    series, _, z_land = inputs()
+    module = CrossAttention()
+    variables = module.init(jax.random.key(0), series, z_land)
+    p = jax.device_get(variables["params"])
+    for clip in range(3):
+        z_rppg = series[clip].reshape(2, T // 2) @ p["pulse"]["kernel"] + p["pulse"]["bias"]
+        keys = z_rppg @ p["keys"]["kernel"] + p["keys"]["bias"]
+        query = z_land[clip] @ p["queries"]["kernel"] + p["queries"]["bias"]
+        weights = np.exp(keys @ query / np.sqrt(F))
+        attended = weights / weights.sum() @ z_rppg
+        expected = np.outer(z_land[clip], attended).ravel()
+        np.testing.assert_allclose(module.apply(variables, series, z_land)[clip], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("pool, width", [("flatten", 2 * 16 * DIM), ("mean", 2 * 4 * DIM), ("global", 4 * DIM)])
+def test_series_is_the_wave_plus_a_linear_map_of_two_stages(pool, width):
+    wave, stages, _ = inputs()
+    module = PulseTokens(GRID, pool)
+    variables = module.init(jax.random.key(0), wave, stages)
+    p = jax.device_get(variables["params"]["stages"])
+    assert p["kernel"].shape == (width, T)
+    last = [s.reshape(3, 4, GRID, DIM) for s in stages[1:]]
+    values = {
+        "flatten": [s.reshape(3, -1) for s in last],
+        "mean": [s.mean(2).reshape(3, -1) for s in last],
+        "global": [np.concatenate([s.mean((1, 2)), s.mean(2).std(1)], axis=-1) for s in last],
+    }[pool]
+    expected = wave + np.concatenate(values, axis=1) @ p["kernel"] + p["bias"]
+    np.testing.assert_allclose(module.apply(variables, wave, stages), expected, atol=1e-4)
+
+
+def test_global_pool_of_a_still_clip_has_a_finite_gradient():
+    module = PulseTokens(GRID, "global")
+    still = jnp.ones((1, 16, DIM))
+    variables = module.init(jax.random.key(0), jnp.zeros((1, T)), (still,) * 3)
+    gradient = jax.grad(lambda s: module.apply(variables, jnp.zeros((1, T)), (s,) * 3).sum())(still)
+    assert jnp.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("present", ["r", "l", "v", "rl", "rv", "lv", "rlv"])
+def test_any_subset_gives_one_u(present):
+    wave, stages, z_land = inputs()
+    module = Fusion(unified_dim=5, grid=GRID)
+    parts = (
+        (wave, stages) if "r" in present else None,
+        z_land if "l" in present else None,
+        np.ones((3, 7), np.float32) if "v" in present else None,
+    )
+    variables = module.init(jax.random.key(0), *parts, train=False)
+    u = module.apply(variables, *parts, train=False)
+    assert u.shape == (3, 5) and u.dtype == jnp.float32
+    width = {"r": T, "l": F, "rl": 2 * F}.get(present.replace("v", ""), 0) + 7 * ("v" in present)
+    assert variables["params"]["out"]["kernel"].shape == (width, 5)

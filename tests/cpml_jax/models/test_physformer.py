@@ -1,0 +1,164 @@
+"""PhysFormer: attention and PFE against hand-written twins, shapes at full size, and input that must not hurt."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cpml_jax.models.attention import attend
+from cpml_jax.models.physformer import TEMPORAL_LIMIT, PhysFormer, normalise
+from cpml_jax.models.resolution import PFE, ResolutionViews
+
+SMALL = dict(frame_size=16, stem=(4, 8), patch=(4, 2, 2), dim=8, ff_dim=12, heads=2, blocks=3, input_norm="temporal")
+
+
+def frames(n=2, t=16, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).integers(0, 255, (n, t, 16, 16, 3), dtype=np.uint8))
+
+
+@pytest.fixture(scope="module")
+def small():
+    model = PhysFormer(**SMALL)
+    return model, jax.jit(lambda: model.init(jax.random.key(0), frames(1), train=False, downsampled=("half",)))()
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def plain_attention(q, k, v, mask, *, heads, temperature):
+    n, length, dim = q.shape
+    q, k, v = (a.reshape(n, length, heads, dim // heads) for a in (q, k, v))
+    weights = jax.nn.softmax(jnp.einsum("nqhd,nkhd->nhqk", q, k) / temperature, axis=-1) * mask
+    return jnp.einsum("nhqk,nkhd->nqhd", weights, v).reshape(n, length, dim)
+
+
+def test_attention_and_its_gradient_are_the_plain_ones():
+    rng = np.random.default_rng(0)
+    q, k, v, upstream = (jnp.asarray(rng.normal(size=(2, 6, 8)).astype(np.float32)) * 2 for _ in range(4))
+    mask = jnp.asarray(rng.integers(0, 2, (6, 6)) / 0.5, jnp.float32)
+    settings = dict(heads=2, temperature=2.0)
+    ours, pull = jax.vjp(lambda *a: attend(*a, mask, **settings), q, k, v)
+    plain, pull_plain = jax.vjp(lambda *a: plain_attention(*a, mask, **settings), q, k, v)
+    np.testing.assert_allclose(ours, plain, atol=1e-5)
+    for a, b in zip(pull(upstream), pull_plain(upstream), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_attention_against_numpy():
+    rng = np.random.default_rng(1)
+    q, k, v = (rng.normal(size=(1, 5, 6)).astype(np.float32) for _ in range(3))
+    expected = np.concatenate(
+        [softmax(q[0][:, s] @ k[0][:, s].T / 3.0) @ v[0][:, s] for s in (slice(0, 3), slice(3, 6))], axis=-1
+    )
+    ours = attend(*map(jnp.asarray, (q, k, v)), jnp.ones((5, 5)), heads=2, temperature=3.0)
+    np.testing.assert_allclose(ours[0], expected, atol=1e-5)
+
+
+def test_pfe_equals_the_mlp_at_every_high_resolution_pixel():
+    """METHOD.md, Faults: the value is constant inside a low-resolution cell."""
+    size, low = 8, 4
+    x = np.random.default_rng(0).normal(size=(1, 2, low, low, 3)).astype(np.float32)
+    module = PFE(size, width=5, depth=2)
+    variables = module.init(jax.random.key(0), jnp.asarray(x))
+    params = jax.device_get(variables["params"])
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)))
+    expected = np.zeros((1, 2, size, size, 3))
+    for t, i, j in np.ndindex(2, size, size):
+        a, b = i * low // size, j * low // size  # the nearest low-resolution pixel
+        y = np.concatenate([padded[0, t, a : a + 3, b : b + 3].reshape(27), [low / size, low / size]])
+        for layer in ("hidden_0", "hidden_1"):
+            y = np.maximum(y @ params[layer]["kernel"] + params[layer]["bias"], 0)
+        expected[0, t, i, j] = y @ params["out"]["kernel"] + params["out"]["bias"]
+    np.testing.assert_allclose(module.apply(variables, jnp.asarray(x)), expected, atol=1e-5)
+
+
+def test_resolution_views_keep_the_clip_and_share_weights():
+    module = ResolutionViews(16)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 2, 16, 16, 3)).astype(np.float32))
+    variables = module.init(jax.random.key(0), x, ("half",), train=False)
+    y = module.apply(variables, x, ("half", "quarter"), train=False)
+    assert y.shape == (2, 3, 2, 16, 16, 3)
+    np.testing.assert_array_equal(y[:, 0], x)
+    only = module.apply(variables, x, ("quarter",), train=False)
+    np.testing.assert_allclose(only[:, 1], y[:, 2], atol=1e-6)
+    cells = np.asarray(y[:, 2]).reshape(2, 2, 4, 4, 4, 4, 3)
+    assert np.ptp(cells, axis=(3, 5)).max() == 0  # a quarter view is constant in 4x4 cells
+    with pytest.raises(ValueError, match="eighth"):
+        module.apply(variables, x, ("eighth",), train=False)
+
+
+def test_full_configuration_has_the_published_shapes():
+    model = PhysFormer()
+    clip = jax.ShapeDtypeStruct((2, 160, 128, 128, 3), jnp.uint8)
+    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False, downsampled=("half",)), clip)
+    wave, stages = jax.eval_shape(lambda v, x: model.apply(v, x, train=False), variables, clip)
+    assert wave.shape == (2, 160) and wave.dtype == jnp.float32
+    assert [s.shape for s in stages] == [(2, 640, 96)] * 3
+    params = variables["params"]
+    kernels = [params[f"stem{i}"]["conv"]["kernel"].shape for i in range(3)]
+    assert kernels == [(1, 5, 5, 3, 24), (3, 3, 3, 24, 48), (3, 3, 3, 48, 96)]
+    assert params["patch"]["kernel"].shape == (4, 4, 4, 96, 96)
+    assert sum(name.startswith("stage") for name in params) == 12
+    block = params["stage2_block3"]
+    assert block["q"]["kernel"].shape == block["k"]["kernel"].shape == (3, 3, 3, 96, 96)
+    assert block["depthwise"]["kernel"].shape == (3, 3, 3, 144)
+    assert params["up0"]["kernel"].shape == (3, 1, 1, 96, 96) and params["up1"]["kernel"].shape == (3, 1, 1, 96, 48)
+
+
+def test_both_convolution_forms_give_the_same_network(small):
+    model, variables = small
+    (a, _), (b, _) = (model.clone(form=f).apply(variables, frames(), train=False) for f in ("folded", "direct"))
+    np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["center", "temporal"])
+def test_normalise_is_bounded_and_finite(kind):
+    x = np.zeros((1, 8, 16, 16, 3), np.uint8)
+    x[:, ::2, :8] = 255
+    y = normalise(jnp.asarray(x), kind)
+    assert jnp.isfinite(y).all() and jnp.abs(y).max() <= TEMPORAL_LIMIT
+    if kind == "temporal":
+        assert jnp.abs(y[:, :, 8:]).max() == 0  # black stays 0: no division by its mean
+        pulse = np.full((1, 4, 16, 16, 3), 100, np.uint8)
+        pulse[:, 1::2] = 102
+        np.testing.assert_allclose(jnp.abs(normalise(jnp.asarray(pulse), kind)), 100 / 101, rtol=1e-5)
+
+
+def test_gradients_are_finite(small):
+    model, variables = small
+
+    @jax.jit
+    def gradient(clip):
+        def loss(params):
+            (wave, _), _ = model.apply(
+                variables | {"params": params}, clip, train=True, downsampled=("half", "quarter"),
+                rngs={"dropout": jax.random.key(0)}, mutable=["batch_stats"],
+            )  # fmt: skip
+            return (wave**2).sum()
+
+        return jax.grad(loss)(variables["params"])
+
+    for clip in (frames(), *(jnp.full((2, 16, 16, 16, 3), grey, jnp.uint8) for grey in (0, 255))):
+        assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient(clip)))
+
+
+@pytest.mark.parametrize(
+    "change, word",
+    [
+        (dict(blocks=4), "blocks"), (dict(heads=3), "heads"), (dict(frame_size=20), "frame_size"),
+        (dict(patch=(2, 2, 2)), "patch"), (dict(input_norm="none"), "input_norm"), (dict(stem=()), "stem"),
+    ],
+)  # fmt: skip
+def test_bad_hyper_parameters_are_refused(change, word):
+    with pytest.raises(ValueError, match=word):
+        PhysFormer(**SMALL | change).check()
+
+
+@pytest.mark.parametrize("shape, word", [((1, 16, 32, 32, 3), "32x32"), ((1, 18, 16, 16, 3), "multiple of 4")])
+def test_wrong_frames_are_refused(shape, word):
+    with pytest.raises(ValueError, match=word):
+        jax.eval_shape(
+            lambda x: PhysFormer(**SMALL).init(jax.random.key(0), x, train=False), jnp.zeros(shape, jnp.uint8)
+        )
