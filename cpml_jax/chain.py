@@ -35,15 +35,18 @@ def prepare(config, workdir) -> None:
             f"preparing videos needs the package {error.name!r}: install the group `prepare` (uv sync --group prepare)"
         ) from None
 
-    records = records_root(config, workdir)
+    records = str(records_root(config, workdir))
     for name, source in config.data.sources.items():
         settings = source.to_dict()
-        drawing = settings.pop("draw", None)
         root = settings.pop("root").replace("{workdir}", str(workdir))
+        # Where the videos lie is not part of what the records are; everything else is.
+        parameters = {**settings, "num_frames": config.data.num_frames, "max_windows": config.data.max_windows}
+        if preparation.is_complete(records, name, parameters):
+            logging.info("%s/%s is prepared: nothing to do", records, name)
+            continue
         if not root:
-            raise UserError(
-                f"data.sources.{name}.root is empty; give the folder: --config.data.sources.{name}.root=FOLDER"
-            )
+            raise UserError(f"data.sources.{name}.root is empty; give the folder: --config.data.sources.{name}.root=FOLDER")
+        drawing = settings.pop("draw", None)
         if drawing is not None:
             from data_prep.synthetic import generate
 
@@ -52,10 +55,11 @@ def prepare(config, workdir) -> None:
             name,
             settings.pop("kind"),
             root,
-            str(records),
+            records,
             num_frames=config.data.num_frames,
             max_windows=config.data.max_windows,
             workers=config.data.workers,
+            parameters=parameters,
             **settings,
         )
 

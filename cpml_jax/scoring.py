@@ -61,7 +61,8 @@ def build_model(config):
         tokenizer = prompts.load_tokenizer(text.weights)
     else:
         tokenizer = prompts.build_tokenizer(prompts.TEMPLATES)
-    tokens = jnp.asarray(prompts.tokenize(tokenizer, prompts.TEMPLATES, text.context_length))
+    room = text.context_tokens if text.mode == "context" else 0
+    tokens = jnp.asarray(prompts.tokenize(tokenizer, prompts.TEMPLATES, text.context_length, room=room))
     if config.train.precision not in ("float32", "bfloat16"):
         raise UserError(f"train.precision={config.train.precision!r}; it is float32 or bfloat16")
     if config.data.num_frames % 4 or config.data.num_frames <= 0:

@@ -63,7 +63,7 @@ def track_video(path, detector) -> tuple[list[faces.Track], int]:
       UserError: not a video, nothing decodes, or no face.
     """
     with Video(path) as video:
-        tracks, count = faces.find_tracks((image for image, _ in video.resampled()), detector)
+        tracks, count = faces.find_tracks((picture for picture, _ in video.resampled()), detector)
     if not count:
         raise UserError("no frame of the video can be decoded")
     if not tracks:
@@ -101,13 +101,13 @@ def cut_windows(path, windows: list[Window], num_frames: int) -> Iterator[FaceCl
     waiting = sorted(windows, key=lambda w: w.first)
     open_windows: list[tuple[Window, np.ndarray, np.ndarray]] = []
     with Video(path) as video:
-        for number, (image, measured) in enumerate(video.resampled()):
+        for number, (picture, measured) in enumerate(video.resampled()):
             while waiting and waiting[0].first == number:
                 frames = np.empty((num_frames, CROP_SIZE, CROP_SIZE, 3), np.uint8)
                 open_windows.append((waiting.pop(0), frames, np.zeros(num_frames, bool)))
             for window, frames, valid in open_windows:
                 index = number - window.first
-                frames[index] = window.path.crop(image, index)
+                frames[index] = window.path.crop(picture.rgb, index)
                 valid[index] = measured and window.seen[index]
             while open_windows and number - open_windows[0][0].first == num_frames - 1:
                 yield _measure(*open_windows.pop(0))

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from cpml_jax.schema import CROP_SIZE
+from data_prep.video import Picture
 
 KEY_INTERVAL = 15  # frames between detections: half a second, in which a face moves far less than its width
 DETECTION_SIDE = 640  # pixels, longer side of a frame that MTCNN sees: larger ones are made smaller first
@@ -94,7 +95,7 @@ class Detector:
         return found
 
 
-def find_tracks(frames: Iterable[np.ndarray], detector: Detector) -> tuple[list[Track], int]:
+def find_tracks(frames: Iterable[Picture], detector: Detector) -> tuple[list[Track], int]:
     """Every face track of a video, in one pass over its frames.
 
     Returns:
@@ -110,18 +111,18 @@ def find_tracks(frames: Iterable[np.ndarray], detector: Detector) -> tuple[list[
             pending.clear()
 
     for frame in frames:
-        small = cv2.resize(frame, (32, 32), interpolation=cv2.INTER_AREA).mean(axis=2)
+        small = frame.thumbnail()
         cut = previous is not None and float(np.abs(small - previous).mean()) > CUT
         keyed = cut or count % KEY_INTERVAL == 0
         if keyed:
-            if pending and pending[0][2].shape != frame.shape:
+            if pending and pending[0][2].shape != frame.rgb.shape:
                 flush()
-            pending.append((count, cut, frame))
+            pending.append((count, cut, frame.rgb))
             if len(pending) == _BATCH:
                 flush()
         previous, last_frame, count = small, frame, count + 1
     if last_frame is not None and not keyed:
-        pending.append((count - 1, False, last_frame))
+        pending.append((count - 1, False, last_frame.rgb))
     flush()
     tracks = [_smooth(path, end) for path, end in linker.finish(count)]
     return sorted(tracks, key=lambda track: -track.area()), count

@@ -52,10 +52,6 @@ def skin_means(frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     return np.array([cv2.mean(frame, mask)[:3] for frame in frames])
 
 
-def _windows(length: int, size: int) -> list[slice]:
-    return [slice(start, start + size) for start in range(length - size + 1)]
-
-
 def pos(rgb: np.ndarray, fps: float) -> np.ndarray:
     """Plane-orthogonal-to-skin (Wang et al., IEEE TBME 2017, algorithm 1), windows of 1.6 s overlap-added.
 
@@ -67,13 +63,16 @@ def pos(rgb: np.ndarray, fps: float) -> np.ndarray:
       (T,) float64, band-passed 0.6..4 Hz and z-scored.
     """
     size = min(len(rgb), int(np.ceil(1.6 * fps)))
-    trace = np.zeros(len(rgb))
-    for window in _windows(len(rgb), size):
+    trace, windows = np.zeros(len(rgb)), np.zeros(len(rgb))
+    for start in range(len(rgb) - size + 1):
+        window = slice(start, start + size)
         normal = rgb[window] / np.maximum(rgb[window].mean(axis=0), _TINY)
         s1, s2 = normal[:, 1] - normal[:, 2], normal[:, 1] + normal[:, 2] - 2 * normal[:, 0]
         h = s1 + s1.std() / max(s2.std(), _TINY) * s2
         trace[window] += h - h.mean()
-    return band_pass(trace, fps)
+        windows[window] += 1
+    # The mean over the windows, not their sum: a clip of 160 frames would fade in and out over a third of itself.
+    return band_pass(trace / windows, fps)
 
 
 def chrom(rgb: np.ndarray, fps: float) -> np.ndarray:

@@ -11,3 +11,13 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)  # subprocesses share it
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import pytest  # noqa: E402 - the environment above must be set before anything imports JAX
+
+
+@pytest.fixture(scope="session")
+def tiny_records(tmp_path_factory) -> Path:
+    """A folder of finished records, `faces`, of noise clips in FF++'s structure; see tests/tiny.py."""
+    import tiny
+
+    return tiny.write_records(tmp_path_factory.mktemp("records"))

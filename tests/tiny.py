@@ -60,3 +60,64 @@ def one_step(mesh, batch: dict, *, shard_params: bool = False, **changes):
     after = jax.device_get(jax.jit(lambda p: p, out_shardings=sharding.replicated(mesh))(state.params))
     gradients = jax.tree.map(lambda a, b: np.asarray(a - b), before, after)
     return {k: float(v) for k, v in jax.device_get(measured).items()}, gradients, jnp.asarray(state.step)
+
+
+METHODS = ("Deepfakes", "FaceSwap")
+COMPRESSIONS = ("raw", "c23")
+
+
+def write_records(root):
+    """Records of noise clips, packed by the real code: 4 train, 2 val and 2 test identities, a fake each a method."""
+    import pickle
+
+    from data_prep import coding, prepare
+
+    rng = np.random.default_rng(0)
+    directory = root / "faces"
+    directory.mkdir()
+    records = []
+    for split, identities in (("train", (0, 1, 2, 3)), ("val", (4, 5)), ("test", (6, 7))):
+        for i in identities:
+            partner = i + 1 if i % 2 == 0 else i - 1
+            records += [
+                record(rng, coding, split, method, compression, i, partner)
+                for method in ("real", *METHODS)
+                for compression in COMPRESSIONS
+            ]
+    file = root / "work.pickle"
+    file.write_bytes(pickle.dumps((records, [])))
+    prepare.pack(directory, [file], NUM_FRAMES, {"made": "by the tests"}, progress=False)
+    return root
+
+
+def record(rng, coding, split, method, compression, identity, partner) -> dict:
+    """One record (schema.RECORD without the data set's name)."""
+    real, size = method == "real", 128
+    blocks = rng.integers(0, 255, (NUM_FRAMES, 8, 8, 3), dtype=np.uint8)
+    frames = blocks.repeat(size // 8, axis=1).repeat(size // 8, axis=2)
+    wave = rng.normal(size=NUM_FRAMES).astype(np.float32)
+    target = f"{identity:03d}"
+    return dict(
+        method=method, compression=compression, split=split, video=target if real else f"{target}_{partner:03d}",
+        identity=target, source_identity="" if real else f"{partner:03d}", target_video="" if real else target,
+        label=int(not real), window=0, start_s=0.0, source_fps=30.0, source_height=160, source_width=160,
+        source_codec="h264", source_bitrate=1e5, track_quality=0.99, frames=coding.encode(frames),
+        box=np.zeros((NUM_FRAMES, 4), np.float32), valid=np.ones(NUM_FRAMES, bool),
+        landmarks=rng.uniform(-1, 1, (NUM_FRAMES, 68, 2)).astype(np.float32), pulse_pos=wave, pulse_chrom=wave,
+        pulse_truth=np.full(NUM_FRAMES, np.nan, np.float32), heart_rate_pos=70.0, heart_rate_chrom=70.0,
+        heart_rate_truth=float("nan"), snr_pos=1.0, snr_chrom=1.0,
+    )  # fmt: skip
+
+
+def training_config(records, **changes):
+    """A configuration that trains on tiny_records in a few steps."""
+    settings = {
+        "name": "tiny", "data.records": str(records), "train.dataset": "faces", "train.qualities": COMPRESSIONS,
+        "train.methods": METHODS, "train.batch_size": 8, "train.steps": 6, "train.log_every": 1, "train.eval_every": 3,
+        "train.checkpoint_every": 2, "train.devices": 1, "optim.learning_rate": 1e-3, "loss.teacher": 1.0,
+        "eval.qualities": COMPRESSIONS, "eval.bootstrap": 50, "eval.batch_size": 8,
+    }  # fmt: skip
+    config = tiny_config()
+    config.data.sources.faces = base.source("ffpp", "", compressions=COMPRESSIONS, methods=METHODS)
+    config.update_from_flattened_dict(settings | changes)
+    return config

@@ -19,9 +19,9 @@ class PulseTokens(nn.Module):
 
     Attributes:
       stage_pool: flatten: all values, as the reference. mean: the mean over space first, T/4 * dim values a stage:
-        16 times fewer weights at full size, far better conditioned on few clips. global: the mean over space, then
-        its mean and standard deviation over time, 2 * dim values a stage: blind to the pulse's phase, which says
-        nothing about the class, but not to its strength.
+        16 times fewer weights at full size, far better conditioned on few clips. global: each token's mean and
+        standard deviation over time, averaged over space and layer-normalised, 2 * dim values a stage: blind to the
+        pulse's phase, which says nothing about the class, but not to its strength.
       grid: height * width of the token grid.
     """
 
@@ -35,6 +35,11 @@ class PulseTokens(nn.Module):
         if self.stage_pool not in STAGE_POOLS:
             raise ValueError(f"model.fusion_stage_pool={self.stage_pool!r}; it is one of {STAGE_POOLS}")
         features = jnp.concatenate([self.pooled(stage) for stage in stages[-2:]], axis=1)
+        if self.stage_pool == "global":
+            features = nn.LayerNorm(dtype=jnp.float32, name="norm")(features)
+        # The losses see the wave through Pearson alone, which leaves its amplitude free to drift: z-scored here.
+        wave = wave - wave.mean(axis=1, keepdims=True)
+        wave = wave * jax.lax.rsqrt((wave * wave).mean(axis=1, keepdims=True) + 1e-6)
         mapped = nn.Dense(wave.shape[1], dtype=self.dtype, name="stages")(features)
         return wave + mapped.astype(jnp.float32)
 
@@ -43,11 +48,12 @@ class PulseTokens(nn.Module):
         n, tokens, dim = stage.shape
         if self.stage_pool == "flatten":
             return stage.reshape(n, -1)
-        series = stage.astype(jnp.float32).reshape(n, tokens // self.grid, self.grid, dim).mean(axis=2)
+        series = stage.astype(jnp.float32).reshape(n, tokens // self.grid, self.grid, dim)
         if self.stage_pool == "mean":
-            return series.reshape(n, -1)
+            return series.mean(axis=2).reshape(n, -1)
         # Inside the root: a clip without any change has no finite gradient at 0 without it.
-        return jnp.concatenate([series.mean(axis=1), jnp.sqrt(series.var(axis=1) + 1e-6)], axis=-1)
+        deviation = jnp.sqrt(series.var(axis=1) + 1e-6).mean(axis=1)
+        return jnp.concatenate([series.mean(axis=(1, 2)), deviation], axis=-1)
 
 
 class CrossAttention(nn.Module):

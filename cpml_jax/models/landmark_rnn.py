@@ -85,18 +85,24 @@ class LandmarkRNN(nn.Module):
     """Positions and deltas, each through its own Branch: (N, T, 68, 2) float32 -> (N, 4 hidden).
 
     The deltas, landmarks[t+1] - landmarks[t], are made here: they are no independent input.
+
+    Attributes:
+      hidden, point_dropout, dropout, noise: of each Branch.
+      delta_scale: factor on the deltas; the reference has 1. A frame moves a point by some 0.005, which a GRU that
+        starts at random hardly sees.
     """
 
     hidden: int = 32
     point_dropout: float = 0.1
     dropout: float = 0.5
     noise: float = 0.1
+    delta_scale: float = 1.0
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, landmarks: jax.Array, *, train: bool) -> jax.Array:
         settings = (self.hidden, self.point_dropout, self.dropout, self.noise, self.dtype)
-        deltas = landmarks[:, 1:] - landmarks[:, :-1]
+        deltas = self.delta_scale * (landmarks[:, 1:] - landmarks[:, :-1])
         positions = Branch(*settings, name="positions")(landmarks, train=train)
         motion = Branch(*settings, name="deltas")(deltas, train=train)
         return jnp.concatenate([positions, motion], axis=-1)

@@ -1,0 +1,135 @@
+"""The trainer on records of noise: it runs, it learns nothing, and it can be killed at any moment."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from cpml_jax import checkpoint, evaluate, scoring, train
+from cpml_jax.errors import UserError
+
+TESTS = Path(__file__).resolve().parent.parent
+
+
+def digest(state) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def same_to_the_bit(a, b) -> None:
+    for x, y in zip(digest(a), digest(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tiny_records, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("uninterrupted")
+    return workdir, train.train(tiny.training_config(tiny_records), workdir)
+
+
+def test_a_run_leaves_journal_checkpoints_and_a_score(uninterrupted, tiny_records):
+    workdir, state = uninterrupted
+    assert int(state.step) == 6
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in rows if r["kind"] == "train"] == [1, 2, 3, 4, 5, 6]
+    assert [r["step"] for r in rows if r["kind"] == "val"] == [3, 6]
+    assert {"loss", "ce", "pull", "push", "rate", "align", "repel", "steady", "teacher"} <= rows[0].keys()
+    scorer = scoring.restore_for_scoring(workdir, tiny.training_config(tiny_records), "latest")
+    assert scorer.step == 6
+
+
+def test_started_again_when_finished_it_does_nothing(uninterrupted, tiny_records):
+    workdir, state = uninterrupted
+    before = (workdir / "metrics.jsonl").read_bytes()
+    same_to_the_bit(train.train(tiny.training_config(tiny_records), workdir), state)
+    assert (workdir / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("lines", [2, 5])
+def test_killed_and_started_again_it_ends_with_the_same_bits(uninterrupted, tiny_records, tmp_path, lines):
+    """SIGKILL once the journal has so many lines, then the same command: parameters, moments and data alike."""
+    code = f"import tiny; from cpml_jax import train; train.train(tiny.training_config({str(tiny_records)!r}), {str(tmp_path)!r})"
+    environment = {**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL)
+    journal = tmp_path / "metrics.jsonl"
+    while process.poll() is None and not (journal.is_file() and journal.read_text().count("\n") >= lines):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    latest = checkpoint.Checkpoints(tmp_path).latest_step()
+    assert latest is None or latest < 6, "the kill came too late to show anything"
+    same_to_the_bit(train.train(tiny.training_config(tiny_records), tmp_path), uninterrupted[1])
+    steps = [json.loads(line)["step"] for line in journal.read_text().splitlines() if '"train"' in line]
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_another_seed_gives_other_parameters(uninterrupted, tiny_records, tmp_path):
+    other = train.train(tiny.training_config(tiny_records, seed=1, **{"train.steps": 2}), tmp_path)
+    pairs = zip(jax.tree.leaves(other.params), jax.tree.leaves(uninterrupted[1].params), strict=True)
+    assert any(not np.array_equal(a, b) for a, b in pairs)
+
+
+def test_a_loss_that_is_not_finite_stops_with_one_line_and_keeps_what_was_saved(tiny_records, tmp_path):
+    config = tiny.training_config(tiny_records, **{"optim.learning_rate": 1e30, "optim.clip_norm": 0.0})
+    with pytest.raises(UserError, match="not finite at step"):
+        train.train(config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"train.qualities": ("raw", "c40")}, "c40"),
+        ({"train.methods": ("NeuralTextures",)}, "both classes"),
+        ({"train.batch_size": 7}, "even"),
+        ({"train.devices": 3}, "multiple of the 3 devices"),
+        ({"train.views": "upsampled"}, "train.views"),
+        ({"data.num_frames": 32}, "records hold 16 frames"),
+        ({"optim.groups": (("nothing", 0.0),)}, "matches no parameter"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_one_line(tiny_records, tmp_path, changes, said):
+    with pytest.raises(UserError, match=said) as error:
+        train.train(tiny.training_config(tiny_records, **changes), tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(uninterrupted, tiny_records):
+    workdir, _ = uninterrupted
+    with pytest.raises(UserError, match="optim.learning_rate was"):
+        train.train(tiny.training_config(tiny_records, **{"optim.learning_rate": 0.5}), workdir)
+    with pytest.raises(UserError, match="model.physformer.dim was"):
+        scoring.restore_for_scoring(workdir, tiny.training_config(tiny_records, **{"model.physformer.dim": 12}), "latest")
+
+
+def test_evaluation_of_the_run(uninterrupted, tiny_records):
+    workdir, _ = uninterrupted
+    evaluate.run(tiny.training_config(tiny_records), workdir)
+    written = json.loads((workdir / "evaluation.json").read_text())
+    assert {"schema", "config", "checkpoint", "results", "excluded"} <= written.keys()
+    assert {r["protocol"] for r in written["results"]} == {"in_dataset", "cross_compression"}
+    for result in written["results"]:
+        for level in ("clip", "video"):
+            assert {"n_real", "n_fake", "auc", "auc_ci95", "ap", "eer", "acc"} <= result[level].keys()
+    assert len((workdir / "scores.jsonl").read_text().splitlines()) >= 2 * 3 * 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train.views": "downsampled", "train.qualities": ("raw",)},
+        {"model.clip_text.mode": "frozen"},
+        {"model.clip_text.mode": "context", "optim.accumulate": 2},
+        {"model.modalities": ("rppg", "landmarks", "visual"), "train.precision": "bfloat16"},
+    ],
+)
+def test_every_kind_of_run_takes_its_steps(tiny_records, tmp_path, changes):
+    state = train.train(tiny.training_config(tiny_records, **{"train.steps": 2, **changes}), tmp_path)
+    assert int(state.step) == 2
+    assert all(np.isfinite(leaf).all() for leaf in digest(state.params))

@@ -1,0 +1,201 @@
+"""Real files through the real preparation: drawn faces, bad files, two faces, kill and resume."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from cpml_jax.errors import UserError
+from cpml_jax.records import RecordSet
+from data_prep import prepare as preparation
+from data_prep.clips import video_clips
+from data_prep.synthetic import generate
+
+ROOT = Path(__file__).resolve().parents[2]
+FRAMES = 48
+METHODS = ("Deepfakes",)
+ARGUMENTS = dict(compressions=("raw", "c40"), methods=METHODS, splits=("test",), num_frames=FRAMES, max_windows=1)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Two identities, real and Deepfakes, raw and c40, a little longer than a clip."""
+    root = tmp_path_factory.mktemp("drawn")
+    generate.generate(
+        str(root), style="a", identities={"test": 2}, frames=FRAMES + 8, size=160, compressions={"test": ("raw", "c40")},
+        methods=METHODS, seed=3, workers=1, progress=False,
+    )  # fmt: skip
+    return root
+
+
+def prepare(root, records, **changes):
+    return preparation.prepare("faces", "ffpp", root, records, workers=1, progress=False, **(ARGUMENTS | changes))
+
+
+@pytest.fixture(scope="module")
+def prepared(drawn, tmp_path_factory):
+    records = tmp_path_factory.mktemp("records")
+    return records, prepare(drawn, records)
+
+
+def real_video(drawn) -> Path:
+    return drawn / "original_sequences/youtube/raw/videos/000.mp4"
+
+
+def array_records(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.rglob("*.array_record*")}
+
+
+def test_records_hold_what_the_schema_says(drawn, prepared):
+    records, summary = prepared
+    assert summary["clips"]["total"] == 8 and not summary["excluded"]
+    record_set = RecordSet(records / "faces")
+    for row in record_set.rows:
+        record = record_set.read(row)
+        assert record["frames"].shape == (FRAMES, 128, 128, 3) and record["frames"].std() > 20
+        assert record["valid"].all() and row["track_quality"] > 0.9
+        inside = np.abs(record["landmarks"]) < 1
+        assert inside.mean() > 0.95 and record["landmarks"][..., 1].std() > 0.2
+        assert np.isfinite(record["pulse_truth"]).all() == (row["label"] == 0)
+        assert (row["source_fps"], row["source_height"], row["source_codec"]) == (30.0, 160, "h264")
+    assert {(r["method"], r["compression"]) for r in record_set.rows} == {(m, c) for m in ("real", "Deepfakes") for c in ("raw", "c40")}
+    assert (records / "faces" / "contact_sheet.png").stat().st_size > 10_000
+
+
+def test_compressions_share_the_box_and_measure_for_themselves(prepared):
+    record_set = RecordSet(prepared[0] / "faces")
+    by = {row["compression"]: record_set.read(row) for row in record_set.rows if row["clip_key"] == "faces/real/000/0"}
+    np.testing.assert_array_equal(by["raw"]["box"], by["c40"]["box"])
+    assert not np.array_equal(by["raw"]["landmarks"], by["c40"]["landmarks"])
+    assert not np.array_equal(by["raw"]["pulse_pos"], by["c40"]["pulse_pos"])
+    assert np.corrcoef(by["raw"]["pulse_pos"], by["raw"]["pulse_truth"])[0, 1] > 0.6
+
+
+def test_the_box_is_smooth(prepared):
+    """Its path bends by less than a hundredth of a pixel a frame: far below what reaches the skin's mean."""
+    record_set = RecordSet(prepared[0] / "faces")
+    box = record_set.read(record_set.rows[0])["box"].astype(float)
+    assert np.abs(np.diff(box, n=2, axis=0)).max() < 0.05
+    np.testing.assert_allclose(np.ptp(box[:, 2] - box[:, 0]), 0, atol=1e-3)
+
+
+def test_prepared_again_it_does_nothing_and_other_parameters_are_refused(drawn, prepared):
+    records, summary = prepared
+    before = (records / "faces" / "prepare.json").stat().st_mtime_ns
+    assert prepare(drawn, records) == summary
+    assert (records / "faces" / "prepare.json").stat().st_mtime_ns == before
+    with pytest.raises(UserError, match="num_frames=48, now it is 32"):
+        prepare(drawn, records, num_frames=32)
+
+
+@pytest.mark.parametrize("finished", [1, 3])
+def test_killed_and_started_again_it_gives_the_same_bytes(drawn, prepared, tmp_path, finished):
+    code = f"import sys; sys.path[:0] = [{str(ROOT / 'tests/data_prep')!r}]; import test_prepare as t; t.prepare({str(drawn)!r}, {str(tmp_path)!r})"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    work = tmp_path / "faces" / "work"
+    while process.poll() is None and len(list(work.glob("*.pickle"))) < finished:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "faces" / "prepare.json").exists(), "the kill came too late to show anything"
+    made = {path.name: path.stat().st_mtime_ns for path in work.glob("*.pickle")}
+    prepare(drawn, tmp_path)
+    assert len(made) >= finished
+    assert array_records(tmp_path) == array_records(prepared[0])
+    assert (tmp_path / "faces" / "clips.jsonl").read_bytes() == (prepared[0] / "faces" / "clips.jsonl").read_bytes()
+
+
+def write(path: Path, frames) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"crf": "10"})
+        stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def read(path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def test_every_bad_file_is_listed_with_its_reason_and_the_rest_goes_on(drawn, tmp_path):
+    real, fake = tmp_path / "videos/real", tmp_path / "videos/fake"
+    real.mkdir(parents=True)
+    fake.mkdir()
+    good, frames = real_video(drawn), read(real_video(drawn))
+    shutil.copy(good, real / "good one ü.mp4")
+    shutil.copy(good, fake / "wrong extension.txt")
+    (real / "empty.mp4").write_bytes(b"")
+    (real / "noise.mp4").write_bytes(os.urandom(5000))
+    (real / "truncated.mp4").write_bytes(good.read_bytes()[: good.stat().st_size // 3])
+    (real / "dangling.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    write(real / "short.mp4", frames[:20])
+    write(real / "faceless.mp4", [np.full((96, 96, 3), 90, np.uint8)] * FRAMES)
+    summary = preparation.prepare(
+        "own", "folder", tmp_path / "videos", tmp_path / "records", compressions=(), methods=(), splits=("test",),
+        num_frames=FRAMES, max_windows=1, workers=1, progress=False,
+    )  # fmt: skip
+    record_set = RecordSet(tmp_path / "records/own")
+    assert {row["video"] for row in record_set.rows} == {"good one ü.mp4", "wrong extension.txt"}
+    reasons = {row["video"]: row["reason"] for row in record_set.excluded}
+    assert "empty" in reasons["empty.mp4"] and "no face" in reasons["faceless.mp4"]
+    assert "20 frames" in reasons["short.mp4"] and f"needs {FRAMES}" in reasons["short.mp4"]
+    assert reasons.keys() == {"empty.mp4", "noise.mp4", "truncated.mp4", "dangling.mp4", "short.mp4", "faceless.mp4"}
+    assert not any("unexpected" in reason for reason in reasons.values()), reasons
+    assert sum(summary["excluded"].values()) == 6
+
+
+def test_two_faces_are_two_tracks_and_a_lost_face_ends_its_own(drawn, tmp_path):
+    left = read(real_video(drawn))
+    right = read(drawn / "original_sequences/youtube/raw/videos/001.mp4")
+    both = [np.concatenate([a, np.full_like(a, 120) if k >= 30 else b], axis=1) for k, (a, b) in enumerate(zip(left, right, strict=True))]
+    clips = list(video_clips(write(tmp_path / "two.mp4", both), num_frames=24))
+    assert {clip.face for clip in clips} == {0, 1}
+    assert [clip.window for clip in clips if clip.face == 0] == [0, 1]
+    assert len([clip for clip in clips if clip.face == 1]) == 1
+    middles = {clip.face: clip.box[0, [0, 2]].mean() for clip in clips}
+    assert middles[0] < 160 < middles[1]
+
+
+def test_a_scene_cut_starts_another_track(drawn, tmp_path):
+    frames = read(real_video(drawn))[:30]
+    shifted = [255 - cv2.flip(np.roll(f, 60, axis=1), 1) // 3 for f in frames]
+    other = read(drawn / "original_sequences/youtube/raw/videos/001.mp4")[:30]
+    path = write(tmp_path / "cut.mp4", frames + shifted + other)
+    for clip in video_clips(path, num_frames=24):
+        first = round(clip.start_s * 30)
+        assert first + 24 <= 30 or first >= 30, "a clip runs over the cut"
+
+
+def test_prediction_and_records_see_the_same(drawn, prepared):
+    record_set = RecordSet(prepared[0] / "faces")
+    row = next(r for r in record_set.rows if r["clip_id"] == "faces/real/raw/000/0")
+    clip = next(iter(video_clips(real_video(drawn), num_frames=FRAMES)))
+    np.testing.assert_allclose(clip.landmarks, record_set.read(row)["landmarks"], atol=1e-6)
+    np.testing.assert_allclose(clip.pulse_pos, record_set.read(row)["pulse_pos"], atol=1e-6)
+
+
+def test_no_tensorflow_and_no_torch_where_records_are_read(prepared):
+    code = (
+        "import sys; from cpml_jax.records import RecordSet; s = RecordSet(sys.argv[1]); s.read(s.rows[0]);"
+        "print([m for m in ('tensorflow', 'torch', 'av', 'dlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(prepared[0] / "faces")], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_summary_is_json_and_text(prepared):
+    summary = json.loads((prepared[0] / "faces/prepare.json").read_text())
+    assert summary["clips"]["test/real/raw"] == 2 and len(summary["sha256"]) == 64
+    assert "Deepfakes" in preparation.summary_text("faces", summary)

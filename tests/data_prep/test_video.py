@@ -1,0 +1,96 @@
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from cpml_jax.errors import UserError
+from data_prep.video import Video
+
+
+def write(path, times, *, rate=1000, size=(48, 64), codec="ffv1"):
+    """A video whose k-th frame has grey level 10 + 3k and is shown at times[k] seconds."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=30, options={})
+        stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, rate)
+        for k, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(np.full((*size, 3), 10 + 3 * k, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = round(time * rate), Fraction(1, rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def numbers(path):
+    """Which source frame stands at every thirtieth of a second, and whether it was measured there."""
+    with Video(path) as video:
+        frames = [(picture.rgb, measured) for picture, measured in video.resampled()]
+    return [round((float(image.mean()) - 10) / 3) for image, _ in frames], [measured for _, measured in frames]
+
+
+def nearest(times, count):
+    return [int(np.abs(np.asarray(times) - k / 30).argmin()) for k in range(count)]
+
+
+def test_30_frames_a_second_pass_one_to_one(tmp_path):
+    found, measured = numbers(write(tmp_path / "a.mp4", np.arange(40) / 30))
+    assert found == list(range(40)) and all(measured)
+
+
+def test_25_frames_a_second_become_30_by_time(tmp_path):
+    times = np.arange(50) / 25
+    found, measured = numbers(write(tmp_path / "a.mp4", times))
+    assert len(found) == 60 and all(measured)
+    # k/30 and j/25 meet half-way between two frames at k = 3 (mod 6): either neighbour is the nearest there.
+    for k, (mine, true) in enumerate(zip(found, nearest(times, 60), strict=True)):
+        assert mine == true or (k % 6 == 3 and abs(mine - true) == 1)
+
+
+def test_a_variable_rate_is_resampled_by_its_time_stamps(tmp_path):
+    times = np.cumsum(np.r_[0.0, np.random.default_rng(0).uniform(0.021, 0.06, 60)]).round(3)
+    found, _ = numbers(write(tmp_path / "a.mp4", times))
+    for k, mine in enumerate(found):
+        assert abs(times[mine] - k / 30) <= abs(times[nearest(times, k + 1)[k]] - k / 30) + 2e-3
+
+
+def test_a_hole_in_the_video_is_filled_and_marked(tmp_path):
+    times = np.r_[np.arange(20) / 30, 1.2 + np.arange(20) / 30]
+    found, measured = numbers(write(tmp_path / "a.mp4", times))
+    hole = [k for k, m in enumerate(measured) if not m]
+    assert hole and min(hole) / 30 > 19 / 30 and max(hole) / 30 < 1.2
+    assert found[40:45] == [24, 25, 26, 27, 28]
+
+
+def test_a_cut_file_gives_what_it_holds(tmp_path):
+    path = write(tmp_path / "a.mkv", np.arange(60) / 30)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with Video(path) as video:
+        assert 5 < sum(1 for _ in video.resampled()) < 60
+
+
+def test_the_stream_says_what_it_is(tmp_path):
+    with Video(write(tmp_path / "a.mp4", np.arange(50) / 25)) as video:
+        info = video.info()
+    assert (info.height, info.width, info.codec) == (48, 64, "ffv1") and abs(info.fps - 25) < 0.1 and info.bitrate > 0
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "No such file"), (b"", "empty"), (b"not a video" * 99, "opened")])
+def test_what_is_no_video_says_so(tmp_path, content, said):
+    path = tmp_path / "a.mp4"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=said):
+        Video(path)
+
+
+def test_sound_alone_is_refused(tmp_path):
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(UserError, match="no video stream"):
+        Video(path)
