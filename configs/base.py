@@ -64,6 +64,7 @@ def get_config() -> ConfigDict:
     # --- losses (METHOD.md, Losses) --------------------------------------------------------------------------
     loss = config.loss = ConfigDict()
     loss.ce = 1.0
+    loss.ce_views = "best"  # best: the paper's, on the best quality alone | all: on every view
     loss.cqsl = 0.2
     loss.cmcl = 0.25
     loss.teacher = 0.0  # 1 - Pearson(wave, classical trace) on real clips; off in the paper's recipe

@@ -18,9 +18,13 @@ from cpml_jax.state import TrainState
 
 @dataclasses.dataclass(frozen=True)
 class LossWeights:
-    """Weights of the terms (METHOD.md, Losses); `teacher_steps` 0 keeps the teacher's weight constant."""
+    """Weights of the terms (METHOD.md, Losses); `teacher_steps` 0 keeps the teacher's weight constant.
+
+    ce_views: "best": cross-entropy on the best quality alone, as the paper; "all": the mean over the views.
+    """
 
     ce: float = 1.0
+    ce_views: str = "best"
     cqsl: float = 0.2
     cmcl: float = 0.25
     teacher: float = 0.0
@@ -43,7 +47,10 @@ def total_loss(outputs: dict, class_embeddings: jax.Array, batch: dict, weights:
       step: () the training step, for the teacher's decay.
     """
     label, weight = batch["label"], batch["weight"]
-    terms: dict[str, jax.Array] = {"ce": losses.cross_entropy(outputs["logits"][:, 0], label, weight)}
+    logits = outputs["logits"] if weights.ce_views == "all" else outputs["logits"][:, :1]
+    clips, views, _ = logits.shape
+    spread = {"label": jnp.repeat(label, views), "weight": jnp.repeat(weight, views)}
+    terms: dict[str, jax.Array] = {"ce": losses.cross_entropy(logits.reshape(clips * views, 2), **spread)}
     loss = weights.ce * terms["ce"]
     if "wave" in outputs and weights.cqsl:
         parts = losses.cqsl(outputs["wave"], label, weight)

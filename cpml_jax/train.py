@@ -152,6 +152,8 @@ def training_clips(config, records: RecordSet) -> list[sampler.Views]:
     train = config.train
     if train.views not in ("recorded", "downsampled"):
         raise UserError(f"train.views={train.views!r}; it is recorded or downsampled")
+    if config.loss.ce_views not in ("best", "all"):
+        raise UserError(f"loss.ce_views={config.loss.ce_views!r}; it is best or all")
     qualities = tuple(train.qualities)
     chosen = dict(methods=tuple(train.methods), split="train")
     clips = sampler.quality_views(records.rows, qualities=qualities, **chosen)

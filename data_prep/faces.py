@@ -23,7 +23,7 @@ SMOOTHING = 8.0  # frames, std of the Gaussian over the box's path
 _BATCH = 16
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)  # two detections are one only if they are the same object
 class Detection:
     """box (4,) x0, y0, x1, y1 and eyes (2, 2) in pixels of the frame."""
 
