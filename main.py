@@ -108,5 +108,5 @@ def parse_or_exit(argv: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    logging.set_verbosity(logging.INFO)
+    logging.set_verbosity(logging.ERROR)  # the libraries' chatter; what a user must know is printed or raised
     app.run(guarded, flags_parser=parse_or_exit)

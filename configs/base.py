@@ -100,7 +100,9 @@ def get_config() -> ConfigDict:
     land.hidden = 32
     land.point_dropout = 0.1
     land.dropout = 0.5
-    land.delta_scale = 1.0  # factor on landmark_delta; the reference has 1, a GRU that starts at random sees little of that
+    land.delta_scale = (
+        1.0  # factor on landmark_delta; the reference has 1, a GRU that starts at random sees little of that
+    )
     land.noise = 0.1  # std of the Gaussian noise on each branch's output, in training only
 
     text = model.clip_text = ConfigDict()

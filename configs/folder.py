@@ -1,6 +1,6 @@
 """One's own videos: a folder with real/ and fake/, or a CSV of path,label[,identity,method,compression,split].
 
-    main.py prepare --config=configs/folder.py:/path/to/videos      records and a contact sheet
+main.py prepare --config=configs/folder.py:/path/to/videos      records and a contact sheet
 """
 
 from ml_collections import ConfigDict

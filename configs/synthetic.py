@@ -39,7 +39,7 @@ def get_config(size: str = "small") -> ConfigDict:
     config.eval.cross_datasets = ("synthetic_b",)
     # From scratch there are no trained PhysFormer weights: without its teacher the pulse stream does not learn.
     config.loss.teacher = 1.0
-    config.loss.teacher_steps = 0
+    config.loss.ce_views = "all"
     return config
 
 
@@ -48,7 +48,7 @@ def sources(config: ConfigDict, *, frames: int, pixels: int, identities: dict, i
     config.data.sources.synthetic = base.source("ffpp", "{workdir}/videos/a")
     config.data.sources.synthetic.draw = drawing(
         "a", identities, frames, pixels,
-        {"train": ("raw", "c23"), "val": ("raw", "c23"), "test": ("raw", "c23", "c40")}, seed=1,
+        {"train": ("raw", "c23"), "val": ("raw", "c23"), "test": ("raw", "c23", "c40")}, seed=11,
     )  # fmt: skip
     config.data.sources.synthetic_b = base.source("ffpp", "{workdir}/videos/b", compressions=("c23",), splits=("test",))
     config.data.sources.synthetic_b.draw = drawing(
@@ -63,13 +63,15 @@ def small(config: ConfigDict) -> None:
     sources(config, frames=128, pixels=160, identities={"train": 24, "val": 6, "test": 12}, identities_b=8)
 
     config.train.batch_size = 8
-    config.train.steps = 150
+    config.train.steps = 200
     config.train.eval_every = 50
     config.train.checkpoint_every = 25
     config.train.log_every = 5
     config.optim.learning_rate = 2e-3
     config.optim.warmup_steps = 10
     config.optim.final_fraction = 0.05
+    # The landmark and fusion parameters are few and see one small gradient a clip: they bear larger steps.
+    config.optim.groups = (("fusion/", 3.0), ("landmarks/", 2.5))
 
     config.model.unified_dim = 64
     config.model.fusion_stage_pool = "global"
@@ -81,7 +83,12 @@ def small(config: ConfigDict) -> None:
     rppg.ff_dim = 48
     rppg.blocks = 3
     rppg.input_norm = "temporal"
+    # A frame moves a point by some 0.005 of the face box. From scratch, in 300 steps, landmarks alone reached a
+    # validation AUC at c23 of 0.46 with the deltas times 20, and of 0.99 times 200.
+    config.model.landmark_rnn.delta_scale = 200.0
     text = config.model.clip_text
+    # A text encoder that starts at random tells templates apart as far as classes: one a step would be noise.
+    text.prompts = "ensemble"
     text.width, text.layers, text.heads, text.context_length = 64, 2, 4, 24
     visual = config.model.clip_image
     visual.image_size, visual.patch, visual.width, visual.layers, visual.heads = 32, 8, 64, 2, 4

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from absl import logging
 
 from cpml_jax.errors import UserError
+from cpml_jax.journal import say
 from cpml_jax.records import records_root
 
 
@@ -42,10 +42,12 @@ def prepare(config, workdir) -> None:
         # Where the videos lie is not part of what the records are; everything else is.
         parameters = {**settings, "num_frames": config.data.num_frames, "max_windows": config.data.max_windows}
         if preparation.is_complete(records, name, parameters):
-            logging.info("%s/%s is prepared: nothing to do", records, name)
+            say(f"{records}/{name} is prepared: nothing to do")
             continue
         if not root:
-            raise UserError(f"data.sources.{name}.root is empty; give the folder: --config.data.sources.{name}.root=FOLDER")
+            raise UserError(
+                f"data.sources.{name}.root is empty; give the folder: --config.data.sources.{name}.root=FOLDER"
+            )
         drawing = settings.pop("draw", None)
         if drawing is not None:
             from data_prep.synthetic import generate
@@ -91,5 +93,5 @@ def evaluation_is_current(config, workdir) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         return False
     if current:
-        logging.info("%s is of this checkpoint and configuration: nothing to do", path)
+        say(f"{path} is of this checkpoint and configuration: nothing to do")
     return current

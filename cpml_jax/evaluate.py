@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from absl import logging
 from tqdm import tqdm
 
 from cpml_jax import metrics, protocols, signal
 from cpml_jax.errors import UserError
 from cpml_jax.input_pipeline import eval_batches, sampler_description
+from cpml_jax.journal import say
 from cpml_jax.protocols import Test, Training
 from cpml_jax.records import RecordSet, records_dir
 from cpml_jax.report import finite, table, write_json, write_json_lines
@@ -153,7 +153,7 @@ def evaluate(
         write_json_lines(workdir / SCORES, lines.values())
         write_json(workdir / RESULTS, report)
         print(table(report), file=out or sys.stdout, flush=True)
-        logging.info("written: %s and %s", workdir / RESULTS, workdir / SCORES)
+        say(f"written: {workdir / RESULTS} and {workdir / SCORES}")
     return report
 
 

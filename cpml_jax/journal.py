@@ -89,3 +89,9 @@ def keep_until(path: Path, step: int) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text("".join(line + "\n" for line in kept))
     os.replace(temporary, path)
+
+
+def say(text: str) -> None:
+    """One line to the user, beside the progress bars; on the first process only."""
+    if jax.process_index() == 0:
+        tqdm.write(text, file=sys.stderr)

@@ -7,12 +7,11 @@ from pathlib import Path
 import grain
 import jax
 import numpy as np
-from absl import logging
 
 from cpml_jax import checkpoint, metrics, optimizer, sampler, scoring, sharding, steps
 from cpml_jax.errors import UserError
 from cpml_jax.input_pipeline import ClipReader, eval_batches, training_batches
-from cpml_jax.journal import Journal
+from cpml_jax.journal import Journal, say
 from cpml_jax.records import RecordSet, records_dir
 from cpml_jax.state import TrainState, create_state
 
@@ -57,7 +56,7 @@ def train(config, workdir) -> TrainState:
     start = checkpoints.latest_step()
     state = create() if start is None else checkpoints.restore(start, abstract, data)
     checkpoint.write_config(workdir, plain)
-    logging.info("training on %d clips, from step %d of %d", len(clips), start or 0, config.train.steps)
+    say(f"training on {len(clips)} clips, from step {start or 0} of {config.train.steps}")
 
     frozen = config.model.clip_text.mode == "frozen"
     embeddings = None
@@ -162,11 +161,9 @@ def training_clips(config, records: RecordSet) -> list[sampler.Views]:
         there = sorted({r["compression"] for r in records.rows})
         raise UserError(f"{records.directory}: no training clip exists at all of {qualities}; the records hold {there}")
     if len(clips) < available:
-        logging.warning(
-            "%d of %d training clips are left out: a quality of %s or their method is not asked for",
-            available - len(clips),
-            available,
-            qualities,
+        say(
+            f"{available - len(clips)} of {available} training clips are left out: they lack one of {qualities}, "
+            "or their method is not asked for"
         )
     return clips
 

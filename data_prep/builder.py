@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -63,7 +65,8 @@ def write(directory: Path, splits: dict[str, Iterable[dict]], num_frames: int) -
     """
     tfds.disable_progress_bar()
     builder = Clips(splits=splits, num_frames=num_frames, data_dir=str(directory))
-    builder.download_and_prepare(download_dir=str(directory / "work"))
+    with contextlib.redirect_stdout(io.StringIO()):  # TFDS announces a download that is none
+        builder.download_and_prepare(download_dir=str(directory / "work"))
     order = {}
     for split in splits:
         source = open_split(builder, split)

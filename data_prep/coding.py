@@ -5,7 +5,18 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-# @@JPEG@@
+# Correlation of the POS trace before and after coding, 128 frames (lowest of three drawn videos; two real clips of
+# 1280x720 and 640x480), MB a clip, and ms to decode a frame on one core:
+#
+#   coding       drawn raw  drawn c23  real 1280  real 640   MB a clip   ms
+#   q90 4:2:0       0.994      0.964      0.989     0.983    0.5 - 0.8  0.10
+#   q95 4:2:0       0.994      0.980      0.993     0.992    0.7 - 1.0  0.10
+#   q90 4:4:4       0.998      0.989      0.998     0.997    0.6 - 0.9  0.11
+#   q95 4:4:4       0.998      0.995      0.999     0.999    0.8 - 1.3  0.12
+#   q98 4:4:4       0.999      0.995      0.999     0.999    1.2 - 1.8  0.16
+#   PNG             1          1          1         1        3.1 - 4.1  0.32
+#
+# Full chroma is what counts: the pulse is a change of colour. Beyond q95 bytes rise and the pulse gains nothing.
 QUALITY = 95
 _PARAMETERS = [
     cv2.IMWRITE_JPEG_QUALITY, QUALITY,

@@ -258,9 +258,13 @@ def pack(directory: Path, files: list[Path], num_frames: int, parameters: dict, 
     write_whole(directory / EXCLUDED, "".join(json.dumps(row) + "\n" for row in excluded).encode())
     contact_sheet.write(directory / "contact_sheet.png", pick(name, by_split))
     summary = {
-        "schema": schema.SCHEMA_VERSION, "dataset": name, "parameters": json.loads(json.dumps(parameters)), "sha256": digest.hexdigest(),
-        "clips": counts(rows), "excluded": dict(collections.Counter(row["reason"] for row in excluded)),
-    }  # fmt: skip
+        "schema": schema.SCHEMA_VERSION,
+        "dataset": name,
+        "parameters": json.loads(json.dumps(parameters)),
+        "sha256": digest.hexdigest(),
+        "clips": counts(rows),
+        "excluded": dict(collections.Counter(row["reason"] for row in excluded)),
+    }
     write_whole(directory / SUMMARY, json.dumps(summary, indent=1).encode())
     return summary
 
@@ -299,7 +303,10 @@ def pick(name: str, by_split, most: int = 24) -> list[dict]:
     for entry in every:
         groups["/".join(entry[0].split("/")[1:3])].append(entry)
     share = max(1, most // max(len(groups), 1))
-    chosen = [rows[i * len(rows) // share] for rows in groups.values() for i in range(min(share, len(rows)))]
+    chosen = []
+    for rows in groups.values():
+        count = min(share, len(rows))
+        chosen += [rows[i * len(rows) // count] for i in range(count)]
     return [complete(name, pickle.loads(file.read_bytes())[0][place]) for _, file, place in chosen[:most]]
 
 

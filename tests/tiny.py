@@ -19,7 +19,16 @@ def tiny_config(**changes):
     model = config.model
     model.unified_dim = 16
     model.physformer.update(
-        dict(frame_size=FRAME_SIZE, stem=(4, 8), patch=(4, 2, 2), dim=8, ff_dim=12, heads=2, blocks=3, input_norm="temporal")
+        dict(
+            frame_size=FRAME_SIZE,
+            stem=(4, 8),
+            patch=(4, 2, 2),
+            dim=8,
+            ff_dim=12,
+            heads=2,
+            blocks=3,
+            input_norm="temporal",
+        )
     )
     model.landmark_rnn.hidden = 4
     model.clip_text.update(dict(width=16, layers=1, heads=2, context_length=24))
@@ -47,7 +56,9 @@ def one_step(mesh, batch: dict, *, shard_params: bool = False, **changes):
 
     def create():
         keys = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
-        return create_state(model.init(keys, *scoring.dummy_inputs(config), tokens, method="init_everything"), optimizer)
+        return create_state(
+            model.init(keys, *scoring.dummy_inputs(config), tokens, method="init_everything"), optimizer
+        )
 
     shardings = sharding.state_shardings(jax.eval_shape(create), mesh, shard_params)
     state = jax.jit(create, out_shardings=shardings)()

@@ -64,6 +64,7 @@ def list_videos(kind: str, root: str, *, compressions, methods, splits) -> list[
     videos = module.videos(root, compressions=tuple(compressions), methods=tuple(methods), splits=tuple(splits))
     if not videos:
         raise UserError(
-            f"{root}: no video found for compressions {tuple(compressions)}, methods {tuple(methods)}, splits {tuple(splits)}"
+            f"{root}: no video found for compressions {tuple(compressions)}, methods {tuple(methods)}, "
+            f"splits {tuple(splits)}"
         )
     return sorted(videos, key=lambda v: (v.track_key, v.compression, v.path))

@@ -59,7 +59,12 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path):
 
 
 def test_another_configuration_is_refused_with_both_values(tmp_path):
-    config = {"model": {"dim": 96}, "optim": {"learning_rate": 1.0}, "train": {"log_every": 5}, "data": {"num_frames": 160}}
+    config = {
+        "model": {"dim": 96},
+        "optim": {"learning_rate": 1.0},
+        "train": {"log_every": 5},
+        "data": {"num_frames": 160},
+    }
     checkpoint.write_config(tmp_path, config)
     checkpoint.check_config(tmp_path, config, resume=True)
     other = {**config, "optim": {"learning_rate": 2.0}, "train": {"log_every": 9}}

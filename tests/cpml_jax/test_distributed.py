@@ -17,7 +17,9 @@ TESTS = Path(__file__).resolve().parent.parent
 
 
 def flat(gradients) -> dict:
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(gradients)}
+    return {
+        jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(gradients)
+    }
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,11 @@ def index(ids=6, qualities=("raw", "c23"), split="train"):
         for method, video, label in [("real", f"{i:03d}", 0), *((m, f"{i:03d}_{partner:03d}", 1) for m in METHODS)]:
             for q in qualities:
                 rows.append(
-                    dict(clip_id=f"s/{method}/{q}/{video}/0", clip_key=f"s/{method}/{video}/0", dataset="s", method=method,
-                         compression=q, split=split, video=video, label=label, window=0,
-                         target_video=f"{i:03d}" if label else "")
+                    dict(
+                        clip_id=f"s/{method}/{q}/{video}/0", clip_key=f"s/{method}/{video}/0", dataset="s",
+                        method=method, compression=q, split=split, video=video, label=label, window=0,
+                        target_video=f"{i:03d}" if label else "",
+                    )
                 )  # fmt: skip
     return rows
 

@@ -55,7 +55,8 @@ def test_started_again_when_finished_it_does_nothing(uninterrupted, tiny_records
 @pytest.mark.parametrize("lines", [2, 5])
 def test_killed_and_started_again_it_ends_with_the_same_bits(uninterrupted, tiny_records, tmp_path, lines):
     """SIGKILL once the journal has so many lines, then the same command: parameters, moments and data alike."""
-    code = f"import tiny; from cpml_jax import train; train.train(tiny.training_config({str(tiny_records)!r}), {str(tmp_path)!r})"
+    arguments = f"tiny.training_config({str(tiny_records)!r}), {str(tmp_path)!r}"
+    code = f"import tiny; from cpml_jax import train; train.train({arguments})"
     environment = {**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL)
     journal = tmp_path / "metrics.jsonl"
@@ -105,7 +106,9 @@ def test_a_checkpoint_of_another_configuration_is_refused(uninterrupted, tiny_re
     with pytest.raises(UserError, match="optim.learning_rate was"):
         train.train(tiny.training_config(tiny_records, **{"optim.learning_rate": 0.5}), workdir)
     with pytest.raises(UserError, match="model.physformer.dim was"):
-        scoring.restore_for_scoring(workdir, tiny.training_config(tiny_records, **{"model.physformer.dim": 12}), "latest")
+        scoring.restore_for_scoring(
+            workdir, tiny.training_config(tiny_records, **{"model.physformer.dim": 12}), "latest"
+        )
 
 
 def test_evaluation_of_the_run(uninterrupted, tiny_records):

@@ -31,8 +31,8 @@ def drawn(tmp_path_factory):
     """Two identities, real and Deepfakes, raw and c40, a little longer than a clip."""
     root = tmp_path_factory.mktemp("drawn")
     generate.generate(
-        str(root), style="a", identities={"test": 2}, frames=FRAMES + 8, size=160, compressions={"test": ("raw", "c40")},
-        methods=METHODS, seed=3, workers=1, progress=False,
+        str(root), style="a", identities={"test": 2}, frames=FRAMES + 8, size=160,
+        compressions={"test": ("raw", "c40")}, methods=METHODS, seed=3, workers=1, progress=False,
     )  # fmt: skip
     return root
 
@@ -67,7 +67,9 @@ def test_records_hold_what_the_schema_says(drawn, prepared):
         assert inside.mean() > 0.95 and record["landmarks"][..., 1].std() > 0.2
         assert np.isfinite(record["pulse_truth"]).all() == (row["label"] == 0)
         assert (row["source_fps"], row["source_height"], row["source_codec"]) == (30.0, 160, "h264")
-    assert {(r["method"], r["compression"]) for r in record_set.rows} == {(m, c) for m in ("real", "Deepfakes") for c in ("raw", "c40")}
+    assert {(r["method"], r["compression"]) for r in record_set.rows} == {
+        (m, c) for m in ("real", "Deepfakes") for c in ("raw", "c40")
+    }
     assert (records / "faces" / "contact_sheet.png").stat().st_size > 10_000
 
 
@@ -99,8 +101,9 @@ def test_prepared_again_it_does_nothing_and_other_parameters_are_refused(drawn, 
 
 @pytest.mark.parametrize("finished", [1, 3])
 def test_killed_and_started_again_it_gives_the_same_bytes(drawn, prepared, tmp_path, finished):
-    code = f"import sys; sys.path[:0] = [{str(ROOT / 'tests/data_prep')!r}]; import test_prepare as t; t.prepare({str(drawn)!r}, {str(tmp_path)!r})"
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    code = f"import test_prepare as t; t.prepare({str(drawn)!r}, {str(tmp_path)!r})"
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'data_prep'}"}
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL, env=environment)
     work = tmp_path / "faces" / "work"
     while process.poll() is None and len(list(work.glob("*.pickle"))) < finished:
         time.sleep(0.01)
@@ -159,7 +162,10 @@ def test_every_bad_file_is_listed_with_its_reason_and_the_rest_goes_on(drawn, tm
 def test_two_faces_are_two_tracks_and_a_lost_face_ends_its_own(drawn, tmp_path):
     left = read(real_video(drawn))
     right = read(drawn / "original_sequences/youtube/raw/videos/001.mp4")
-    both = [np.concatenate([a, np.full_like(a, 120) if k >= 30 else b], axis=1) for k, (a, b) in enumerate(zip(left, right, strict=True))]
+    both = [
+        np.concatenate([a, np.full_like(a, 120) if k >= 30 else b], axis=1)
+        for k, (a, b) in enumerate(zip(left, right, strict=True))
+    ]
     clips = list(video_clips(write(tmp_path / "two.mp4", both), num_frames=24))
     assert {clip.face for clip in clips} == {0, 1}
     assert [clip.window for clip in clips if clip.face == 0] == [0, 1]
@@ -191,7 +197,9 @@ def test_no_tensorflow_and_no_torch_where_records_are_read(prepared):
         "import sys; from cpml_jax.records import RecordSet; s = RecordSet(sys.argv[1]); s.read(s.rows[0]);"
         "print([m for m in ('tensorflow', 'torch', 'av', 'dlib') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(prepared[0] / "faces")], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(prepared[0] / "faces")], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 

@@ -35,9 +35,25 @@ def test_ffpp_one_by_one(tmp_path, splits_in):
     found = {(v.method, v.compression, v.video): v for v in listed(ffpp(tmp_path, splits_in=splits_in))}
     assert len(found) == 3 * 2 * (2 + 2 * 2)
     real, fake = found["real", "c23", "004"], found["FaceSwap", "c40", "005_004"]
-    assert (real.label, real.identity, real.target_video, real.source_identity, real.split) == (0, "004", "", "", "test")
-    assert (fake.label, fake.identity, fake.target_video, fake.source_identity, fake.split) == (1, "005", "005", "004", "test")
-    assert fake.track_key == found["FaceSwap", "c23", "005_004"].track_key != found["Deepfakes", "c23", "005_004"].track_key
+    assert (real.label, real.identity, real.target_video, real.source_identity, real.split) == (
+        0,
+        "004",
+        "",
+        "",
+        "test",
+    )
+    assert (fake.label, fake.identity, fake.target_video, fake.source_identity, fake.split) == (
+        1,
+        "005",
+        "005",
+        "004",
+        "test",
+    )
+    assert (
+        fake.track_key
+        == found["FaceSwap", "c23", "005_004"].track_key
+        != found["Deepfakes", "c23", "005_004"].track_key
+    )
     assert {v.split for v in found.values() if v.identity == "000"} == {"train"}
 
 
@@ -83,7 +99,9 @@ def test_a_csv_and_its_mistakes(tmp_path):
     path = tmp_path / "list.csv"
     header = "path,label,identity,method,compression,split\n"
     path.write_text(header + "a.mp4,real,ann,,c23,train\nb.mp4,1,bob,lipsync,c40,\n")
-    found = {v.video: v for v in list_videos("folder", str(path), compressions=(), methods=(), splits=("train", "test"))}
+    found = {
+        v.video: v for v in list_videos("folder", str(path), compressions=(), methods=(), splits=("train", "test"))
+    }
     assert (found["a.mp4"].identity, found["a.mp4"].split, found["a.mp4"].method) == ("ann", "train", "real")
     assert (found["b.mp4"].label, found["b.mp4"].method, found["b.mp4"].split) == (1, "lipsync", "test")
     for rows, said in [("a.mp4,maybe,,,,\n", "line 2: label 'maybe'"), ("a.mp4,1,,,,dev\n", "split 'dev'"),
