@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-
 from cpml_jax.errors import UserError
 from cpml_jax.journal import say
 from cpml_jax.records import records_root
