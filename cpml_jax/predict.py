@@ -8,11 +8,13 @@ let bystanders outvote it. (So a crowd has more chances of a false alarm than on
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -163,31 +165,41 @@ def _search(folder: str) -> Iterator[tuple[str, str | None]]:
         yield str(problem.filename), f"folder not readable ({problem.strerror})"
 
 
+class Window(NamedTuple):
+    """What an answer says of a clip."""
+
+    face: int
+    start_s: float
+    heart_rate_pos: float
+    track_quality: float
+
+
 def score_faces(
-    scorer, clips: list, *, num_frames: int, frame_size: int, batch_size: int
+    scorer, clips: Iterable, *, num_frames: int, frame_size: int, batch_size: int
 ) -> list[tuple[object, float, float | None]]:
     """(clip, P(fake), heart rate in beats/min or None without the rPPG stream) of every clip.
 
     Args:
-      clips: FaceClips of one video: frames (T, 128, 128, 3) uint8 and landmarks (T, 68, 2) float32.
+      clips: FaceClips of one video, as they come: frames (T, 128, 128, 3) uint8 and landmarks (T, 68, 2) float32.
 
     Raises:
       UserError: a score is not finite.
     """
-    if not clips:
-        raise UserError("no face in this video could be measured")
-    scored = []
-    for start in range(0, len(clips), batch_size):
-        some = clips[start : start + batch_size]
+    clips, scored = iter(clips), []
+    while some := list(itertools.islice(clips, batch_size)):
         # Padded to a power of two: few shapes to compile, and a single window does not pay for a whole batch.
         rows = min(batch_size, 1 << (len(some) - 1).bit_length())
         scores = scorer.score(_batch(some + [some[0]] * (rows - len(some)), num_frames, frame_size))
         p_fake = p_fake_of(scores)[: len(some)]
         metrics.check_scores([0] * len(some), p_fake, [f"at {clip.start_s} s" for clip in some])
         rates = np.asarray(signal.heart_rate(scores["wave"], FRAME_RATE)) if "wave" in scores else [None] * rows
+        # Without the frames: a long video has thousands of clips.
+        light = [Window(c.face, c.start_s, c.heart_rate_pos, c.track_quality) for c in some]
         scored += [
-            (clip, float(p), r if r is None else float(r)) for clip, p, r in zip(some, p_fake, rates, strict=False)
+            (clip, float(p), r if r is None else float(r)) for clip, p, r in zip(light, p_fake, rates, strict=False)
         ]
+    if not scored:
+        raise UserError("no face in this video could be measured")
     return scored
 
 

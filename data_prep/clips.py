@@ -141,7 +141,7 @@ def video_clips(path, *, num_frames: int, detector=None) -> Iterator[FaceClip]:
     Raises:
       UserError: the file gives no clip; the message is the reason.
     """
-    tracks, count = track_video(path, detector or faces.Detector())
+    tracks, count = track_video(path, detector or faces.shared_detector())
     windows = plan_windows(tracks, count, num_frames=num_frames, max_windows=None)
     reasons = []
     given = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable
 
 import cv2
@@ -93,6 +94,12 @@ class Detector:
                 ]
             )
         return found
+
+
+@functools.cache
+def shared_detector() -> Detector:
+    """One detector a process: its networks are loaded once."""
+    return Detector()
 
 
 def find_tracks(frames: Iterable[Picture], detector: Detector) -> tuple[list[Track], int]:

@@ -153,16 +153,6 @@ def start_worker() -> None:
     cv2.setNumThreads(1)
 
 
-_detector = None
-
-
-def detector():
-    global _detector
-    if _detector is None:
-        _detector = faces.Detector()
-    return _detector
-
-
 def process_group(group: list[Listed], file: Path, num_frames: int, max_windows: int) -> None:
     """Videos of one track: the track from the best compression that gives one, the measurements from each its own."""
     group = sorted(group, key=lambda v: schema.compression_rank(v.compression))
@@ -170,7 +160,7 @@ def process_group(group: list[Listed], file: Path, num_frames: int, max_windows:
     for video in group:
         try:
             if windows is None:
-                tracks, count = clips.track_video(video.path, detector())
+                tracks, count = clips.track_video(video.path, faces.shared_detector())
                 # The largest face that lasts is the one that counts.
                 windows = clips.plan_windows(tracks[:1], count, num_frames=num_frames, max_windows=max_windows)
             for result in clips.cut_windows(video.path, windows, num_frames):
