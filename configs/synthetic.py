@@ -63,15 +63,16 @@ def small(config: ConfigDict) -> None:
     sources(config, frames=128, pixels=160, identities={"train": 24, "val": 6, "test": 12}, identities_b=8)
 
     config.train.batch_size = 8
-    config.train.steps = 200
-    config.train.eval_every = 50
-    config.train.checkpoint_every = 25
+    config.train.steps = 220
+    config.train.eval_every = 55
+    config.train.checkpoint_every = 20
     config.train.log_every = 5
-    config.optim.learning_rate = 2e-3
+    config.optim.learning_rate = 5e-3
     config.optim.warmup_steps = 10
     config.optim.final_fraction = 0.05
-    # The landmark and fusion parameters are few and see one small gradient a clip: they bear larger steps.
-    config.optim.groups = (("fusion/", 3.0), ("landmarks/", 2.5))
+    # At the rate that the small parts need, PhysFormer learns 24 identities by heart: validation AUC 0.71 in place of
+    # 0.88 (raw, 200 steps).
+    config.optim.groups = (("rppg/", 0.2),)
 
     config.model.unified_dim = 64
     config.model.fusion_stage_pool = "global"

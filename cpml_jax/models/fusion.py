@@ -71,7 +71,12 @@ class CrossAttention(nn.Module):
         """series (N, T), z_land (N, F). Returns (N, 2 F)."""
         n, length = series.shape
         width = z_land.shape[-1]
-        z_rppg = nn.Dense(2, dtype=self.dtype, name="pulse")(series.reshape(n, 2, length // 2))
+        # z_rppg multiplies z_land: it starts near 1, so that the landmarks pass, and not as a random sign that follows
+        # the phase of the pulse.
+        start = dict(
+            kernel_init=nn.initializers.variance_scaling(0.01, "fan_in", "normal"), bias_init=nn.initializers.ones
+        )
+        z_rppg = nn.Dense(2, dtype=self.dtype, name="pulse", **start)(series.reshape(n, 2, length // 2))
         keys = nn.Dense(width, dtype=self.dtype, name="keys")(z_rppg)
         queries = nn.Dense(width, dtype=self.dtype, name="queries")(z_land)
         logits = jnp.einsum("nf,nkf->nk", queries, keys, preferred_element_type=jnp.float32) * width**-0.5
