@@ -226,6 +226,7 @@ def pack(directory: Path, files: list[Path], num_frames: int, parameters: dict, 
     name = directory.name
     shutil.rmtree(directory / builder.DATASET, ignore_errors=True)  # of a packing that was interrupted
     index, excluded, by_split = {}, [], collections.defaultdict(list)
+    pulses = collections.defaultdict(list)
     for file in files:
         records, set_aside = pickle.loads(file.read_bytes())
         excluded += [{"dataset": name, **row} for row in set_aside]
@@ -233,6 +234,9 @@ def pack(directory: Path, files: list[Path], num_frames: int, parameters: dict, 
             row = complete(name, row)
             index[row["clip_id"]] = {key: plain(row[key]) for key in schema.INDEX_FIELDS}
             by_split[row["split"]].append((row["clip_id"], file, place))
+            if np.isfinite(row["pulse_truth"]).all():
+                agreement = np.corrcoef(row["pulse_pos"], row["pulse_truth"])[0, 1]
+                pulses[f"{row['method']}/{row['compression']}"].append(float(np.nan_to_num(agreement)))
     order: dict[str, list[str]] = {}
     digest = hashlib.sha256()
     if by_split:
@@ -253,6 +257,7 @@ def pack(directory: Path, files: list[Path], num_frames: int, parameters: dict, 
         "parameters": json.loads(json.dumps(parameters)),
         "sha256": digest.hexdigest(),
         "clips": counts(rows),
+        "pulse_correlation": {key: [float(np.mean(r)), float(np.std(r)), len(r)] for key, r in sorted(pulses.items())},
         "excluded": dict(collections.Counter(row["reason"] for row in excluded)),
     }
     write_whole(directory / SUMMARY, json.dumps(summary, indent=1).encode())
@@ -315,6 +320,8 @@ def summary_text(name: str, summary: dict) -> str:
     ]
     for split, method in sorted({key[:2] for key in tally}):
         lines.append(f"  {split:6} {method:18}" + "".join(f"{tally.get((split, method, c), 0):9}" for c in columns))
+    for key, (mean, deviation, number) in summary["pulse_correlation"].items():
+        lines.append(f"  POS against the true pulse, {key}: {mean:.2f} ± {deviation:.2f} ({number} clips)")
     for reason, number in sorted(summary["excluded"].items(), key=lambda item: -item[1]):
         lines.append(f"  excluded {number}: {reason}")
     return "\n".join(lines)

@@ -33,19 +33,25 @@ def test_cross_attention_against_numpy():
 
 
 @pytest.mark.parametrize("pool, width", [("flatten", 2 * 16 * DIM), ("mean", 2 * 4 * DIM), ("global", 4 * DIM)])
-def test_series_is_the_wave_plus_a_linear_map_of_two_stages(pool, width):
+def test_series_is_the_z_scored_wave_plus_a_linear_map_of_two_stages(pool, width):
     wave, stages, _ = inputs()
     module = PulseTokens(GRID, pool)
     variables = module.init(jax.random.key(0), wave, stages)
-    p = jax.device_get(variables["params"]["stages"])
+    both = jax.device_get(variables["params"])
+    p = both["stages"]
     assert p["kernel"].shape == (width, T)
     last = [s.reshape(3, 4, GRID, DIM) for s in stages[1:]]
     values = {
         "flatten": [s.reshape(3, -1) for s in last],
         "mean": [s.mean(2).reshape(3, -1) for s in last],
-        "global": [np.concatenate([s.mean((1, 2)), s.mean(2).std(1)], axis=-1) for s in last],
+        "global": [np.concatenate([s.mean((1, 2)), s.std(1).mean(1)], axis=-1) for s in last],
     }[pool]
-    expected = wave + np.concatenate(values, axis=1) @ p["kernel"] + p["bias"]
+    features = np.concatenate(values, axis=1)
+    if pool == "global":
+        features = (features - features.mean(1, keepdims=True)) / features.std(1, keepdims=True)
+        features = features * both["norm"]["scale"] + both["norm"]["bias"]
+    scored = (wave - wave.mean(1, keepdims=True)) / wave.std(1, keepdims=True)
+    expected = scored + features @ p["kernel"] + p["bias"]
     np.testing.assert_allclose(module.apply(variables, wave, stages), expected, atol=1e-4)
 
 
