@@ -65,7 +65,7 @@ def test_two_processes_are_one(single, tmp_path):
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         coordinator = f"localhost:{probe.getsockname()[1]}"
-    flags = "--xla_force_host_platform_device_count=4"
+    flags = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
     environment = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
     worker = TESTS / "cpml_jax" / "distributed_worker.py"
     processes = [
