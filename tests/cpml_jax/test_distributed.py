@@ -41,10 +41,15 @@ def assert_same(metrics: dict, gradients: dict, single) -> None:
         np.testing.assert_allclose(gradients[name], value, rtol=2e-3, atol=2e-4 * largest, err_msg=name)
 
 
-def test_eight_devices_are_one_device(single):
+@pytest.fixture(scope="module")
+def eight():
     mesh = sharding.make_mesh(8)
     metrics, gradients, _ = tiny.one_step(mesh, sharding.put_local_batch(tiny.random_batch(), mesh))
-    assert_same(metrics, flat(gradients), single)
+    return metrics, flat(gradients)
+
+
+def test_eight_devices_are_one_device(single, eight):
+    assert_same(*eight, single)
 
 
 def test_split_parameters_are_whole_parameters(single, monkeypatch):
@@ -54,11 +59,9 @@ def test_split_parameters_are_whole_parameters(single, monkeypatch):
     assert_same(metrics, flat(gradients), single)
 
 
-def test_the_push_term_pairs_clips_of_different_devices():
+def test_the_push_term_pairs_clips_of_different_devices(eight):
     """With one clip a device there is no real-fake pair on any device; the global batch has them."""
-    mesh = sharding.make_mesh(8)
-    metrics, _, _ = tiny.one_step(mesh, sharding.put_local_batch(tiny.random_batch(), mesh))
-    assert metrics["push"] > 0
+    assert eight[0]["push"] > 0
 
 
 def test_two_processes_are_one(single, tmp_path):
