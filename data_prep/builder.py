@@ -6,9 +6,11 @@ import contextlib
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
 from cpml_jax.records import DATASET, open_split
 from cpml_jax.schema import CROP_SIZE, RECORD, SCHEMA_VERSION, Field
@@ -52,6 +54,11 @@ class Clips(tfds.core.GeneratorBasedBuilder):
             yield record["clip_id"], record
 
 
+def _in_one_order(serializer: ExampleSerializer, example: dict) -> bytes:
+    """TFDS's serialize_example with the fields in one order: protobuf's own changes from process to process."""
+    return serializer.get_tf_example(example).SerializeToString(deterministic=True)
+
+
 def write(directory: Path, splits: dict[str, Iterable[dict]], num_frames: int) -> dict[str, list[str]]:
     """Write the records; the same records give the same bytes, in whatever order they come.
 
@@ -65,7 +72,8 @@ def write(directory: Path, splits: dict[str, Iterable[dict]], num_frames: int) -
     """
     tfds.disable_progress_bar()
     builder = Clips(splits=splits, num_frames=num_frames, data_dir=str(directory))
-    with contextlib.redirect_stdout(io.StringIO()):  # TFDS announces a download that is none
+    ordered = mock.patch.object(ExampleSerializer, "serialize_example", _in_one_order)
+    with ordered, contextlib.redirect_stdout(io.StringIO()):  # TFDS announces a download that is none
         builder.download_and_prepare(download_dir=str(directory / "work"))
     order = {}
     for split in splits:

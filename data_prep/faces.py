@@ -76,6 +76,8 @@ class Detector:
         height, width = frames[0].shape[:2]
         scale = min(1.0, DETECTION_SIDE / max(height, width))
         smallest = max(20, int(SMALLEST_FACE * min(height, width) * scale))
+        if int(min(height, width) * scale) < smallest:
+            return [[] for _ in frames]  # no room for the smallest face: MTCNN has no scale to look at
         if self._face != smallest:
             self._net = self._mtcnn(keep_all=True, min_face_size=smallest, device="cpu")
             self._face = smallest
@@ -108,7 +110,7 @@ def find_tracks(frames: Iterable[Picture], detector: Detector) -> tuple[list[Tra
     Returns:
       The tracks, the largest lasting face first, and the number of frames.
     """
-    linker, pending, previous, count = _Linker(), [], None, 0
+    linker, pending, previous, count = _Linker(), [], None, 0  # pending: key frames, all of one size
     last_frame, keyed = None, False
 
     def flush():
@@ -117,19 +119,22 @@ def find_tracks(frames: Iterable[Picture], detector: Detector) -> tuple[list[Tra
                 linker.key_frame(number, faces, cut)
             pending.clear()
 
+    def key(number, cut, image):
+        if pending and pending[0][2].shape != image.shape:
+            flush()
+        pending.append((number, cut, image))
+
     for frame in frames:
         small = frame.thumbnail()
         cut = previous is not None and float(np.abs(small - previous).mean()) > CUT
         keyed = cut or count % KEY_INTERVAL == 0
         if keyed:
-            if pending and pending[0][2].shape != frame.rgb.shape:
-                flush()
-            pending.append((count, cut, frame.rgb))
+            key(count, cut, frame.rgb)
             if len(pending) == _BATCH:
                 flush()
         previous, last_frame, count = small, frame, count + 1
     if last_frame is not None and not keyed:
-        pending.append((count - 1, False, last_frame.rgb))
+        key(count - 1, False, last_frame.rgb)
     flush()
     tracks = [_smooth(path, end) for path, end in linker.finish(count)]
     return sorted(tracks, key=lambda track: -track.area()), count
@@ -184,7 +189,8 @@ def _smooth(path: list, end: int) -> Track:
     path_values = np.column_stack([_gaussian(np.interp(frames, numbers, column)) for column in keys.T])
     key_numbers = np.array([n for n, _ in path])
     shown = np.array([d is not None for _, d in path])
-    nearest = np.abs(frames[:, None] - key_numbers[None]).argmin(axis=1)
+    # By halves between key frames: a table of all distances would take gigabytes for an hour of video.
+    nearest = np.searchsorted((key_numbers[1:] + key_numbers[:-1]) / 2, frames, side="left")
     return Track(
         start, path_values[:, :2], path_values[:, 2:4], path_values[:, 4], shown[nearest],
         float(np.mean([d.probability for _, d in seen])),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import concurrent.futures.process
 import hashlib
 import json
 import math
@@ -124,7 +125,7 @@ def begin(directory: Path, work: Path, wanted: dict) -> None:
 
 def run_groups(name, groups, work: Path, num_frames, max_windows, workers, progress) -> list[Path]:
     """Every group of one track -> one file in `work`; those already there are not made again."""
-    files = [work / (hashlib.sha256(group[0].track_key.encode()).hexdigest()[:24] + ".pickle") for group in groups]
+    files = [work / f"{group_key(group)}.pickle" for group in groups]
     missing = [(group, file) for group, file in zip(groups, files, strict=True) if not file.is_file()]
     bar = tqdm(total=len(groups), initial=len(groups) - len(missing), desc=f"prepare {name}", unit="video",
                file=sys.stderr, disable=not progress, dynamic_ncols=True)  # fmt: skip
@@ -143,10 +144,32 @@ def run_groups(name, groups, work: Path, num_frames, max_windows, workers, progr
                 for job in concurrent.futures.as_completed(jobs):
                     job.result()
                     bar.update()
+            except concurrent.futures.process.BrokenProcessPool:
+                raise UserError(
+                    f"{work.parent}: a preparation process died, for want of memory perhaps; start again with a "
+                    "smaller data.workers: finished videos are kept"
+                ) from None
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
     return files
+
+
+def group_key(group: list[Listed]) -> str:
+    """Names a group's work file: what the source says of its videos, and which files they are.
+
+    So work that an interruption left is used again only for the very same videos: not for those of another root, nor
+    after a file was replaced, or one more compression came.
+    """
+    digest = hashlib.sha256()
+    for video in group:
+        try:
+            status = os.stat(video.path)
+            state = (status.st_size, status.st_mtime_ns)
+        except OSError:
+            state = None  # its reason is found when it is opened
+        digest.update(repr((video, os.path.abspath(video.path), state)).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:24]
 
 
 def start_worker() -> None:
@@ -161,8 +184,10 @@ def process_group(group: list[Listed], file: Path, num_frames: int, max_windows:
         try:
             if windows is None:
                 tracks, count = clips.track_video(video.path, faces.shared_detector())
-                # The largest face that lasts is the one that counts.
-                windows = clips.plan_windows(tracks[:1], count, num_frames=num_frames, max_windows=max_windows)
+                # The largest face that lasts is the one that counts: a larger one that is gone before a clip is
+                # over gives way.
+                lasting = [track for track in tracks if len(track) >= num_frames][:1]
+                windows = clips.plan_windows(lasting or tracks, count, num_frames=num_frames, max_windows=max_windows)
             for result in clips.cut_windows(video.path, windows, num_frames):
                 if isinstance(result, FaceClip):
                     records.append(record(video, result))

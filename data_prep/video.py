@@ -16,6 +16,10 @@ from cpml_jax.schema import FRAME_RATE
 
 EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
 
+# s; a larger jump of the time stamps is a broken one, and would be filled with hours of one picture: time goes on
+# there a frame later, at our own rate, since the stream's average rate is spoilt by the jump too.
+LONGEST_HOLE = 60.0
+
 # libav writes every damaged macroblock to stderr; what matters reaches the user as one reason a video.
 av.logging.set_level(av.logging.PANIC)
 
@@ -88,12 +92,15 @@ class Video:
 
         A packet that does not decode is counted in `damaged` and passed over: the stream goes on.
         """
-        first, last = None, -1.0
+        first, last, lost = None, -1.0, 0.0
         rate = float(self._stream.average_rate or FRAME_RATE)
         for frame in self._decoded():
             time = frame.time if frame.time is not None else (last + 1 / rate if first is not None else 0.0)
             first = time if first is None else first
-            time -= first
+            time -= first + lost
+            if time - last > LONGEST_HOLE:
+                lost += time - last - 1 / FRAME_RATE
+                time = last + 1 / FRAME_RATE
             if time <= last and last >= 0:
                 continue  # a broken time stamp: the stream cannot run backwards
             last = time
@@ -136,16 +143,27 @@ class Video:
 
     def info(self) -> StreamInfo:
         stream = self._stream
+        height, width = stream.codec_context.height, stream.codec_context.width
+        if self._turned_on_its_side():
+            height, width = width, height
         seconds = (
             float(stream.duration * stream.time_base) if stream.duration else (self._container.duration or 0) / 1e6
         )
         return StreamInfo(
             fps=float(stream.average_rate or 0.0),
-            height=stream.codec_context.height,
-            width=stream.codec_context.width,
+            height=height,
+            width=width,
             codec=stream.codec_context.name,
             bitrate=8 * os.path.getsize(self.path) / seconds if seconds > 0 else 0.0,
         )
+
+    def _turned_on_its_side(self) -> bool:
+        """The rotation is known only from a frame: one is looked at, on a second handle so that this one stays."""
+        try:
+            with av.open(self.path) as container:
+                return round(next(container.decode(video=0)).rotation / 90) % 2 == 1
+        except (av.FFmpegError, OSError, StopIteration):
+            return False
 
 
 def _reason(error: BaseException) -> str:

@@ -49,7 +49,7 @@ def videos(root, *, compressions, methods, splits) -> list[Listed]:
     missing = [method for method in methods if not any(v.method == method for v in found)]
     if missing:
         raise UserError(f"{root}: no video of {', '.join(missing)} in manipulated_sequences; leave it out of methods")
-    return found
+    return list(dict.fromkeys(found))  # a pair that is written twice, or both ways round, is one
 
 
 def check_disjoint(root: Path, pairs: dict[str, list[tuple[str, str]]]) -> None:

@@ -64,7 +64,7 @@ def _from_csv(path: Path) -> list[Listed]:
         ) from None
     if not rows or not {"path", "label"} <= rows[0].keys():
         raise UserError(f"{path}: the first line must name the columns path,label[,identity,method,compression,split]")
-    found, seen = [], set()
+    found, seen, split_of = [], set(), {}
     for number, row in enumerate(rows, 2):
         label = LABELS.get((row["label"] or "").strip().lower())
         if label is None:
@@ -72,9 +72,21 @@ def _from_csv(path: Path) -> list[Listed]:
         split = (row.get("split") or "test").strip()
         if split not in SPLITS:
             raise UserError(f"{path}, line {number}: split {split!r}; it is one of {', '.join(SPLITS)}")
+        if not row["path"]:
+            raise UserError(f"{path}, line {number}: the path is empty")
         if row["path"] in seen:
             raise UserError(f"{path}, line {number}: {row['path']} is listed twice")
         seen.add(row["path"])
         given = {key: (row.get(key) or "").strip() for key in ("identity", "method", "compression")}
+        slashed = [key for key in ("method", "compression") if "/" in given[key]]
+        if slashed:
+            raise UserError(f"{path}, line {number}: {slashed[0]} {given[slashed[0]]!r}; it may not contain /")
+        if label == FAKE and given["method"] == REAL_METHOD:
+            raise UserError(f"{path}, line {number}: labelled fake, but its method is {REAL_METHOD!r}")
+        if given["identity"] and split_of.setdefault(given["identity"], split) != split:
+            raise UserError(
+                f"{path}, line {number}: identity {given['identity']!r} is in the splits "
+                f"{split_of[given['identity']]} and {split}; an identity has one"
+            )
         found.append(_listed(path.parent / row["path"], label, row["path"], split=split, **given))
     return found

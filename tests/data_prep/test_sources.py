@@ -84,6 +84,11 @@ def test_an_identity_in_two_splits_is_refused(tmp_path):
         listed(ffpp(tmp_path, {**SPLITS, "test": [["001", "006"]]}))
 
 
+def test_a_pair_written_both_ways_round_is_one(tmp_path):
+    once = listed(ffpp(tmp_path))
+    assert listed(ffpp(tmp_path, SPLITS | {"test": [["004", "005"], ["005", "004"]]})) == once
+
+
 def test_a_folder_of_ones_own(tmp_path):
     for name in ("real/a.mp4", "real/trip/b c.mov", "fake/ä.avi"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -105,10 +110,15 @@ def test_a_csv_and_its_mistakes(tmp_path):
     assert (found["a.mp4"].identity, found["a.mp4"].split, found["a.mp4"].method) == ("ann", "train", "real")
     assert (found["b.mp4"].label, found["b.mp4"].method, found["b.mp4"].split) == (1, "lipsync", "test")
     for rows, said in [("a.mp4,maybe,,,,\n", "line 2: label 'maybe'"), ("a.mp4,1,,,,dev\n", "split 'dev'"),
-                       ("a.mp4,1,,,,\na.mp4,0,,,,\n", "listed twice")]:  # fmt: skip
+                       ("a.mp4,1,,,,\na.mp4,0,,,,\n", "listed twice"), (",real,,,,\n", "line 2: the path is empty"),
+                       ("a.mp4,1,,x/y,,\n", "may not contain /"), ("a.mp4,1,,real,,\n", "labelled fake"),
+                       ("a.mp4,0,ann,,,train\nb.mp4,1,ann,,,\n", "line 3: identity 'ann'")]:  # fmt: skip
         path.write_text(header + rows)
         with pytest.raises(UserError, match=said):
             list_videos("folder", str(path), compressions=(), methods=(), splits=("test",))
+    path.write_text("label,path\nreal\n")  # a line cut short
+    with pytest.raises(UserError, match="path is empty"):
+        list_videos("folder", str(path), compressions=(), methods=(), splits=("test",))
     path.write_text("file;class\n")
     with pytest.raises(UserError, match="first line"):
         list_videos("folder", str(path), compressions=(), methods=(), splits=("test",))

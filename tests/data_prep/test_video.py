@@ -1,3 +1,4 @@
+import struct
 from fractions import Fraction
 
 import av
@@ -73,6 +74,24 @@ def test_the_stream_says_what_it_is(tmp_path):
     with Video(write(tmp_path / "a.mp4", np.arange(50) / 25)) as video:
         info = video.info()
     assert (info.height, info.width, info.codec) == (48, 64, "ffv1") and abs(info.fps - 25) < 0.1 and info.bitrate > 0
+
+
+def test_a_turned_video_stands_upright_and_says_its_upright_size(tmp_path):
+    path = write(tmp_path / "a.mp4", np.arange(5) / 30, size=(48, 64))
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 44  # version 0; a phone's mark for a quarter turn clockwise
+    one = 1 << 16
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 48 * one, 0, 1 << 30)
+    path.write_bytes(data)
+    with Video(path) as video:
+        info = video.info()
+        assert next(video.resampled())[0].rgb.shape == (64, 48, 3)
+    assert (info.height, info.width) == (64, 48)
+
+
+def test_a_time_stamp_hours_ahead_is_not_filled_with_hours(tmp_path):
+    found, _ = numbers(write(tmp_path / "a.mp4", np.r_[np.arange(20) / 30, 7200 + np.arange(20) / 30]))
+    assert 38 <= len(found) <= 42 and found[0] == 0 and found[-1] == 39
 
 
 @pytest.mark.parametrize(("content", "said"), [(None, "No such file"), (b"", "empty"), (b"not a video" * 99, "opened")])

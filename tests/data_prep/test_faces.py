@@ -1,0 +1,78 @@
+"""Tracks and the choice among them, without MTCNN where it is not the matter."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from cpml_jax.errors import UserError
+from data_prep import clips, faces, prepare
+from data_prep.sources import Listed
+
+
+def path(numbers):
+    eyes = np.array([[20.0, 30.0], [40.0, 30.0]])
+    return [(n, faces.Detection(np.array([10.0, 10.0, 60.0, 60.0]), eyes, 0.99)) for n in numbers]
+
+
+def track(length, size, start=0):
+    return faces.Track(
+        start, np.full((length, 2), 60.0), np.full((length, 2), size), np.zeros(length), np.ones(length, bool), 0.99
+    )
+
+
+def test_a_long_video_needs_memory_by_its_length_not_its_square():
+    tracemalloc.start()
+    faces._smooth(path(range(0, 18_000, 15)), 18_000)  # ten minutes
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6
+
+
+def test_seen_is_what_the_nearest_key_frame_shows():
+    keys = path([0, 15, 30, 44])
+    keys[1] = (15, None)
+    seen = faces._smooth(keys, 50).seen
+    nearest = [min((0, 15, 30, 44), key=lambda n: abs(n - frame)) for frame in range(50)]
+    np.testing.assert_array_equal(seen, [n != 15 for n in nearest])
+
+
+def test_a_frame_too_small_for_a_face_has_none():
+    assert faces.shared_detector()([np.full((16, 16, 3), 90, np.uint8)] * 2) == [[], []]
+
+
+def listed(**changes):
+    fields = dict(
+        path="x.mp4", label=0, method="real", compression="raw", video="x", identity="x", source_identity="",
+        target_video="", split="test", track_key="real/x",
+    )  # fmt: skip
+    return Listed(**(fields | changes))
+
+
+@pytest.fixture
+def planned(monkeypatch, tmp_path):
+    """The windows that preparation plans for a video with the given tracks, or the reason that it gives."""
+
+    def plan(*tracks, num_frames=160):
+        ordered = sorted(tracks, key=lambda t: -t.area())
+        windows = []
+        monkeypatch.setattr(prepare.faces, "shared_detector", lambda: None)
+        monkeypatch.setattr(clips, "track_video", lambda *_: (ordered, 1000))
+        monkeypatch.setattr(clips, "cut_windows", lambda _, planned, __: windows.extend(planned) or iter(()))
+        written = {}
+        monkeypatch.setattr(prepare, "exclusion", lambda video, reason, window=None: written.setdefault("why", reason))
+        prepare.process_group([listed()], tmp_path / "work.pickle", num_frames, 1)
+        return windows or written["why"]
+
+    return plan
+
+
+def test_the_largest_face_that_lasts_a_clip_is_chosen(planned):
+    large_but_short, lasting, small = track(100, 300.0), track(400, 120.0, 100), track(500, 60.0)
+    assert [w.first for w in planned(large_but_short, lasting, small)] == [100]
+    assert "longest face track has 120 frames" in planned(large_but_short, track(120, 50.0))
+
+
+def test_plan_windows_refuses_when_no_track_lasts():
+    with pytest.raises(UserError, match="the video has 90 frames"):
+        clips.plan_windows([track(90, 50.0)], 90, num_frames=160, max_windows=1)
