@@ -12,7 +12,7 @@ from cpml_jax import checkpoint, prompts, steps
 from cpml_jax.errors import UserError
 from cpml_jax.models import cpml
 from cpml_jax.schema import NUM_LANDMARKS
-from cpml_jax.sharding import DATA_AXIS, batch_sharding, make_mesh, put_global_batch, replicated, state_shardings
+from cpml_jax.sharding import DATA_AXIS, make_mesh, put_global_batch, replicated, state_shardings
 
 
 class Scorer:
@@ -112,6 +112,3 @@ def restore_for_scoring(workdir, config, which: str = "best") -> Scorer:
     variables = saved.restore_variables(step, abstract)
     saved.close()
     return Scorer(model, mesh, tokens, variables=variables, step=step)
-
-
-__all__ = ["Scorer", "batch_sharding", "build_model", "dummy_inputs", "restore_for_scoring"]

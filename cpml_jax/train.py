@@ -200,7 +200,8 @@ def make_validation(config, records: RecordSet, scorer: scoring.Scorer):
         )  # fmt: skip
         for batch_rows, batch in batches:
             labels += [row["label"] for row in batch_rows]
-            p_fake += list(scorer.score(batch)["p_fake"][: len(batch_rows)])
+            # From the logits, in float64: in float32 confident clips saturate at 1 and tie.
+            p_fake += list(metrics.p_fake(scorer.score(batch)["logits"])[: len(batch_rows)])
         labels, p_fake = np.asarray(labels), np.asarray(p_fake, np.float64)
         own = np.clip(np.where(labels == 1, p_fake, 1 - p_fake), 1e-7, 1.0)
         return {"auc": float(metrics.auc(labels, p_fake)), "cross_entropy": float(-np.log(own).mean())}

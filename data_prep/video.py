@@ -14,8 +14,6 @@ from av.video.reformatter import VideoReformatter
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FRAME_RATE
 
-EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
-
 # s; a larger jump of the time stamps is a broken one, and would be filled with hours of one picture: time goes on
 # there a frame later, at our own rate, since the stream's average rate is spoilt by the jump too.
 LONGEST_HOLE = 60.0
@@ -168,7 +166,3 @@ class Video:
 
 def _reason(error: BaseException) -> str:
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
-
-
-def is_video_name(path) -> bool:
-    return os.path.splitext(str(path))[1].lower() in EXTENSIONS
