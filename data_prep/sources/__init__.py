@@ -25,6 +25,9 @@ class Listed:
       split: train, val or test.
       track_key: videos with one key show the same frames at different compressions and share one face track.
       truth: path of the drawn benchmark's sidecar with the true pulse; "" elsewhere.
+      mask: path of the video that shows where the face was manipulated; "" if there is none.
+      crop_landmarks: path of the landmarks of ready-made crops: `path` is then a folder of aligned face images, and
+        nothing is detected; "" for videos.
     """
 
     path: str
@@ -38,6 +41,8 @@ class Listed:
     split: str
     track_key: str
     truth: str = ""
+    mask: str = ""
+    crop_landmarks: str = ""
 
 
 def kinds() -> list[str]:
