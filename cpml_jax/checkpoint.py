@@ -6,12 +6,12 @@ One folder holds the latest checkpoint and the best by validation AUC; the same 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from orbax.checkpoint import v1 as ocp
 
 from cpml_jax.errors import UserError
+from cpml_jax.files import write_whole
 from cpml_jax.state import TrainState
 
 FOLDER, CONFIG = "checkpoints", "config.json"
@@ -145,6 +145,4 @@ def write_config(workdir, config: dict) -> None:
     if path.is_file():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(config, indent=1, sort_keys=True))
-    os.replace(temporary, path)
+    write_whole(path, json.dumps(config, indent=1, sort_keys=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -11,6 +10,8 @@ from pathlib import Path
 import jax
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
+
+from cpml_jax.files import write_whole
 
 METRICS = "metrics.jsonl"
 _SHOWN = ("loss", "ce", "pull", "push", "align", "teacher")
@@ -86,9 +87,7 @@ def keep_until(path: Path, step: int) -> None:
                 kept.append(line)
         except (ValueError, KeyError):
             continue
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(line + "\n" for line in kept))
-    os.replace(temporary, path)
+    write_whole(path, "".join(line + "\n" for line in kept))
 
 
 def say(text: str) -> None:

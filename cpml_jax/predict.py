@@ -74,13 +74,13 @@ def run(config, workdir, paths: list[str], out=None) -> int:
 
 
 def load_video_clips() -> Callable:
-    """data_prep.prepare.video_clips; its packages (torch, PyAV, dlib) are no part of the lean core.
+    """data_prep.clips.video_clips; its packages (torch, PyAV, dlib) are no part of the lean core.
 
     Raises:
       UserError: one of them is missing.
     """
     try:
-        from data_prep.prepare import video_clips
+        from data_prep.clips import video_clips
     except ImportError as error:
         raise UserError(
             f"predict needs the package {error.name!r} to read videos: install the group `prepare` "
@@ -104,7 +104,7 @@ def predict(
 
     Args:
       scorer: scoring.Scorer.
-      video_clips: data_prep.prepare.video_clips.
+      video_clips: data_prep.clips.video_clips.
       num_frames, frame_size, batch_size: of the model's input.
 
     Returns:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+
+from cpml_jax.files import write_whole
 
 
 def finite(value):
@@ -25,25 +26,12 @@ def finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file whole or not at all: whoever reads it, or kills us, sees the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_json(path: Path, value: dict) -> None:
-    write_atomically(path, json.dumps(finite(value), indent=1, allow_nan=False) + "\n")
+    write_whole(path, json.dumps(finite(value), indent=1, allow_nan=False) + "\n")
 
 
 def write_json_lines(path: Path, values: Iterable[dict]) -> None:
-    write_atomically(path, "".join(json.dumps(finite(value), allow_nan=False) + "\n" for value in values))
+    write_whole(path, "".join(json.dumps(finite(value), allow_nan=False) + "\n" for value in values))
 
 
 def table(report: dict) -> str:

@@ -81,7 +81,7 @@ def write_records(root):
     """Records of noise clips, packed by the real code: 4 train, 2 val and 2 test identities, a fake each a method."""
     import pickle
 
-    from data_prep import coding, prepare
+    from data_prep import coding, pack
 
     rng = np.random.default_rng(0)
     directory = root / "faces"
@@ -97,7 +97,7 @@ def write_records(root):
             ]
     file = root / "work.pickle"
     file.write_bytes(pickle.dumps((records, [])))
-    prepare.pack(directory, [file], NUM_FRAMES, {"made": "by the tests"}, progress=False)
+    pack.pack(directory, [file], NUM_FRAMES, {"made": "by the tests"}, progress=False)
     return root
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from cpml_jax import evaluate, metrics, report, schema
+from cpml_jax import evaluate, files, metrics, report, schema
 from cpml_jax.errors import UserError
 from cpml_jax.protocols import Training, make_tests
 from cpml_jax.records import CorruptRecord
@@ -221,9 +221,9 @@ def test_a_score_that_is_not_finite_names_the_clip_and_keeps_the_old_files(tmp_p
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "evaluation.json"
     path.write_text("old")
-    monkeypatch.setattr(report.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("killed")))
+    monkeypatch.setattr(files.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("killed")))
     with pytest.raises(OSError, match="killed"):
-        report.write_atomically(path, "new")
+        files.write_whole(path, "new")
     assert os.listdir(tmp_path) == ["evaluation.json"] and path.read_text() == "old"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cpml_jax.errors import UserError
-from data_prep import clips, faces, prepare
+from data_prep import clips, faces, process
 from data_prep.sources import Listed
 
 
@@ -56,12 +56,12 @@ def planned(monkeypatch, tmp_path):
     def plan(*tracks, num_frames=160):
         ordered = sorted(tracks, key=lambda t: -t.area())
         windows = []
-        monkeypatch.setattr(prepare.faces, "shared_detector", lambda: None)
+        monkeypatch.setattr(process.faces, "shared_detector", lambda: None)
         monkeypatch.setattr(clips, "track_video", lambda *_: (ordered, 1000))
         monkeypatch.setattr(clips, "cut_windows", lambda _, planned, __: windows.extend(planned) or iter(()))
         written = {}
-        monkeypatch.setattr(prepare, "exclusion", lambda video, reason, window=None: written.setdefault("why", reason))
-        prepare.process_group([listed()], tmp_path / "work.pickle", num_frames, 1)
+        monkeypatch.setattr(process, "exclusion", lambda video, reason, window=None: written.setdefault("why", reason))
+        process.process_group([listed()], tmp_path / "work.pickle", num_frames, 1)
         return windows or written["why"]
 
     return plan

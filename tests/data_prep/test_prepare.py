@@ -16,6 +16,7 @@ import pytest
 
 from cpml_jax.errors import UserError
 from cpml_jax.records import RecordSet
+from data_prep import pack
 from data_prep import prepare as preparation
 from data_prep.clips import video_clips
 from data_prep.synthetic import generate
@@ -227,4 +228,4 @@ def test_no_tensorflow_and_no_torch_where_records_are_read(prepared):
 def test_the_summary_is_json_and_text(prepared):
     summary = json.loads((prepared[0] / "faces/prepare.json").read_text())
     assert summary["clips"]["test/real/raw"] == 2 and len(summary["sha256"]) == 64
-    assert "Deepfakes" in preparation.summary_text("faces", summary)
+    assert "Deepfakes" in pack.summary_text("faces", summary)
