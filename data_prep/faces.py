@@ -32,6 +32,9 @@ class Detection:
     eyes: np.ndarray
     probability: float
 
+    def enlarged(self, factor: float) -> Detection:
+        return Detection(self.box * factor, self.eyes * factor, self.probability)
+
 
 @dataclasses.dataclass
 class Track:
@@ -74,15 +77,14 @@ class Detector:
     def __call__(self, frames: list[np.ndarray]) -> list[list[Detection]]:
         """Faces of frames of one size: (H, W, 3) uint8 RGB."""
         height, width = frames[0].shape[:2]
-        scale = min(1.0, DETECTION_SIDE / max(height, width))
+        scale = detection_scale(height, width)
         smallest = max(20, int(SMALLEST_FACE * min(height, width) * scale))
         if int(min(height, width) * scale) < smallest:
             return [[] for _ in frames]  # no room for the smallest face: MTCNN has no scale to look at
         if self._face != smallest:
             self._net = self._mtcnn(keep_all=True, min_face_size=smallest, device="cpu")
             self._face = smallest
-        if scale < 1.0:
-            frames = [cv2.resize(f, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for f in frames]
+        frames = [shrink(frame, scale) for frame in frames]
         with self._torch.inference_mode():
             boxes, probabilities, points = self._net.detect(np.stack(frames), landmarks=True)
         found = []
@@ -98,6 +100,14 @@ class Detector:
         return found
 
 
+def detection_scale(height: int, width: int) -> float:
+    return min(1.0, DETECTION_SIDE / max(height, width))
+
+
+def shrink(frame: np.ndarray, scale: float) -> np.ndarray:
+    return frame if scale == 1.0 else cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
 @functools.cache
 def shared_detector() -> Detector:
     """One detector a process: its networks are loaded once."""
@@ -110,19 +120,26 @@ def find_tracks(frames: Iterable[Picture], detector: Detector) -> tuple[list[Tra
     Returns:
       The tracks, the largest lasting face first, and the number of frames.
     """
-    linker, pending, previous, count = _Linker(), [], None, 0  # pending: key frames, all of one size
+    linker, previous, count = _Linker(), None, 0
+    # Key frames that wait for the detector, all of one size, and already as small as it wants them: 16 whole frames
+    # of 4K would be 400 MB.
+    pending: list[tuple[int, bool, np.ndarray]] = []
+    pending_shape = None
     last_frame, keyed = None, False
 
     def flush():
         if pending:
-            for (number, cut, _), faces in zip(pending, detector([f for _, _, f in pending]), strict=True):
-                linker.key_frame(number, faces, cut)
+            scale = detection_scale(*pending_shape[:2])
+            for (number, cut, _), found in zip(pending, detector([f for _, _, f in pending]), strict=True):
+                linker.key_frame(number, [face.enlarged(1 / scale) for face in found], cut)
             pending.clear()
 
     def key(number, cut, image):
-        if pending and pending[0][2].shape != image.shape:
+        nonlocal pending_shape
+        if pending_shape != image.shape:
             flush()
-        pending.append((number, cut, image))
+            pending_shape = image.shape
+        pending.append((number, cut, shrink(image, detection_scale(*image.shape[:2]))))
 
     for frame in frames:
         small = frame.thumbnail()
