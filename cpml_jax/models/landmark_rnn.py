@@ -52,7 +52,10 @@ class BidirectionalGRU(nn.Module):
         return final.transpose(1, 0, 2).reshape(n, 2 * self.hidden)
 
     def start_bias(self, uniform):
-        """torch's start, or with `memory` the update gate's at log(U(1, memory)): units that forget over as many frames."""
+        """torch's start, or with `memory` the update gate's at log(U(1, memory)).
+
+        Such units forget over as many frames ("chrono" initialisation; Tallec and Ollivier, ICLR 2018).
+        """
         if not self.memory:
             return uniform
 
@@ -103,6 +106,7 @@ class LandmarkRNN(nn.Module):
       hidden, point_dropout, dropout, noise: of each Branch.
       delta_scale: factor on the deltas; the reference has 1. A frame moves a point by some 0.005, which a GRU that
         starts at random hardly sees.
+      memory: frames that the GRUs' units remember at the start, 0: torch's start. See BidirectionalGRU.start_bias.
     """
 
     hidden: int = 32
