@@ -2,8 +2,8 @@
 
 main.py prepare --config=configs/celebdf.py:/path/to/Celeb-DF-v2
 
-To train on it, see data_prep/sources/celebdf.py: with data.sources.celebdf.splits=('train','val','test') nobody of the
-test is seen in training; with data.sources.celebdf.kind=celebdf_official too, every video outside the list is used.
+v2 cannot be trained on without the people of its test (data_prep/sources/celebdf.py). To do it all the same, as the
+field does: data.sources.celebdf.kind=celebdf_official and data.sources.celebdf.splits=('train','val','test').
 """
 
 from ml_collections import ConfigDict

@@ -6,9 +6,9 @@ Videos of YouTube-real show other people, each counted as an identity of its own
 
 The test split is the list. Of the rest, a video is in train or val if nobody in it (target and source) is named in the
 list; which of the two is the hash of the identity (sources.hashed_split), and a fake whose target and source fall on
-different sides is left out. So no identity is in two splits. The price is high: v2's list names nearly all of its 59
-celebrities, and what is left to train on is small. The field trains on every video that is not in the list, with the
-people of the test: that is the kind `celebdf_official`.
+different sides is left out. So no identity is in two splits. The price is high: v2's list names 56 of its 59
+celebrities, and the other three fall into val. So v2 has no train split by identity, and one that is asked for is
+refused. The field trains on every video outside the list, with the people of the test: the kind `celebdf_official`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def videos(root, *, compressions, methods, splits) -> list[Listed]:
     found = [v for v in chosen if os.path.exists(v.path)]
     if "train" in splits and not any(v.split == "train" and v.label == FAKE for v in found):
         raise UserError(
-            f"{root}: no fake is left to train on, since {TEST_LIST} names everybody; set splits=('test',), "
+            f"{root}: no fake is left to train on, since {TEST_LIST} names whom the fakes show; set splits=('test',), "
             "or take the kind celebdf_official, which trains on the people of the test"
         )
     return found
