@@ -170,7 +170,7 @@ def test_counts_by_split_label_method_compression(tmp_path):
     rows = [re.sub("<[^>]+>", "|", row).strip("|") for row in body.split("</tr>")]
     rows = [re.sub(r"\|+", "|", row) for row in rows if row]
     assert rows == ["train|fake|A|4|0|4", "test|real|real|0|1,200|1,200", "test|fake|A|0|3|3", "all|4|1,203|1,207"]
-    assert "POS against the true pulse" in parsed.text and "0.66" in parsed.text
+    assert "POS against the true pulse" in parsed.text and "0.66 ± 0.09" in parsed.text
     assert "POS against the true pulse" not in written(tmp_path, [clip(1)], pulse_correlation={})[1].text
 
 
