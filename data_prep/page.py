@@ -162,11 +162,11 @@ def pulse_table(correlations: dict[str, list]) -> str:
     rows = []
     for key, (mean, deviation, count) in correlations.items():
         method, _, compression = key.rpartition("/")
-        agreement = f"{number(mean, '.2f')} ± {number(deviation, '.2f')}"  # one column: four fit a phone
+        agreement = f"{number(mean, '.2f')} ± {number(deviation, '.2f')}"  # one column, so that the table fits a phone
         rows.append([foreign(method), foreign(compression), agreement, f"{count:,}"])
-    head = [("method", False), ("compression", False), ("correlation", True), ("clips", True)]
+    head = [("method", False), ("compression", False), ("Pearson", True), ("clips", True)]
     return (
-        "<h2>POS against the true pulse</h2><p>Pearson correlation, mean and standard deviation over clips; 1 is the "
+        "<h2>POS against the true pulse</h2><p>Pearson correlation, mean ± standard deviation over clips; 1 is the "
         f"true wave itself.</p>{table(head, rows)}"
     )
 
