@@ -23,6 +23,9 @@ _COORDINATOR = flags.DEFINE_string(
 )
 _PROCESSES = flags.DEFINE_integer("processes", 0, "Number of hosts, with --coordinator=host:port.")
 _VERIFY = flags.DEFINE_bool("verify", False, "With prepare: look at the roots of the data sets, and prepare nothing.")
+_CROP_TREE = flags.DEFINE_string(
+    "crop_tree", "", "With prepare: also write the crops and landmarks as a tree of files, FOLDER/<source>/...."
+)
 _PROCESS = flags.DEFINE_integer("process", 0, "This host's number, with --coordinator=host:port.")
 
 
@@ -53,6 +56,8 @@ def run(verb: str | None, config, workdir: str, arguments: list[str]) -> int:
         chain.verify(config, workdir)
     else:
         chain.run(verb, config, workdir)
+    if _CROP_TREE.value:
+        chain.write_crop_trees(config, workdir, _CROP_TREE.value)
     return 0
 
 
@@ -65,8 +70,11 @@ def main(argv: list[str]) -> int:
         raise UserError(
             f"unknown verb {verb!r}{f', did you mean {near[0]!r}?' if near else ''}; the verbs are {', '.join(VERBS)}"
         )
-    if _VERIFY.value and verb != "prepare":
-        raise UserError("--verify goes with the verb prepare: main.py prepare --verify --config=...")
+    for flag in (_VERIFY, _CROP_TREE):
+        if flag.value and verb != "prepare":
+            raise UserError(f"--{flag.name} goes with the verb prepare: main.py prepare --{flag.name} --config=...")
+    if _VERIFY.value and _CROP_TREE.value:
+        raise UserError("--verify prepares nothing, so there is no --crop_tree to write; give one of the two")
     config = _CONFIG.value
     return run(verb, config, _WORKDIR.value or os.path.join("runs", config.name), arguments)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cpml_jax.errors import UserError
 from cpml_jax.journal import say
-from cpml_jax.records import records_root
+from cpml_jax.records import RecordSet, records_dir, records_root
 
 
 def run(verb: str | None, config, workdir) -> None:
@@ -93,6 +93,18 @@ def prepare(config, workdir) -> None:
             parameters=parameters,
             **settings,
         )
+
+
+def write_crop_trees(config, workdir, folder: str) -> None:
+    """The prepared crops of every source as the tree of files that other tools read: `folder`/<source>."""
+    from data_prep import crop_tree
+
+    for name in config.data.sources:
+        record_set = RecordSet(records_dir(config, workdir, name))
+        rows = sorted(record_set.rows, key=lambda row: row["clip_id"])
+        counted = crop_tree.write(Path(folder) / name, (record_set.read_coded(row) for row in rows))
+        listed = ", ".join(f"{count} {split}" for split, count in counted.items())
+        say(f"{Path(folder) / name}: crops and landmarks of {listed} videos")
 
 
 def train(config, workdir) -> None:

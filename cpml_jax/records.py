@@ -83,6 +83,12 @@ class RecordSet:
         Raises:
           CorruptRecord: the record or one of its frames cannot be decoded, or belongs to another clip.
         """
+        record = self.read_coded(row)
+        record["frames"] = _decode_frames(row["clip_id"], record["frames"], frame_size)
+        return record
+
+    def read_coded(self, row: dict) -> dict:
+        """One clip as it is stored: frames are T JPEG files (bytes), texts are str. Raises as `read` does."""
         clip_id = row["clip_id"]
         try:
             record = dict(self._split(row["split"])[row["position"]])
@@ -92,8 +98,7 @@ class RecordSet:
             raise CorruptRecord(clip_id, f"unreadable record ({type(error).__name__})") from None
         if record["clip_id"] not in (clip_id, clip_id.encode()):
             raise CorruptRecord(clip_id, "the index points at another clip")
-        record["frames"] = _decode_frames(clip_id, record["frames"], frame_size)
-        return record
+        return {key: value.decode() if isinstance(value, bytes) else value for key, value in record.items()}
 
 
 def open_split(builder, split: str):

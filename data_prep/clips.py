@@ -124,15 +124,22 @@ def _measure(window: Window, frames: np.ndarray, valid: np.ndarray) -> FaceClip 
     if missing > MAX_INVALID:
         return window, f"{missing:.0%} of the clip's frames could not be measured (no face, or a hole in the video)"
     points = landmarks.fit(frames, window.path.face)
+    return FaceClip(**measurements(window, frames, points, valid, window.path.boxes()))
+
+
+def measurements(window: Window, frames: np.ndarray, points: np.ndarray, valid: np.ndarray, box: np.ndarray) -> dict:
+    """FaceClip's fields, with the pulse as these very frames show it."""
     rgb = rppg.skin_means(frames, points)
     traces = {name: method(rgb, FRAME_RATE) for name, method in (("pos", rppg.pos), ("chrom", rppg.chrom))}
-    return FaceClip(
-        face=window.face, window=window.number, start_s=window.first / FRAME_RATE, frames=frames,
-        box=window.path.boxes(), landmarks=points, valid=valid, track_quality=window.quality,
-        **{f"pulse_{n}": t.astype(np.float32) for n, t in traces.items()},
-        **{f"heart_rate_{n}": rppg.heart_rate(t, FRAME_RATE) for n, t in traces.items()},
-        **{f"snr_{n}": rppg.snr(t, FRAME_RATE) for n, t in traces.items()},
+    fields = dict(
+        face=window.face, window=window.number, start_s=window.first / FRAME_RATE, frames=frames, box=box,
+        landmarks=points, valid=valid, track_quality=window.quality,
     )  # fmt: skip
+    for name, trace in traces.items():
+        fields[f"pulse_{name}"] = trace.astype(np.float32)
+        fields[f"heart_rate_{name}"] = rppg.heart_rate(trace, FRAME_RATE)
+        fields[f"snr_{name}"] = rppg.snr(trace, FRAME_RATE)
+    return fields
 
 
 def video_clips(path, *, num_frames: int, detector=None) -> Iterator[FaceClip]:

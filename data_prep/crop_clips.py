@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from cpml_jax.errors import UserError
-from cpml_jax.schema import CROP_SIZE, FRAME_RATE
-from data_prep import coding, faces, rppg
-from data_prep.clips import MAX_INVALID, FaceClip, Window
+from cpml_jax.schema import CROP_SIZE
+from data_prep import coding, faces
+from data_prep.clips import MAX_INVALID, FaceClip, Window, measurements
 from data_prep.crop_files import frame_files, read_image, read_landmarks
 from data_prep.sources import Listed
 
@@ -183,12 +183,5 @@ def _planned(number: int, num_frames: int) -> Window:
 
 
 def _measure(window: Window, arrays: CropArrays) -> CropClip:
-    rgb = rppg.skin_means(arrays.frames, arrays.landmarks)
-    traces = {name: method(rgb, FRAME_RATE) for name, method in (("pos", rppg.pos), ("chrom", rppg.chrom))}
-    return CropClip(
-        face=window.face, window=window.number, start_s=window.first / FRAME_RATE, frames=arrays.frames, box=arrays.box,
-        landmarks=arrays.landmarks, valid=arrays.valid, track_quality=window.quality, coded=arrays.coded,
-        **{f"pulse_{n}": t.astype(np.float32) for n, t in traces.items()},
-        **{f"heart_rate_{n}": rppg.heart_rate(t, FRAME_RATE) for n, t in traces.items()},
-        **{f"snr_{n}": rppg.snr(t, FRAME_RATE) for n, t in traces.items()},
-    )  # fmt: skip
+    fields = measurements(window, arrays.frames, arrays.landmarks, arrays.valid, arrays.box)
+    return CropClip(**fields, coded=arrays.coded)

@@ -1,4 +1,4 @@
-"""Work files -> ArrayRecord, index, list of what was set aside, and last of all the summary."""
+"""Work files -> ArrayRecord, index, list of what was set aside, page to look at, and last of all the summary."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from tqdm import tqdm
 from cpml_jax import schema
 from cpml_jax.files import write_whole
 from cpml_jax.records import EXCLUDED, INDEX, SUMMARY
-from data_prep import builder, contact_sheet
+from data_prep import builder, page
+
+SHOWN = 48  # clips on the page
 
 
 def pack(directory: Path, files: list[Path], num_frames: int, parameters: dict, progress: bool) -> dict:
-    """Work files -> ArrayRecord, index, excluded, contact sheet, and last of all the summary."""
+    """Work files -> ArrayRecord, index, excluded, the page, and last of all the summary."""
     name = directory.name
     shutil.rmtree(directory / builder.DATASET, ignore_errors=True)  # of a packing that was interrupted
     index, excluded, by_split = {}, [], collections.defaultdict(list)
@@ -50,7 +52,6 @@ def pack(directory: Path, files: list[Path], num_frames: int, parameters: dict, 
     excluded.sort(key=lambda row: (row["path"], row.get("window", -1)))
     write_whole(directory / INDEX, "".join(json.dumps(row) + "\n" for row in rows).encode())
     write_whole(directory / EXCLUDED, "".join(json.dumps(row) + "\n" for row in excluded).encode())
-    contact_sheet.write(directory / "contact_sheet.png", pick(name, by_split))
     summary = {
         "schema": schema.SCHEMA_VERSION,
         "dataset": name,
@@ -60,6 +61,8 @@ def pack(directory: Path, files: list[Path], num_frames: int, parameters: dict, 
         "pulse_correlation": {key: [float(np.mean(r)), float(np.std(r)), len(r)] for key, r in sorted(pulses.items())},
         "excluded": dict(collections.Counter(row["reason"] for row in excluded)),
     }
+    shown = set(page.choose(rows, SHOWN))
+    page.write(directory / page.PAGE, name, summary, excluded, chosen(name, by_split, shown))
     write_whole(directory / SUMMARY, json.dumps(summary, indent=1).encode())
     return summary
 
@@ -91,18 +94,9 @@ def stream(name: str, rows: list[tuple[str, Path, int]], bar, digest) -> Iterato
         bar.update()
 
 
-def pick(name: str, by_split, most: int = 24) -> list[dict]:
-    """Clips for the contact sheet: spread evenly over methods and compressions."""
-    every = sorted(entry for rows in by_split.values() for entry in rows)
-    groups = collections.defaultdict(list)
-    for entry in every:
-        groups["/".join(entry[0].split("/")[1:3])].append(entry)
-    share = max(1, most // max(len(groups), 1))
-    chosen = []
-    for rows in groups.values():
-        count = min(share, len(rows))
-        chosen += [rows[i * len(rows) // count] for i in range(count)]
-    return [complete(name, pickle.loads(file.read_bytes())[0][place]) for _, file, place in chosen[:most]]
+def chosen(name: str, by_split, ids: set[str]) -> list[dict]:
+    entries = sorted(entry for rows in by_split.values() for entry in rows if entry[0] in ids)
+    return [complete(name, pickle.loads(file.read_bytes())[0][place]) for _, file, place in entries]
 
 
 def counts(rows: list[dict]) -> dict:

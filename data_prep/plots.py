@@ -69,7 +69,7 @@ def spectra(lines: list[Line]) -> str:
     x = _scale(*BAND)
     parts = [_axis([(x(rate), f"{rate}") for rate in range(40, 241, 40)])]
     for line in reversed([line for line in lines if line.finite]):
-        rates, power = rppg._spectrum(line.wave.astype(float), FRAME_RATE)
+        rates, power = rppg.spectrum(line.wave.astype(float), FRAME_RATE)
         inside = (rates >= BAND[0]) & (rates <= BAND[1])
         rates, power = rates[inside][::4], power[inside][::4]  # a point a beat/min: far finer than a clip resolves
         highest = power.max()

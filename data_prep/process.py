@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -14,7 +14,7 @@ import numpy as np
 from cpml_jax import schema
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
-from data_prep import clips, coding, faces, mask
+from data_prep import clips, coding, crop_clips, crop_files, faces, mask
 from data_prep.clips import FaceClip
 from data_prep.sources import Listed
 from data_prep.video import StreamInfo
@@ -30,7 +30,7 @@ def group_key(group: list[Listed]) -> str:
     for video in group:
         try:
             status = os.stat(video.path)
-            state = (status.st_size, status.st_mtime_ns)
+            state = crop_files.state(video) if video.crop_landmarks else (status.st_size, status.st_mtime_ns)
         except OSError:
             state = None  # its reason is found when it is opened
         digest.update(repr((video, os.path.abspath(video.path), state)).encode("utf-8", "surrogatepass"))
@@ -49,17 +49,14 @@ def process_group(group: list[Listed], file: Path, num_frames: int, max_windows:
     """
     # The best compression first, and the real video before its fakes.
     group = sorted(group, key=lambda v: (schema.compression_rank(v.compression), v.label, v.path))
-    masks = [video.mask for video in group if video.mask]
-    records, excluded, plans = [], [], {}  # plans: one a frame size, for boxes are in pixels
+    tracks = SharedTracks([video.mask for video in group if video.mask], num_frames, max_windows)
+    records, excluded = [], []
     for video in group:
         try:
-            info = clips.stream_info(video.path)
-            size = (info.height, info.width)
-            if size not in plans:
-                plans[size] = plan(video, masks, num_frames, max_windows)
-            for result in clips.cut_windows(video.path, plans[size].windows, num_frames):
+            about, results = ready_made(video, num_frames, max_windows) if video.crop_landmarks else tracks.cut(video)
+            for result in results:
                 if isinstance(result, FaceClip):
-                    records.append(record(video, info, plans[size], sampler(num_frames, max_windows), result))
+                    records.append(record(video, about, result))
                 else:
                     excluded.append(exclusion(video, result[1], result[0].number))
         except UserError as error:
@@ -69,35 +66,56 @@ def process_group(group: list[Listed], file: Path, num_frames: int, max_windows:
     write_whole(file, pickle.dumps((records, excluded), protocol=5))
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """The windows of a track, why it was chosen (schema: face_choice) and where it was found (track_from)."""
-
-    windows: list[clips.Window]
-    face_choice: str
-    track_from: str
+Cuts = tuple[dict, Iterator]  # fields of the record that describe the source; its clips, or (window, reason)
 
 
-def plan(video: Listed, masks: list[str], num_frames: int, max_windows: int) -> Plan:
-    """Track the faces of a video and choose one: the one that was manipulated, else the largest that lasts.
-
-    Raises:
-      UserError: no face, or none for as long as a clip.
-    """
-    tracks, count = clips.track_video(video.path, faces.shared_detector())
-    # A larger face that is gone before a clip is over gives way.
-    lasting = [track for track in tracks if len(track) >= num_frames]
-    chosen = mask.manipulated(lasting, masks) if len(lasting) > 1 else None
-    choice = "largest" if chosen is None else "mask"
-    windows = clips.plan_windows(
-        [chosen] if chosen is not None else lasting[:1] or tracks, count, num_frames=num_frames, max_windows=max_windows
-    )
-    return Plan(windows, choice, f"{video.method}/{video.compression}/{video.video}")
+def ready_made(video: Listed, num_frames: int, max_windows: int) -> Cuts:
+    """Clips of a folder of crops, as they are, of the face that somebody else chose."""
+    info = crop_files.stream_info(video.path)
+    about = source_fields(info, num_frames, max_windows, face_choice="given", track_from=track_name(video))
+    return about, crop_clips.cut(video, num_frames, max_windows)
 
 
-def sampler(num_frames: int, max_windows: int) -> str:
-    """What an evaluation must report: windows of contiguous frames, one after another from the track's first."""
-    return f"start=track;stride=1;count={num_frames};fps={schema.FRAME_RATE:g};windows={max_windows}"
+class SharedTracks:
+    """The face track that the videos of a group share: one a frame size, for boxes are in pixels."""
+
+    def __init__(self, masks: list[str], num_frames: int, max_windows: int):
+        self._masks, self._num_frames, self._max_windows = masks, num_frames, max_windows
+        self._plans: dict[tuple[int, int], tuple[list[clips.Window], dict]] = {}
+
+    def cut(self, video: Listed) -> Cuts:
+        """Raises UserError if no video of this size has given a track yet, and this one does not."""
+        info = clips.stream_info(video.path)
+        size = (info.height, info.width)
+        if size not in self._plans:
+            windows, choice = self._plan(video.path)
+            self._plans[size] = windows, dict(face_choice=choice, track_from=track_name(video))
+        windows, origin = self._plans[size]
+        about = source_fields(info, self._num_frames, self._max_windows, **origin)
+        return about, clips.cut_windows(video.path, windows, self._num_frames)
+
+    def _plan(self, path: str) -> tuple[list[clips.Window], str]:
+        """Windows of one face, the manipulated one, else the largest that lasts; and which of the two it was."""
+        tracks, count = clips.track_video(path, faces.shared_detector())
+        # A larger face that is gone before a clip is over gives way.
+        lasting = [track for track in tracks if len(track) >= self._num_frames]
+        chosen = mask.manipulated(lasting, self._masks) if len(lasting) > 1 else None
+        planned = [chosen] if chosen is not None else lasting[:1] or tracks
+        windows = clips.plan_windows(planned, count, num_frames=self._num_frames, max_windows=self._max_windows)
+        return windows, "largest" if chosen is None else "mask"
+
+
+def track_name(video: Listed) -> str:
+    return f"{video.method}/{video.compression}/{video.video}"
+
+
+def source_fields(info: StreamInfo, num_frames: int, max_windows: int, *, face_choice: str, track_from: str) -> dict:
+    """What a record says of its source, its face and its sampler: windows of contiguous frames, one after another."""
+    return dict(
+        source_fps=info.fps, source_height=info.height, source_width=info.width, source_codec=info.codec,
+        source_bitrate=info.bitrate, face_choice=face_choice, track_from=track_from,
+        sampler=f"start=track;stride=1;count={num_frames};fps={schema.FRAME_RATE:g};windows={max_windows}",
+    )  # fmt: skip
 
 
 def exclusion(video: Listed, reason: str, window: int | None = None) -> dict:
@@ -105,7 +123,7 @@ def exclusion(video: Listed, reason: str, window: int | None = None) -> dict:
     return row | ({} if window is None else {"window": window}) | {"reason": reason}
 
 
-def record(video: Listed, info: StreamInfo, plan: Plan, sampler: str, clip: FaceClip) -> dict:
+def record(video: Listed, about: dict, clip: FaceClip) -> dict:
     """schema.RECORD of a clip, but for the data set's name, which packing adds."""
     pulse, rate = truth(video.truth, clip.start_s, len(clip.frames))
     fields = {
@@ -117,11 +135,8 @@ def record(video: Listed, info: StreamInfo, plan: Plan, sampler: str, clip: Face
         for key in ("window", "start_s", "track_quality", "box", "landmarks", "valid", "pulse_pos", "pulse_chrom",
                     "heart_rate_pos", "heart_rate_chrom", "snr_pos", "snr_chrom")
     }  # fmt: skip
-    return fields | measured | dict(
-        sampler=sampler, face_choice=plan.face_choice, track_from=plan.track_from,
-        source_fps=info.fps, source_height=info.height, source_width=info.width, source_codec=info.codec,
-        source_bitrate=info.bitrate, frames=coding.encode(clip.frames), pulse_truth=pulse, heart_rate_truth=rate,
-    )  # fmt: skip
+    coded = clip.coded if isinstance(clip, crop_clips.CropClip) else coding.encode(clip.frames)
+    return fields | about | measured | dict(frames=coded, pulse_truth=pulse, heart_rate_truth=rate)
 
 
 def truth(path: str, start_s: float, length: int) -> tuple[np.ndarray, float]:

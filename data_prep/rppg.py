@@ -110,7 +110,7 @@ def band_pass(trace: np.ndarray, fps: float, *, scaled: bool = True) -> np.ndarr
     return (filtered - filtered.mean()) / deviation if deviation > 1e-12 else np.zeros_like(filtered)
 
 
-def _spectrum(trace: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
+def spectrum(trace: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
     """Rates in beats/min (a bin is about 0.22) and the Hann-windowed power."""
     padded = 8192
     power = np.abs(np.fft.rfft((trace - trace.mean()) * np.hanning(len(trace)), padded)) ** 2
@@ -119,7 +119,7 @@ def _spectrum(trace: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
 
 def heart_rate(trace: np.ndarray, fps: float) -> float:
     """Rate of the spectral peak in 40..180 beats/min; NaN for a flat trace."""
-    rates, power = _spectrum(trace, fps)
+    rates, power = spectrum(trace, fps)
     band = (rates >= RATES[0]) & (rates <= RATES[1])
     return float(rates[band][np.argmax(power[band])]) if power[band].max() > 0 else float("nan")
 
@@ -131,7 +131,7 @@ def snr(trace: np.ndarray, fps: float) -> float:
     rate = heart_rate(trace, fps)
     if not np.isfinite(rate):
         return float("nan")
-    rates, power = _spectrum(trace, fps)
+    rates, power = spectrum(trace, fps)
     inside = (rates >= 40) & (rates <= 240)
     signal = inside & ((np.abs(rates - rate) <= 6) | (np.abs(rates - 2 * rate) <= 12))
     return float(10 * np.log10(power[signal].sum() / max(power[inside & ~signal].sum(), _TINY)))

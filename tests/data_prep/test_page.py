@@ -13,7 +13,7 @@ import tiny
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FRAME_RATE
-from data_prep import coding, page, plots, prepare, rppg
+from data_prep import coding, pack, page, plots, rppg
 
 HOSTILE = "<script>alert(1)</script>&\"'></svg>–ü\u202e\udcff.mp4"
 VOID = {"meta", "input", "path", "rect", "image"}
@@ -54,9 +54,7 @@ class Parsed(HTMLParser):
 def clip(number: int, **changes) -> dict:
     rng = np.random.default_rng(number)
     made = tiny.record(rng, coding, "test", "real", "c23", number, number + 1)
-    return prepare.complete(
-        "faces", made | {"box": np.tile(np.float32([0, 0, 160, 160]), (tiny.NUM_FRAMES, 1))} | changes
-    )
+    return pack.complete("faces", made | {"box": np.tile(np.float32([0, 0, 160, 160]), (tiny.NUM_FRAMES, 1))} | changes)
 
 
 def summary(count: int) -> dict:
