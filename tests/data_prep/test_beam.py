@@ -28,12 +28,11 @@ FRAMES = 24
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """Two identities in train and two in test, real and Deepfakes, raw and c40; one file is damaged, one is empty."""
+    """Two identities, real and Deepfakes, raw and c40; one file is empty, one damaged."""
     root = tmp_path_factory.mktemp("drawn")
     generate.generate(
-        str(root), style="a", identities={"train": 2, "test": 2}, frames=FRAMES + 4, size=128,
-        compressions={"train": ("raw", "c40"), "test": ("raw", "c40")}, methods=("Deepfakes",), seed=5, workers=1,
-        progress=False,
+        str(root), style="a", identities={"test": 2}, frames=FRAMES + 4, size=128,
+        compressions={"test": ("raw", "c40")}, methods=("Deepfakes",), seed=5, workers=1, progress=False,
     )  # fmt: skip
     videos = sorted((root / "manipulated_sequences/Deepfakes/c40/videos").glob("*.mp4"))
     videos[0].write_bytes(b"")
@@ -49,7 +48,7 @@ def small_shards(monkeypatch):
 
 def prepare(root, records, pipelines=None):
     return preparation.prepare(
-        "faces", "ffpp", root, records, compressions=("raw", "c40"), methods=("Deepfakes",), splits=("train", "test"),
+        "faces", "ffpp", root, records, compressions=("raw", "c40"), methods=("Deepfakes",), splits=("test",),
         num_frames=FRAMES, max_windows=1, workers=1, progress=False, pipelines=pipelines,
     )  # fmt: skip
 
@@ -98,31 +97,36 @@ def test_shards_keep_the_order_and_are_even():
     assert {len(shard) for shard in shards} == {2, 3}
 
 
-@pytest.mark.parametrize("runner", [None, pytest.param(LOCAL, marks=needs_beam)])
-def test_positions_are_those_of_the_entries_with_more_than_ten_uneven_shards_and_two_splits(tmp_path, runner):
-    splits = {"train": entries(tmp_path / "a.pickle", 37), "val": entries(tmp_path / "b.pickle", 3)}
-    splits["val"] = splits["val"][::-1]
-    builder.write(
-        tmp_path / "faces", splits, functools.partial(pack.stream, "faces"), tiny.NUM_FRAMES,
-        download_config=DownloadConfig(beam_runner=runner),
-    )  # fmt: skip
-    written = files(tmp_path / "faces")
+def write_two_splits(root: Path, runner: str | None) -> tuple[dict, dict[str, bytes]]:
+    root.mkdir()
+    splits = {"train": entries(root / "a.pickle", 37), "val": entries(root / "b.pickle", 3)[::-1]}
+    read = functools.partial(pack.stream, "faces")
+    download_config = DownloadConfig(beam_runner=runner)
+    builder.write(root / "faces", splits, read, tiny.NUM_FRAMES, download_config=download_config)
+    return splits, files(root / "faces")
+
+
+def test_positions_are_those_of_the_entries_in_more_than_ten_uneven_shards(tmp_path):
+    splits, written = write_two_splits(tmp_path / "alone", None)
     assert len([name for name in written if "clips-train.array_record" in name]) == 16
     assert not [name for name in written if not ("array_record" in name or name.endswith(".json"))], "left over"
     for split, wanted in splits.items():
-        assert read_back(tmp_path / "faces", split, len(wanted)) == [entry.clip_id for entry in wanted]
+        read = read_back(tmp_path / "alone/faces", split, len(wanted))
+        assert read == [entry.clip_id for entry in wanted]
 
 
 @needs_beam
-@pytest.mark.parametrize(
-    "options",
-    [(), ("direct_running_mode=multi_processing", "direct_num_workers=1")],
-    ids=["here", "in a process of its own"],
-)
-def test_every_file_is_the_same_with_beam(drawn, alone, tmp_path, options):
-    summary = prepare(drawn, tmp_path, beam.Pipelines(LOCAL, options))
-    assert summary["clips"]["total"] == 14 and sum(summary["excluded"].values()) == 2
-    assert len([name for name in alone if "array_record" in name]) > 3
+def test_the_shards_of_two_splits_are_the_same_with_beam(tmp_path):
+    _, written = write_two_splits(tmp_path / "alone", None)
+    assert differing(write_two_splits(tmp_path / "beam", LOCAL)[1], written) == []
+
+
+@needs_beam
+@pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])
+def test_every_file_is_the_same_with_beam(drawn, alone, tmp_path, mode):
+    summary = prepare(drawn, tmp_path, beam.Pipelines(LOCAL, (f"direct_running_mode={mode}",)))
+    assert summary["clips"]["total"] == 6 and sum(summary["excluded"].values()) == 2
+    assert len([name for name in alone if "array_record" in name]) > 1
     assert differing(files(tmp_path), alone) == []
     record_set = RecordSet(tmp_path / "faces")
     assert [record_set.read(row)["label"] for row in record_set.rows] == [row["label"] for row in record_set.rows]
