@@ -103,6 +103,8 @@ def get_config() -> ConfigDict:
     land.delta_scale = (
         1.0  # factor on landmark_delta; the reference has 1, a GRU that starts at random sees little of that
     )
+    # Frames that GRU units remember at the start ("chrono" initialisation); 0: torch's start, some three frames.
+    land.memory = 0.0
     land.noise = 0.1  # std of the Gaussian noise on each branch's output, in training only
 
     text = model.clip_text = ConfigDict()

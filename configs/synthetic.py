@@ -48,11 +48,11 @@ def sources(config: ConfigDict, *, frames: int, pixels: int, identities: dict, i
     config.data.sources.synthetic = base.source("ffpp", "{workdir}/videos/a")
     config.data.sources.synthetic.draw = drawing(
         "a", identities, frames, pixels,
-        {"train": ("raw", "c23"), "val": ("raw", "c23"), "test": ("raw", "c23", "c40")}, seed=11,
+        {"train": ("raw", "c23"), "val": ("raw", "c23"), "test": ("raw", "c23", "c40")}, seed=21,
     )  # fmt: skip
     config.data.sources.synthetic_b = base.source("ffpp", "{workdir}/videos/b", compressions=("c23",), splits=("test",))
     config.data.sources.synthetic_b.draw = drawing(
-        "b", {"test": identities_b}, frames, pixels, {"test": ("c23",)}, seed=2
+        "b", {"test": identities_b}, frames, pixels, {"test": ("c23",)}, seed=22
     )
 
 
@@ -63,8 +63,8 @@ def small(config: ConfigDict) -> None:
     sources(config, frames=128, pixels=160, identities={"train": 24, "val": 6, "test": 12}, identities_b=8)
 
     config.train.batch_size = 8
-    config.train.steps = 220
-    config.train.eval_every = 55
+    config.train.steps = 160
+    config.train.eval_every = 40
     config.train.checkpoint_every = 20
     config.train.log_every = 5
     config.optim.learning_rate = 5e-3
@@ -87,6 +87,9 @@ def small(config: ConfigDict) -> None:
     # A frame moves a point by some 0.005 of the face box. From scratch, in 300 steps, landmarks alone reached a
     # validation AUC at c23 of 0.46 with the deltas times 20, and of 0.99 times 200.
     config.model.landmark_rnn.delta_scale = 200.0
+    # A forgery's jitter is an energy, which takes many frames to measure. With torch's start landmarks alone reached
+    # a validation AUC at c23 of 0.59, 0.63 and 0.60 (seeds 0, 1, 2) after 160 steps; with this 0.98, 1.00 and 0.99.
+    config.model.landmark_rnn.memory = 60.0
     text = config.model.clip_text
     # A text encoder that starts at random tells templates apart as far as classes: one a step would be noise.
     text.prompts = "ensemble"

@@ -20,7 +20,7 @@ REAL_METHOD = "real"  # the `method` of unmanipulated video
 COMPRESSIONS = ("raw", "c0", "c23", "c40")  # best quality first; FF++ names, H.264 constant rate factor
 UNKNOWN_COMPRESSION = "unknown"  # a source that does not say how it was compressed
 SPLITS = ("train", "val", "test")
-SCHEMA_VERSION = "1.0.0"
+SCHEMA_VERSION = "1.1.0"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +49,9 @@ RECORD: tuple[Field, ...] = (
     Field("label", (), "int64", "", "0 real, 1 fake"),
     Field("window", (), "int64", "", "number of the clip inside its video"),
     Field("start_s", (), "float32", "s", "time of the clip's first frame in the video"),
+    Field("sampler", (), "str", "", "how the clip was chosen: start, stride, count, frames/s, windows a video"),
+    Field("face_choice", (), "str", "", "why this face: 'mask' (manipulated), 'largest' that lasts, or 'given' crops"),
+    Field("track_from", (), "str", "", "method/compression/video whose frames the face track was found on"),
     Field("source_fps", (), "float32", "frames/s", "average rate of the source video"),
     Field("source_height", (), "int64", "pixels", "height of the source video"),
     Field("source_width", (), "int64", "pixels", "width of the source video"),

@@ -32,6 +32,9 @@ class Detection:
     eyes: np.ndarray
     probability: float
 
+    def enlarged(self, factor: float) -> Detection:
+        return Detection(self.box * factor, self.eyes * factor, self.probability)
+
 
 @dataclasses.dataclass
 class Track:
@@ -74,15 +77,14 @@ class Detector:
     def __call__(self, frames: list[np.ndarray]) -> list[list[Detection]]:
         """Faces of frames of one size: (H, W, 3) uint8 RGB."""
         height, width = frames[0].shape[:2]
-        scale = min(1.0, DETECTION_SIDE / max(height, width))
+        scale = detection_scale(height, width)
         smallest = max(20, int(SMALLEST_FACE * min(height, width) * scale))
         if int(min(height, width) * scale) < smallest:
             return [[] for _ in frames]  # no room for the smallest face: MTCNN has no scale to look at
         if self._face != smallest:
             self._net = self._mtcnn(keep_all=True, min_face_size=smallest, device="cpu")
             self._face = smallest
-        if scale < 1.0:
-            frames = [cv2.resize(f, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for f in frames]
+        frames = [shrink(frame, scale) for frame in frames]
         with self._torch.inference_mode():
             boxes, probabilities, points = self._net.detect(np.stack(frames), landmarks=True)
         found = []
@@ -98,6 +100,14 @@ class Detector:
         return found
 
 
+def detection_scale(height: int, width: int) -> float:
+    return min(1.0, DETECTION_SIDE / max(height, width))
+
+
+def shrink(frame: np.ndarray, scale: float) -> np.ndarray:
+    return frame if scale == 1.0 else cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
 @functools.cache
 def shared_detector() -> Detector:
     """One detector a process: its networks are loaded once."""
@@ -110,19 +120,26 @@ def find_tracks(frames: Iterable[Picture], detector: Detector) -> tuple[list[Tra
     Returns:
       The tracks, the largest lasting face first, and the number of frames.
     """
-    linker, pending, previous, count = _Linker(), [], None, 0  # pending: key frames, all of one size
+    linker, previous, count = _Linker(), None, 0
+    # Key frames that wait for the detector, all of one size, and already as small as it wants them: 16 whole frames
+    # of 4K would be 400 MB.
+    pending: list[tuple[int, bool, np.ndarray]] = []
+    pending_shape = None
     last_frame, keyed = None, False
 
     def flush():
         if pending:
-            for (number, cut, _), faces in zip(pending, detector([f for _, _, f in pending]), strict=True):
-                linker.key_frame(number, faces, cut)
+            scale = detection_scale(*pending_shape[:2])
+            for (number, cut, _), found in zip(pending, detector([f for _, _, f in pending]), strict=True):
+                linker.key_frame(number, [face.enlarged(1 / scale) for face in found], cut)
             pending.clear()
 
     def key(number, cut, image):
-        if pending and pending[0][2].shape != image.shape:
+        nonlocal pending_shape
+        if pending_shape != image.shape:
             flush()
-        pending.append((number, cut, image))
+            pending_shape = image.shape
+        pending.append((number, cut, shrink(image, detection_scale(*image.shape[:2]))))
 
     for frame in frames:
         small = frame.thumbnail()
@@ -140,7 +157,7 @@ def find_tracks(frames: Iterable[Picture], detector: Detector) -> tuple[list[Tra
     return sorted(tracks, key=lambda track: -track.area()), count
 
 
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
     """Intersection over union of two boxes."""
     low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
     inter = np.prod(np.maximum(high - low, 0))
@@ -161,8 +178,8 @@ class _Linker:
         free = list(faces)
         for path in self._open:
             last = next(d for _, d in reversed(path) if d is not None)
-            best = max(free, key=lambda face: _overlap(face.box, last.box), default=None)
-            if best is not None and _overlap(best.box, last.box) >= OVERLAP:
+            best = max(free, key=lambda face: overlap(face.box, last.box), default=None)
+            if best is not None and overlap(best.box, last.box) >= OVERLAP:
                 free.remove(best)
                 path.append((number, best))
             else:
@@ -230,18 +247,28 @@ class CropPath:
 
     def crop(self, frame: np.ndarray, index: int) -> np.ndarray:
         """(H, W, 3) -> (CROP_SIZE, CROP_SIZE, 3), for frame `index` of the clip; outside the picture its border."""
-        scale = CROP_SIZE / self.side
-        if scale < 0.5:
-            # Bilinear sampling alone would skip pixels, and with them the average that carries the pulse.
-            shrink = 2 * scale
-            frame = cv2.resize(frame, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-            return self._warp(frame, self.centre[index] * shrink, scale / shrink)
-        return self._warp(frame, self.centre[index], scale)
+        block = int(self.side / CROP_SIZE)
+        centre = self.centre[index]
+        if block < 2 or min(frame.shape[:2]) < block:
+            return self._warp(frame, centre, 1)
+        # Bilinear sampling alone would skip pixels, and with them the average that carries the pulse: first the means
+        # of whole blocks, of the face's surroundings alone. Blocks lie on one grid over the picture in every frame, so
+        # that a moving face does not flicker.
+        blocks = np.array(frame.shape[1::-1]) // block
+        reach = self.side / 2 * np.sqrt(2) + block
+        low = np.clip(np.floor((centre - reach) / block).astype(int), 0, blocks - 1)
+        high = np.clip(np.ceil((centre + reach) / block).astype(int), low + 1, blocks)
+        region = frame[low[1] * block : high[1] * block, low[0] * block : high[0] * block]
+        means = cv2.resize(region, tuple(int(n) for n in high - low), interpolation=cv2.INTER_AREA)
+        return self._warp(means, centre / block - low, block)
 
-    def _warp(self, frame: np.ndarray, centre: np.ndarray, scale: float) -> np.ndarray:
+    def _warp(self, frame: np.ndarray, centre: np.ndarray, block: int) -> np.ndarray:
+        """`centre` in pixels of `frame`, each the mean of `block` x `block` of the source."""
+        scale = CROP_SIZE / self.side * block
         c, s = scale * np.cos(self.angle), scale * np.sin(self.angle)
         turn = np.array([[c, s], [-s, c]])
-        matrix = np.column_stack([turn, CROP_SIZE / 2 - turn @ centre])
+        # A position is half a pixel more than OpenCV's index of the pixel whose middle it is.
+        matrix = np.column_stack([turn, CROP_SIZE / 2 - 0.5 - turn @ (centre - 0.5)])
         return cv2.warpAffine(
             frame, matrix, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )

@@ -6,6 +6,7 @@ import collections
 import concurrent.futures
 import concurrent.futures.process
 import json
+import math
 import multiprocessing
 import os
 import shutil
@@ -22,6 +23,7 @@ from data_prep.pack import pack, summary_text
 from data_prep.process import group_key, process_group, start_worker
 
 WORK = "work"  # finished videos of a preparation that is under way
+WORKER_MEMORY = 1.5e9  # bytes a process may need at 1920x1080
 
 
 def is_complete(records, name: str, parameters: dict) -> bool:
@@ -73,7 +75,7 @@ def prepare(
       name: of the source; its records go to `records`/name.
       kind, root, compressions, methods, splits: see sources.list_videos.
       num_frames: of a clip, at 30 frames/s. max_windows: clips a video.
-      workers: processes; 0: one a core.
+      workers: processes; 0: one a core; fewer where memory is short (WORKER_MEMORY).
       parameters: what the records depend on, kept with them and compared at the next call; by default the arguments.
       progress: bars on stderr.
 
@@ -117,13 +119,28 @@ def begin(directory: Path, work: Path, wanted: dict) -> None:
         write_whole(path, json.dumps(wanted).encode())
 
 
+def worker_count(wanted: int) -> int:
+    """Processes: as many as wanted, or one a core that this process may use; never more than fit into memory."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(wanted or cores, int(available_memory() // WORKER_MEMORY)))
+
+
+def available_memory() -> float:
+    """Bytes that the machine could give now; infinite where it does not say (no /proc)."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return math.inf
+    return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), math.inf)
+
+
 def run_groups(name, groups, work: Path, num_frames, max_windows, workers, progress) -> list[Path]:
     """Every group of one track -> one file in `work`; those already there are not made again."""
     files = [work / f"{group_key(group)}.pickle" for group in groups]
     missing = [(group, file) for group, file in zip(groups, files, strict=True) if not file.is_file()]
     bar = tqdm(total=len(groups), initial=len(groups) - len(missing), desc=f"prepare {name}", unit="video",
                file=sys.stderr, disable=not progress, dynamic_ncols=True)  # fmt: skip
-    count = min(workers or os.cpu_count() or 1, max(len(missing), 1))
+    count = min(worker_count(workers), max(len(missing), 1))
     with bar:
         if count == 1:
             for group, file in missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import pickle
@@ -13,9 +14,10 @@ import numpy as np
 from cpml_jax import schema
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
-from data_prep import clips, coding, faces
+from data_prep import clips, coding, faces, mask
 from data_prep.clips import FaceClip
 from data_prep.sources import Listed
+from data_prep.video import StreamInfo
 
 
 def group_key(group: list[Listed]) -> str:
@@ -40,20 +42,24 @@ def start_worker() -> None:
 
 
 def process_group(group: list[Listed], file: Path, num_frames: int, max_windows: int) -> None:
-    """Videos of one track: the track from the best compression that gives one, the measurements from each its own."""
-    group = sorted(group, key=lambda v: schema.compression_rank(v.compression))
-    records, excluded, windows = [], [], None
+    """Videos of one track: the track from the best of them that gives one, the measurements from each its own.
+
+    In FaceForensics++ the group is a target's real video and every manipulation of it at every compression: up to 15
+    files whose frames lie over one another, of which one is searched for faces.
+    """
+    # The best compression first, and the real video before its fakes.
+    group = sorted(group, key=lambda v: (schema.compression_rank(v.compression), v.label, v.path))
+    masks = [video.mask for video in group if video.mask]
+    records, excluded, plans = [], [], {}  # plans: one a frame size, for boxes are in pixels
     for video in group:
         try:
-            if windows is None:
-                tracks, count = clips.track_video(video.path, faces.shared_detector())
-                # The largest face that lasts is the one that counts: a larger one that is gone before a clip is
-                # over gives way.
-                lasting = [track for track in tracks if len(track) >= num_frames][:1]
-                windows = clips.plan_windows(lasting or tracks, count, num_frames=num_frames, max_windows=max_windows)
-            for result in clips.cut_windows(video.path, windows, num_frames):
+            info = clips.stream_info(video.path)
+            size = (info.height, info.width)
+            if size not in plans:
+                plans[size] = plan(video, masks, num_frames, max_windows)
+            for result in clips.cut_windows(video.path, plans[size].windows, num_frames):
                 if isinstance(result, FaceClip):
-                    records.append(record(video, result))
+                    records.append(record(video, info, plans[size], sampler(num_frames, max_windows), result))
                 else:
                     excluded.append(exclusion(video, result[1], result[0].number))
         except UserError as error:
@@ -63,14 +69,44 @@ def process_group(group: list[Listed], file: Path, num_frames: int, max_windows:
     write_whole(file, pickle.dumps((records, excluded), protocol=5))
 
 
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The windows of a track, why it was chosen (schema: face_choice) and where it was found (track_from)."""
+
+    windows: list[clips.Window]
+    face_choice: str
+    track_from: str
+
+
+def plan(video: Listed, masks: list[str], num_frames: int, max_windows: int) -> Plan:
+    """Track the faces of a video and choose one: the one that was manipulated, else the largest that lasts.
+
+    Raises:
+      UserError: no face, or none for as long as a clip.
+    """
+    tracks, count = clips.track_video(video.path, faces.shared_detector())
+    # A larger face that is gone before a clip is over gives way.
+    lasting = [track for track in tracks if len(track) >= num_frames]
+    chosen = mask.manipulated(lasting, masks) if len(lasting) > 1 else None
+    choice = "largest" if chosen is None else "mask"
+    windows = clips.plan_windows(
+        [chosen] if chosen is not None else lasting[:1] or tracks, count, num_frames=num_frames, max_windows=max_windows
+    )
+    return Plan(windows, choice, f"{video.method}/{video.compression}/{video.video}")
+
+
+def sampler(num_frames: int, max_windows: int) -> str:
+    """What an evaluation must report: windows of contiguous frames, one after another from the track's first."""
+    return f"start=track;stride=1;count={num_frames};fps={schema.FRAME_RATE:g};windows={max_windows}"
+
+
 def exclusion(video: Listed, reason: str, window: int | None = None) -> dict:
     row = {key: getattr(video, key) for key in ("method", "compression", "split", "video", "label", "path")}
     return row | ({} if window is None else {"window": window}) | {"reason": reason}
 
 
-def record(video: Listed, clip: FaceClip) -> dict:
+def record(video: Listed, info: StreamInfo, plan: Plan, sampler: str, clip: FaceClip) -> dict:
     """schema.RECORD of a clip, but for the data set's name, which packing adds."""
-    info = clips.stream_info(video.path)
     pulse, rate = truth(video.truth, clip.start_s, len(clip.frames))
     fields = {
         key: getattr(video, key)
@@ -82,6 +118,7 @@ def record(video: Listed, clip: FaceClip) -> dict:
                     "heart_rate_pos", "heart_rate_chrom", "snr_pos", "snr_chrom")
     }  # fmt: skip
     return fields | measured | dict(
+        sampler=sampler, face_choice=plan.face_choice, track_from=plan.track_from,
         source_fps=info.fps, source_height=info.height, source_width=info.width, source_codec=info.codec,
         source_bitrate=info.bitrate, frames=coding.encode(clip.frames), pulse_truth=pulse, heart_rate_truth=rate,
     )  # fmt: skip

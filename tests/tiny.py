@@ -111,7 +111,8 @@ def record(rng, coding, split, method, compression, identity, partner) -> dict:
     return dict(
         method=method, compression=compression, split=split, video=target if real else f"{target}_{partner:03d}",
         identity=target, source_identity="" if real else f"{partner:03d}", target_video="" if real else target,
-        label=int(not real), window=0, start_s=0.0, source_fps=30.0, source_height=160, source_width=160,
+        label=int(not real), window=0, start_s=0.0, sampler="start=0", face_choice="largest", track_from="",
+        source_fps=30.0, source_height=160, source_width=160,
         source_codec="h264", source_bitrate=1e5, track_quality=0.99, frames=coding.encode(frames),
         box=np.zeros((NUM_FRAMES, 4), np.float32), valid=np.ones(NUM_FRAMES, bool),
         landmarks=rng.uniform(-1, 1, (NUM_FRAMES, 68, 2)).astype(np.float32), pulse_pos=wave, pulse_chrom=wave,

@@ -183,6 +183,8 @@ def build(model: dict, vocab_size: int, dtype=jnp.float32) -> CPML:
             raise UserError(f"model.{name}.width={width} must be a multiple of its {heads} heads")
     if parts["clip_image"]["image_size"] % parts["clip_image"]["patch"]:
         raise UserError("model.clip_image.image_size must be a multiple of model.clip_image.patch")
+    if 0 < parts["landmark_rnn"]["memory"] <= 1:
+        raise UserError(f"model.landmark_rnn.memory={parts['landmark_rnn']['memory']} is 0 or more than 1 frame")
     physformer = parts["physformer"]
     physformer.update(stem=tuple(physformer["stem"]), patch=tuple(physformer["patch"]))
     try:

@@ -18,6 +18,7 @@ class BidirectionalGRU(nn.Module):
     """
 
     hidden: int
+    memory: float = 0.0
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -32,7 +33,7 @@ class BidirectionalGRU(nn.Module):
         gates = 3 * self.hidden
         kernel_ih = self.param("kernel_ih", uniform, (2, features, gates), jnp.float32).astype(self.dtype)
         kernel_hh = self.param("kernel_hh", uniform, (2, self.hidden, gates), jnp.float32).astype(self.dtype)
-        bias_ih = self.param("bias_ih", uniform, (2, gates), jnp.float32).astype(self.dtype)
+        bias_ih = self.param("bias_ih", self.start_bias(uniform), (2, gates), jnp.float32).astype(self.dtype)
         bias_hh = self.param("bias_hh", uniform, (2, gates), jnp.float32).astype(self.dtype)
         start = self.param("initial_state", nn.initializers.zeros, (2, self.hidden), jnp.float32).astype(self.dtype)
 
@@ -50,6 +51,20 @@ class BidirectionalGRU(nn.Module):
         final, _ = lax.scan(step, jnp.broadcast_to(start[:, None], (2, n, self.hidden)), projected)
         return final.transpose(1, 0, 2).reshape(n, 2 * self.hidden)
 
+    def start_bias(self, uniform):
+        """torch's start, or with `memory` the update gate's at log(U(1, memory)).
+
+        Such units forget over as many frames ("chrono" initialisation; Tallec and Ollivier, ICLR 2018).
+        """
+        if not self.memory:
+            return uniform
+
+        def chrono(key, shape, dtype):
+            frames = jax.random.uniform(key, (shape[0], self.hidden), dtype, 1.0, self.memory)
+            return uniform(key, shape, dtype).at[:, self.hidden : 2 * self.hidden].set(jnp.log(frames))
+
+        return chrono
+
 
 class Branch(nn.Module):
     """One stream of LRNet: point dropout, bidirectional GRU, residual MLP, noise.
@@ -65,6 +80,7 @@ class Branch(nn.Module):
     point_dropout: float
     dropout: float
     noise: float
+    memory: float = 0.0
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -72,7 +88,7 @@ class Branch(nn.Module):
         """points: (N, T, 68, 2). Returns (N, 2 hidden)."""
         n, t = points.shape[:2]
         x = nn.Dropout(self.point_dropout, broadcast_dims=(1, 3), deterministic=not train)(points)
-        x = BidirectionalGRU(self.hidden, self.dtype, name="gru")(x.reshape(n, t, -1))
+        x = BidirectionalGRU(self.hidden, self.memory, self.dtype, name="gru")(x.reshape(n, t, -1))
         drop = nn.Dropout(self.dropout, deterministic=not train)
         y = nn.relu(nn.Dense(2 * self.hidden, dtype=self.dtype, name="fc1")(x))
         x = x + drop(nn.Dense(2 * self.hidden, dtype=self.dtype, name="fc2")(drop(y)))
@@ -90,6 +106,7 @@ class LandmarkRNN(nn.Module):
       hidden, point_dropout, dropout, noise: of each Branch.
       delta_scale: factor on the deltas; the reference has 1. A frame moves a point by some 0.005, which a GRU that
         starts at random hardly sees.
+      memory: frames that the GRUs' units remember at the start, 0: torch's start. See BidirectionalGRU.start_bias.
     """
 
     hidden: int = 32
@@ -97,11 +114,12 @@ class LandmarkRNN(nn.Module):
     dropout: float = 0.5
     noise: float = 0.1
     delta_scale: float = 1.0
+    memory: float = 0.0
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, landmarks: jax.Array, *, train: bool) -> jax.Array:
-        settings = (self.hidden, self.point_dropout, self.dropout, self.noise, self.dtype)
+        settings = (self.hidden, self.point_dropout, self.dropout, self.noise, self.memory, self.dtype)
         deltas = self.delta_scale * (landmarks[:, 1:] - landmarks[:, :-1])
         positions = Branch(*settings, name="positions")(landmarks, train=train)
         motion = Branch(*settings, name="deltas")(deltas, train=train)

@@ -1,13 +1,33 @@
-"""Data sets: a file each. Root in, list of videos out; nothing of a video is opened here."""
+"""Data sets: a file each. Root in, list of videos out; nothing of a video is opened here.
+
+A module here is a data set, by its name. It must have
+
+    videos(root, *, compressions, methods, splits) -> list[Listed]      what lies on the disk; empty tuples mean all
+
+and may have, for data_prep.verify:
+
+    expected(root, *, compressions, methods, splits) -> list[Listed]    the same with what should be there and is not
+    inventory(root) -> list[Listed]                                     beyond that, what is in no split
+    originals(root) -> dict[str, str] | None                            id of every real video -> its identity; None
+                                                                        where lists do not name all of them
+    official(root) -> list[Official]                                    how many videos there ought to be
+    known_overlap: str                                                  why identities recur between its splits
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import hashlib
 import importlib
 import pkgutil
+from pathlib import Path
+from types import ModuleType
 
 from cpml_jax.errors import UserError
+from cpml_jax.schema import REAL, SPLITS
+
+VAL_SHARE = 0.1  # of the identities, where a data set has no validation split of its own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,10 +40,11 @@ class Listed:
       method: manipulation, or "real".
       compression: raw, c23, c40, ..., or "unknown".
       video: id inside the data set and method.
-      identity: who is seen (the target). source_identity: whose face or expression was put in; "" for real.
+      identity: who is seen (the target). source_identity: whose face or expression was put in; "" for real or unknown.
       target_video: id of the frame-aligned real video of a fake; "" if there is none.
       split: train, val or test.
-      track_key: videos with one key show the same frames at different compressions and share one face track.
+      track_key: videos with one key show one face in one place (compressions of a video; in FF++ also the fakes made
+        from it) and share one face track.
       truth: path of the drawn benchmark's sidecar with the true pulse; "" elsewhere.
       mask: path of the video that shows where the face was manipulated; "" if there is none.
       crop_landmarks: path of the landmarks of ready-made crops: `path` is then a folder of aligned face images, and
@@ -45,31 +66,98 @@ class Listed:
     crop_landmarks: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class Official:
+    """How many different videos a compression ought to have.
+
+    Attributes:
+      what: in words. count: the official number. source: who says so.
+      fields: attributes of Listed that a video must have to be counted.
+    """
+
+    what: str
+    count: int
+    source: str
+    fields: dict
+
+
 def kinds() -> list[str]:
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
-def list_videos(kind: str, root: str, *, compressions, methods, splits) -> list[Listed]:
-    """The videos of a data set, sorted.
-
-    Args:
-      kind: name of a module here.
-      root: its folder (or, for `folder`, a CSV file).
-      compressions, methods, splits: which of them; sources that know none of a kind ignore it.
+def load(kind: str) -> ModuleType:
+    """The module of a data set.
 
     Raises:
-      UserError: no such kind, a root that is not this data set, a missing split file, or nothing found.
+      UserError: there is none of that name.
     """
     if kind not in kinds():
         near = difflib.get_close_matches(kind, kinds(), n=1)
         raise UserError(
             f"no data source {kind!r}{f', did you mean {near[0]!r}?' if near else ''}; there are {', '.join(kinds())}"
         )
-    module = importlib.import_module(f"{__name__}.{kind}")
+    return importlib.import_module(f"{__name__}.{kind}")
+
+
+def list_videos(kind: str, root: str, *, compressions=(), methods=(), splits=SPLITS) -> list[Listed]:
+    """The videos of a data set that lie on the disk, sorted.
+
+    Args:
+      kind: name of a module here.
+      root: its folder (or, for `folder`, a CSV file).
+      compressions, methods, splits: which of them; empty: all. `methods` are of fakes: real videos are always listed.
+
+    Raises:
+      UserError: no such kind, a root that is not this data set, a missing split file, nothing found, or two files for
+        one video.
+    """
+    module = load(kind)
     videos = module.videos(root, compressions=tuple(compressions), methods=tuple(methods), splits=tuple(splits))
     if not videos:
         raise UserError(
             f"{root}: no video found for compressions {tuple(compressions)}, methods {tuple(methods)}, "
             f"splits {tuple(splits)}"
         )
+    seen: dict[tuple, str] = {}
+    for video in videos:
+        other = seen.setdefault((video.method, video.compression, video.video), video.path)
+        if other != video.path:
+            raise UserError(
+                f"{root}: {other} and {video.path} are both video {video.video!r} of {video.method}, "
+                f"{video.compression}; take one away"
+            )
     return sorted(videos, key=lambda v: (v.track_key, v.compression, v.path))
+
+
+def wanted(videos, compressions, methods, splits) -> list[Listed]:
+    """Those of the compressions, methods (real ones always) and splits asked for; an empty tuple asks for all."""
+    return [
+        v
+        for v in videos
+        if (not splits or v.split in splits)
+        and (not compressions or v.compression in compressions)
+        and (not methods or v.label == REAL or v.method in methods)
+    ]
+
+
+def read_text(path: Path) -> str:
+    """A list that belongs to a data set.
+
+    Raises:
+      UserError: it cannot be read, or is not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text file") from None
+
+
+def hashed_split(identity: str) -> str:
+    """train or val (VAL_SHARE of the identities) by the identity's SHA-256: the same on every machine.
+
+    An identity added or taken away moves no other, and all videos of one fall on one side.
+    """
+    place = int.from_bytes(hashlib.sha256(identity.encode("utf-8", "surrogatepass")).digest()[:8], "big") / 2**64
+    return "val" if place < VAL_SHARE else "train"

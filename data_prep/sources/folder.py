@@ -1,4 +1,9 @@
-"""One's own videos: a folder with real/ and fake/, or a CSV of path,label[,identity,method,compression,split]."""
+"""One's own videos: a folder with real/ and fake/, or a CSV with a line a file.
+
+Columns of the CSV: path (from the CSV's folder) and label (real or fake, 0 or 1); and, each if wanted, identity,
+method, compression, split, video (a name that the compressions of one video share, by which they are paired; the path
+if empty) and target (the `video` of the real one that a fake was made from).
+"""
 
 from __future__ import annotations
 
@@ -8,13 +13,14 @@ from pathlib import Path
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FAKE, REAL, REAL_METHOD, SPLITS, UNKNOWN_COMPRESSION
-from data_prep.sources import Listed
+from data_prep.sources import Listed, wanted
 
 LABELS = {"real": REAL, "0": REAL, "fake": FAKE, "1": FAKE}
+COLUMNS = "path,label[,identity,method,compression,split,video,target]"
 
 
 def videos(root, *, compressions, methods, splits) -> list[Listed]:
-    """Every file listed; empty `compressions` and `methods` mean all of them."""
+    """Every file listed, even one that is not there: preparation sets it aside with that reason."""
     root = Path(root)
     if root.is_file():
         found = _from_csv(root)
@@ -22,22 +28,20 @@ def videos(root, *, compressions, methods, splits) -> list[Listed]:
         found = _from_folders(root)
     else:
         raise UserError(f"{root}: no such folder or CSV file")
-    return [
-        v
-        for v in found
-        if v.split in splits
-        and (not compressions or v.compression in compressions)
-        and (not methods or v.label == REAL or v.method in methods)
-    ]
+    return wanted(found, compressions, methods, splits)
+
+
+def originals(root) -> dict[str, str]:
+    """Every real video -> who it shows."""
+    return {v.video: v.identity for v in videos(root, compressions=(), methods=(), splits=()) if v.label == REAL}
 
 
 def _listed(path: Path, label: int, video: str, **given) -> Listed:
-    method = given.get("method") or ("fake" if label == FAKE else REAL_METHOD)
-    compression = given.get("compression") or UNKNOWN_COMPRESSION
+    method = (given.get("method") or "fake") if label == FAKE else REAL_METHOD
     return Listed(
-        path=str(path), label=label, method=method if label == FAKE else REAL_METHOD, compression=compression,
-        video=video, identity=given.get("identity") or video, source_identity="", target_video="",
-        split=given.get("split") or "test", track_key=f"{method}/{compression}/{video}",
+        path=str(path), label=label, method=method, compression=given.get("compression") or UNKNOWN_COMPRESSION,
+        video=video, identity=given.get("identity") or video, source_identity="",
+        target_video=given.get("target") or "", split=given.get("split") or "test", track_key=f"{method}/{video}",
     )  # fmt: skip
 
 
@@ -59,34 +63,60 @@ def _from_csv(path: Path) -> list[Listed]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (UnicodeDecodeError, csv.Error):
-        raise UserError(
-            f"{path}: not a CSV text file; its columns are path,label[,identity,method,compression,split]"
-        ) from None
+        raise UserError(f"{path}: not a CSV text file; its columns are {COLUMNS}") from None
     if not rows or not {"path", "label"} <= rows[0].keys():
-        raise UserError(f"{path}: the first line must name the columns path,label[,identity,method,compression,split]")
-    found, seen, split_of = [], set(), {}
-    for number, row in enumerate(rows, 2):
-        label = LABELS.get((row["label"] or "").strip().lower())
-        if label is None:
-            raise UserError(f"{path}, line {number}: label {row['label']!r}; it is real or fake (0 or 1)")
-        split = (row.get("split") or "test").strip()
-        if split not in SPLITS:
-            raise UserError(f"{path}, line {number}: split {split!r}; it is one of {', '.join(SPLITS)}")
-        if not row["path"]:
-            raise UserError(f"{path}, line {number}: the path is empty")
-        if row["path"] in seen:
-            raise UserError(f"{path}, line {number}: {row['path']} is listed twice")
-        seen.add(row["path"])
-        given = {key: (row.get(key) or "").strip() for key in ("identity", "method", "compression")}
-        slashed = [key for key in ("method", "compression") if "/" in given[key]]
-        if slashed:
-            raise UserError(f"{path}, line {number}: {slashed[0]} {given[slashed[0]]!r}; it may not contain /")
-        if label == FAKE and given["method"] == REAL_METHOD:
-            raise UserError(f"{path}, line {number}: labelled fake, but its method is {REAL_METHOD!r}")
-        if given["identity"] and split_of.setdefault(given["identity"], split) != split:
-            raise UserError(
-                f"{path}, line {number}: identity {given['identity']!r} is in the splits "
-                f"{split_of[given['identity']]} and {split}; an identity has one"
-            )
-        found.append(_listed(path.parent / row["path"], label, row["path"], split=split, **given))
+        raise UserError(f"{path}: the first line must name the columns {COLUMNS}")
+    rows = [_checked_row(row, f"{path}, line {number}") for number, row in enumerate(rows, 2)]
+    identity_of = {row["video"]: row["identity"] or row["video"] for row in rows if row["label"] == REAL}
+    found, paths, split_of, same = [], set(), {}, {}
+    for row in rows:
+        where = row.pop("where")
+        if row["path"] in paths:
+            raise UserError(f"{where}: {row['path']} is listed twice")
+        paths.add(row["path"])
+        # Who is seen in a fake is who is seen in the video that it was made from.
+        row["identity"] = row["identity"] or identity_of.get(row["target"], row["target"]) or row["video"]
+        listed = _listed(path.parent / row.pop("path"), row.pop("label"), row.pop("video"), **row)
+        split = split_of.setdefault(listed.identity, listed.split)
+        if split != listed.split:
+            raise UserError(f"{where}: identity {listed.identity!r} is in the splits {split} and {listed.split}; "
+                            "an identity has one")  # fmt: skip
+        _check_views(listed, same.setdefault((listed.method, listed.video), []), where)
+        found.append(listed)
     return found
+
+
+def _checked_row(row: dict, where: str) -> dict:
+    """The row's fields, stripped, with its label as a number and where it stands."""
+    path = row["path"] or ""  # spaces around a file's name may belong to it
+    row = {key: (value or "").strip() for key, value in row.items() if key}  # no key: more fields than columns
+    label = LABELS.get(row["label"].lower())
+    if label is None:
+        raise UserError(f"{where}: label {row['label']!r}; it is real or fake (0 or 1)")
+    given = {key: row.get(key, "") for key in ("identity", "method", "compression", "target")}
+    given |= dict(path=path, label=label, where=where, split=row.get("split") or "test", video=row.get("video") or path)
+    if given["split"] not in SPLITS:
+        raise UserError(f"{where}: split {given['split']!r}; it is one of {', '.join(SPLITS)}")
+    if not given["path"]:
+        raise UserError(f"{where}: the path is empty")
+    slashed = [key for key in ("method", "compression") if "/" in given[key]]
+    if slashed:
+        raise UserError(f"{where}: {slashed[0]} {given[slashed[0]]!r}; it may not contain /")
+    if label == FAKE and given["method"] == REAL_METHOD:
+        raise UserError(f"{where}: labelled fake, but its method is {REAL_METHOD!r}")
+    if label == REAL and given["target"]:
+        raise UserError(f"{where}: labelled real, but it has a target; only a fake is made from another video")
+    return given
+
+
+def _check_views(listed: Listed, views: list[Listed], where: str) -> None:
+    """The compressions of a video say one thing of it, and each is another."""
+    for other in views[:1]:
+        for key in ("identity", "target_video"):
+            if getattr(other, key) != getattr(listed, key):
+                raise UserError(f"{where}: video {listed.video!r} has two values of {key.removesuffix('_video')}, "
+                                f"{getattr(other, key)!r} and {getattr(listed, key)!r}")  # fmt: skip
+    if any(other.compression == listed.compression for other in views):
+        raise UserError(f"{where}: video {listed.video!r} is there twice as {listed.compression}; "
+                        "name the compression of each file")  # fmt: skip
+    views.append(listed)

@@ -8,6 +8,7 @@ import pytest
 from cpml_jax.errors import UserError
 from data_prep import clips, faces, process
 from data_prep.sources import Listed
+from data_prep.video import StreamInfo
 
 
 def path(numbers):
@@ -58,6 +59,8 @@ def planned(monkeypatch, tmp_path):
         windows = []
         monkeypatch.setattr(process.faces, "shared_detector", lambda: None)
         monkeypatch.setattr(clips, "track_video", lambda *_: (ordered, 1000))
+        info = StreamInfo(30.0, 720, 1280, "h264", 1e6)
+        monkeypatch.setattr(clips, "stream_info", lambda _: info)
         monkeypatch.setattr(clips, "cut_windows", lambda _, planned, __: windows.extend(planned) or iter(()))
         written = {}
         monkeypatch.setattr(process, "exclusion", lambda video, reason, window=None: written.setdefault("why", reason))

@@ -1,28 +1,8 @@
-import json
-
 import pytest
 
 from cpml_jax.errors import UserError
 from data_prep.sources import list_videos
-
-METHODS = ("Deepfakes", "FaceSwap")
-SPLITS = {"train": [["000", "001"]], "val": [["002", "003"]], "test": [["004", "005"]]}
-
-
-def ffpp(root, splits=SPLITS, splits_in=".", compressions=("c23", "c40")):
-    folder = root / splits_in
-    folder.mkdir(parents=True, exist_ok=True)
-    for split, pairs in splits.items():
-        (folder / f"{split}.json").write_text(json.dumps(pairs))
-        for a, b in pairs:
-            names = [("original_sequences/youtube", n) for n in (a, b)]
-            names += [(f"manipulated_sequences/{m}", n) for m in METHODS for n in (f"{a}_{b}", f"{b}_{a}")]
-            for sequence, name in names:
-                for compression in compressions:
-                    path = root / sequence / compression / "videos" / f"{name}.mp4"
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(b"x")
-    return root
+from tests.data_prep.miniatures import METHODS, SPLITS, ffpp, ffpp_masks
 
 
 def listed(root, **changes):
@@ -49,11 +29,9 @@ def test_ffpp_one_by_one(tmp_path, splits_in):
         "004",
         "test",
     )
-    assert (
-        fake.track_key
-        == found["FaceSwap", "c23", "005_004"].track_key
-        != found["Deepfakes", "c23", "005_004"].track_key
-    )
+    # One face in one place: the real target, all fakes of it, all compressions.
+    assert {v.track_key for v in found.values() if v.identity == "005"} == {"youtube/005"}
+    assert len({v.track_key for v in found.values()}) == 6
     assert {v.split for v in found.values() if v.identity == "000"} == {"train"}
 
 
@@ -61,6 +39,22 @@ def test_only_what_is_asked_for_and_there(tmp_path):
     root = ffpp(tmp_path)
     assert {v.compression for v in listed(root, compressions=("raw", "c23"))} == {"c23"}
     assert {v.split for v in listed(root, splits=("val",))} == {"val"}
+
+
+def test_nothing_asked_for_is_everything(tmp_path):
+    root = ffpp(tmp_path, methods=(*METHODS, "FaceShifter"))
+    (root / "manipulated_sequences/DeepFakeDetection/c23/videos").mkdir(parents=True)  # a data set of its own
+    assert listed(root, compressions=(), methods=(), splits=()) == listed(root, methods=(*METHODS, "FaceShifter"))
+    assert {v.method for v in list_videos("ffpp", root)} == {"real", *METHODS, "FaceShifter"}
+
+
+def test_masks_are_found_where_they_lie(tmp_path):
+    root = ffpp_masks(ffpp(tmp_path))
+    found = {(v.method, v.compression, v.video): v.mask for v in listed(root)}
+    mask = str(root / "manipulated_sequences/Deepfakes/masks/videos/000_001.mp4")
+    assert found["Deepfakes", "c23", "000_001"] == found["Deepfakes", "c40", "000_001"] == mask
+    assert not found["FaceSwap", "c23", "000_001"] and not found["real", "c23", "000"]
+    assert {v.compression for v in listed(root, compressions=())} == {"c23", "c40"}, "masks are no compression"
 
 
 def test_what_is_not_ffpp_is_refused(tmp_path):
@@ -122,6 +116,34 @@ def test_a_csv_and_its_mistakes(tmp_path):
     path.write_text("file;class\n")
     with pytest.raises(UserError, match="first line"):
         list_videos("folder", str(path), compressions=(), methods=(), splits=("test",))
+
+
+def csv_videos(path, text, splits=("train", "val", "test")):
+    path.write_text(text)
+    return {v.path.rpartition("/")[2]: v for v in list_videos("folder", path, splits=splits)}
+
+
+def test_a_csv_pairs_compressions_and_names_targets(tmp_path):
+    header = "path,label,identity,method,compression,split,video,target\n"
+    found = csv_videos(
+        tmp_path / "list.csv",
+        header + "a23.mp4,real,ann,,c23,train,a,\na40.mp4,real,ann,,c40,train,a,\nf.mp4,fake,,swap,c23,train,f,a\n"
+        "b.mp4,real,,,,val,,\n",
+    )
+    views, fake, alone = (found["a23.mp4"], found["a40.mp4"]), found["f.mp4"], found["b.mp4"]
+    assert {(v.video, v.track_key, v.identity, v.split) for v in views} == {("a", "real/a", "ann", "train")}
+    assert [v.compression for v in views] == ["c23", "c40"]
+    assert (fake.target_video, fake.identity, fake.method, fake.track_key) == ("a", "ann", "swap", "swap/f")
+    assert (alone.video, alone.identity, alone.compression, alone.target_video) == ("b.mp4", "b.mp4", "unknown", "")
+    for rows, said in [
+        ("a.mp4,real,,,c23,,a,\nb.mp4,real,,,c23,,a,\n", "line 3: video 'a' is there twice as c23"),
+        ("a.mp4,real,ann,,c23,,a,\nb.mp4,real,bob,,c40,,a,\n", "line 3: video 'a' has two values of identity"),
+        ("a.mp4,fake,x,,c23,,a,b\nb.mp4,fake,x,,c40,,a,c\n", "line 3: video 'a' has two values of target"),
+        ("a.mp4,real,,,,,a,b\n", "line 2: labelled real, but it has a target"),
+        ("a.mp4,real,,,,train,a,\nf.mp4,fake,,,,test,f,a\n", "line 3: identity 'a' is in the splits train and test"),
+    ]:
+        with pytest.raises(UserError, match=said):
+            csv_videos(tmp_path / "list.csv", header + rows)
 
 
 def test_an_unknown_kind_names_the_nearest(tmp_path):

@@ -55,3 +55,16 @@ def test_dropped_points_vanish_whole():
     dropped = influence.max(axis=(0, 2)) == 0
     assert 15 < dropped.sum() < 53
     assert (influence[:, ~dropped] > 0).all()
+
+
+def test_units_that_remember_feel_the_first_frame_at_the_last():
+    """What a change in the forward direction's first frame does to the final state, 40 frames later."""
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 40, 6)).astype(np.float32))
+
+    def influence(memory):
+        model = BidirectionalGRU(32, memory)
+        variables = model.init(jax.random.key(0), x)
+        jacobian = jax.jacrev(lambda x: model.apply(variables, x)[0, :32])(x)
+        return float(jnp.abs(jacobian[:, 0, 0]).mean())
+
+    assert influence(60.0) > 100 * influence(0.0)

@@ -1,0 +1,238 @@
+"""Preparation against its yardsticks: MTCNN on every frame, and decoding alone. One process, one thread.
+
+    python -m benchmarks.prepare [VIDEO ...]      a drawn 1280x720 video, and those given
+
+For each video, in one run: frames/s of decoding, of MTCNN at its default settings on every frame (measured on frames
+spread over the video), of tracking, and of the whole preparation of one file at default settings (one window) and with
+every window, and of a file whose track is known already, as it is for 14 of FF++'s 15 files of a target; the mean IoU
+with MTCNN's boxes; how far the landmarks lie from those that MTCNN's box gives, as a share of the distance of the eyes;
+where the time goes; and, in a process of its own, the memory that a minute of 1920x1080 takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import functools
+import multiprocessing
+import resource
+import tempfile
+import time
+from pathlib import Path
+from unittest import mock
+
+import av
+import cv2
+import numpy as np
+
+from cpml_jax.schema import FRAME_RATE
+from data_prep import clips, coding, faces, landmarks, process, rppg
+from data_prep.sources import Listed
+from data_prep.synthetic.scene import Scene
+from data_prep.video import Picture, Video
+
+NUM_FRAMES = 160
+CHECKED = 40  # frames a video on which MTCNN is timed and compared
+EYES = (slice(36, 42), slice(42, 48))  # of iBUG-68
+
+
+def draw(path: Path, *, frames: int, width: int, height: int) -> Path:
+    """A drawn face in the middle of a wide picture, H.264 at CRF 23; the second half is the first one backwards."""
+    half = list(Scene(seed=5, style="a", target=0, frames=min(frames, 300), size=height).pictures())
+    side = (width - height) // 2
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"crf": "23", "preset": "superfast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        cycle = half + half[::-1]
+        for number in range(frames):
+            picture = cv2.copyMakeBorder(cycle[number % len(cycle)], 0, 0, side, side, cv2.BORDER_REFLECT)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def decode(path) -> int:
+    with Video(path) as video:
+        return sum(1 for _ in video.frames())
+
+
+def listed(path) -> Listed:
+    return Listed(
+        path=str(path), label=0, method="real", compression="unknown", video="v", identity="v", source_identity="",
+        target_video="", split="test", track_key="v",
+    )  # fmt: skip
+
+
+def timed(function, *arguments):
+    start = time.perf_counter()
+    result = function(*arguments)
+    return result, time.perf_counter() - start
+
+
+def every_frame_mtcnn():
+    """facenet-pytorch's MTCNN as its README builds it."""
+    import torch
+    from facenet_pytorch import MTCNN
+
+    torch.set_num_threads(1)
+    return MTCNN(keep_all=True, device="cpu")
+
+
+def compare(path, track: faces.Track, mtcnn) -> dict:
+    """MTCNN on frames spread over the track: its time, and how far our box and landmarks are from its own."""
+    chosen = set(np.linspace(track.start, track.start + len(track) - 1, CHECKED).astype(int).tolist())
+    seconds, overlaps, errors = [], [], []
+    ours = whole_landmarks(path, track)
+    with Video(path) as video:
+        for number, (picture, _) in enumerate(video.resampled()):
+            if number not in chosen:
+                continue
+            (boxes, probabilities), spent = timed(mtcnn.detect, picture.rgb)
+            seconds.append(spent)
+            index = number - track.start
+            box = np.concatenate(
+                [track.centre[index] - track.size[index] / 2, track.centre[index] + track.size[index] / 2]
+            )
+            pairs = () if boxes is None else zip(boxes, probabilities, strict=True)
+            found = [np.asarray(b, float) for b, p in pairs if p > faces.PROBABILITY]
+            if not found:
+                continue
+            nearest = max(found, key=lambda b: faces.overlap(b, box))
+            overlaps.append(faces.overlap(nearest, box))
+            if index in ours:
+                theirs = single_landmarks(picture.rgb, nearest)
+                eyes = np.linalg.norm(theirs[EYES[0]].mean(0) - theirs[EYES[1]].mean(0))
+                errors.append(np.linalg.norm(ours[index] - theirs, axis=1).mean() / eyes)
+    return dict(mtcnn=1 / np.mean(seconds), iou=np.mean(overlaps), landmarks=np.mean(errors), compared=len(overlaps))
+
+
+def whole_landmarks(path, track) -> dict[int, np.ndarray]:
+    """Track frame -> (68, 2) landmarks in pixels of the video, from the clips that preparation makes of the track."""
+    windows = clips.plan_windows([track], len(track), num_frames=NUM_FRAMES, max_windows=None)
+    points = {}
+    for window in windows:
+        clip = next(c for c in clips.cut_windows(path, [window], NUM_FRAMES))
+        c, s = np.cos(window.path.angle), np.sin(window.path.angle)
+        back = np.array([[c, -s], [s, c]]) * window.path.side / 2
+        for index in range(NUM_FRAMES):
+            points[window.first - track.start + index] = clip.landmarks[index] @ back.T + window.path.centre[index]
+    return points
+
+
+def single_landmarks(frame: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """(68, 2) pixels: the same predictor on a crop of MTCNN's box of this frame alone, not smoothed."""
+    centre, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+    side = faces.MARGIN * float(size.max())
+    path = faces.CropPath(centre[None], side, 0.0, size * (faces.CROP_SIZE / side))
+    return landmarks.fit(path.crop(frame, 0)[None], path.face)[0] * side / 2 + centre
+
+
+@contextlib.contextmanager
+def stopwatch(spent: collections.Counter):
+    """Count the seconds inside the parts of preparation, each part without the parts inside it."""
+    stack: list[float] = []
+
+    def watched(name, function):
+        @functools.wraps(function)
+        def call(*arguments, **named):
+            stack.append(0.0)
+            start = time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                whole = time.perf_counter() - start
+                spent[name] += whole - stack.pop()
+                if stack:
+                    stack[-1] += whole
+
+        return call
+
+    parts = [
+        (faces.Detector, "__call__", "MTCNN on key frames"), (Picture, "thumbnail", "thumbnails (scene cuts)"),
+        (faces.CropPath, "crop", "crops"), (landmarks, "fit", "landmarks"), (rppg, "skin_means", "skin means"),
+        (rppg, "pos", "pulse"), (rppg, "chrom", "pulse"), (coding, "encode", "JPEG"),
+    ]  # fmt: skip
+    with contextlib.ExitStack() as patches:
+        for place, name, label in parts:
+            patches.enter_context(mock.patch.object(place, name, watched(label, getattr(place, name))))
+        yield
+
+
+def measure(path, mtcnn) -> dict:
+    detector = faces.shared_detector()
+    list(
+        clips.cut_windows(
+            path, clips.plan_windows(*clips.track_video(path, detector), num_frames=32, max_windows=1), 32
+        )
+    )
+    frames, decoding = timed(decode, path)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "work.pickle"
+        (tracks, count), tracking = timed(clips.track_video, path, detector)
+        _, default = timed(process.process_group, [listed(path)], file, NUM_FRAMES, 1)
+        spent = collections.Counter()
+        with stopwatch(spent):
+            _, whole = timed(process.process_group, [listed(path)], file, NUM_FRAMES, 1000)
+        windows = clips.plan_windows(tracks[:1], count, num_frames=NUM_FRAMES, max_windows=1)
+        _, known = timed(lambda: list(clips.cut_windows(path, windows, NUM_FRAMES)))
+    result = dict(frames=frames, decode=frames / decoding, track=frames / tracking, default=frames / default,
+                  all_windows=frames / whole)  # fmt: skip
+    result["group"] = 15 * frames / (tracking + 15 * known)
+    spent["decoding and colour conversion"] = whole - sum(spent.values())
+    return result | compare(path, tracks[0], mtcnn) | dict(spent={k: v / whole for k, v in spent.most_common()})
+
+
+def peak_memory(path, queue) -> None:
+    process.process_group([listed(path)], Path(path).with_suffix(".pickle"), NUM_FRAMES, 1000)
+    queue.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+def memory_at_1080p(folder: Path) -> float:
+    """Bytes, in a spawned process, for a minute of 1920x1080, every window."""
+    path = draw(folder / "large.mp4", frames=int(60 * FRAME_RATE), width=1920, height=1080)
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    child = context.Process(target=peak_memory, args=(str(path), queue))
+    child.start()
+    size = queue.get()
+    child.join()
+    return size
+
+
+def report(name: str, r: dict) -> str:
+    lines = [
+        f"{name}: {r['frames']} frames; frames/s of one core:",
+        f"  {'decoding alone':27} {r['decode']:7.1f}",
+        f"  {'MTCNN on every frame':27} {r['mtcnn']:7.1f}",
+    ]
+    roads = {
+        "track": "tracking", "default": "a file, one window", "all_windows": "a file, every window",
+        "group": "15 files of one target",
+    }  # fmt: skip
+    for key, road in roads.items():
+        ratios = f"{r[key] / r['mtcnn']:5.1f} x MTCNN, {r[key] / r['decode']:.2f} x decoding"
+        lines.append(f"  {road:27} {r[key]:7.1f}   {ratios}")
+    error = f"landmarks {r['landmarks']:.2%} of the eyes' distance"
+    lines.append(f"  mean IoU with MTCNN {r['iou']:.3f}, {error} ({r['compared']} frames)")
+    lines.append("  time, every window: " + ", ".join(f"{part} {share:.0%}" for part, share in r["spent"].items()))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("videos", nargs="*")
+    parser.add_argument("--no-memory", action="store_true", help="leave out the minute of 1920x1080")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    mtcnn = every_frame_mtcnn()
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = draw(Path(folder) / "drawn_1280x720.mp4", frames=600, width=1280, height=720)
+        for path in [drawn, *arguments.videos]:
+            print(report(Path(path).name, measure(path, mtcnn)), flush=True)
+        if not arguments.no_memory:
+            print(f"peak memory, a minute of 1920x1080, every window: {memory_at_1080p(Path(folder)) / 1e9:.2f} GB")
+
+
+if __name__ == "__main__":
+    main()

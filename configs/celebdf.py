@@ -1,0 +1,23 @@
+"""Celeb-DF, v1 or v2, to test on: the official list of test videos.
+
+main.py prepare --config=configs/celebdf.py:/path/to/Celeb-DF-v2
+
+v2 cannot be trained on without the people of its test (data_prep/sources/celebdf.py). To do it all the same, as the
+field does: data.sources.celebdf.kind=celebdf_official and data.sources.celebdf.splits=('train','val','test').
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config(root: str = "") -> ConfigDict:
+    config = base.get_config()
+    config.name = "celebdf"
+    config.data.sources.celebdf = base.source("celebdf", root, compressions=(), methods=(), splits=("test",))
+    config.train.dataset = "celebdf"
+    config.train.qualities = ("unknown",)
+    config.train.views = "downsampled"
+    config.train.methods = ("Celeb-synthesis",)
+    config.eval.protocols = ("in_dataset",)
+    return config

@@ -1,0 +1,17 @@
+"""Ready-made face crops and landmarks of FaceForensics++, in the original project's tree: nothing is detected again.
+
+main.py prepare --config=configs/crop_tree.py:/path/to/tree      its layout: data_prep/sources/crop_tree.py
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config(root: str = "") -> ConfigDict:
+    config = base.get_config()
+    config.name = "crop_tree"
+    config.data.sources.crop_tree = base.source("crop_tree", root, compressions=(), methods=())
+    config.train.dataset = "crop_tree"
+    config.eval.protocols = ("in_dataset",)
+    return config

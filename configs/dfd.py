@@ -1,0 +1,18 @@
+"""DeepFakeDetection, to test on: it has no splits, and the whole of it is a test set.
+
+main.py prepare --config=configs/dfd.py:/path/to/root      the root may be that of FaceForensics++
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config(root: str = "") -> ConfigDict:
+    config = base.get_config()
+    config.name = "dfd"
+    config.data.sources.dfd = base.source("dfd", root, compressions=(), methods=(), splits=("test",))
+    config.train.dataset = "dfd"
+    config.train.methods = ("DeepFakeDetection",)
+    config.eval.protocols = ("in_dataset",)
+    return config

@@ -1,0 +1,26 @@
+"""DFDC or its preview, to test on.
+
+main.py prepare --config=configs/dfdc.py:/path/to/dfdc                             test/labels.csv
+main.py prepare --config=configs/dfdc.py:preview:/path/to/dfdc_preview_set         dataset.json
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+PREVIEW = "preview:"
+
+
+def get_config(root: str = "") -> ConfigDict:
+    kind = "dfdc_preview" if root.startswith(PREVIEW) else "dfdc"
+    config = base.get_config()
+    config.name = kind
+    config.data.sources[kind] = base.source(
+        kind, root.removeprefix(PREVIEW), compressions=(), methods=(), splits=("test",)
+    )
+    config.train.dataset = kind
+    config.train.qualities = ("unknown",)
+    config.train.views = "downsampled"
+    config.train.methods = ("method_A", "method_B") if kind == "dfdc_preview" else ("DFDC",)
+    config.eval.protocols = ("in_dataset",)
+    return config
