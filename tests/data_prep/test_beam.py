@@ -15,6 +15,7 @@ from tensorflow_datasets.core.utils.shard_utils import ShardConfig
 
 from cpml_jax.errors import UserError
 from cpml_jax.records import DATASET, RecordSet, open_split
+from cpml_jax.schema import SCHEMA_VERSION
 from data_prep import beam, builder, coding, pack
 from data_prep import prepare as preparation
 from data_prep.synthetic import generate
@@ -85,7 +86,7 @@ def entries(file: Path, count: int) -> list[builder.Entry]:
 
 def read_back(directory: Path, split: str, count: int) -> list[str]:
     """Clip ids by position."""
-    source = open_split(tfds.builder_from_directory(directory / DATASET / "1.0.0"), split)
+    source = open_split(tfds.builder_from_directory(directory / DATASET / SCHEMA_VERSION), split)
     assert len(source) == count
     return [source[position]["clip_id"].decode() for position in range(count)]
 
