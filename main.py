@@ -1,6 +1,7 @@
 """Flags and dispatch: main.py [prepare|train|evaluate|predict] --config=F [--workdir=D] [--config.key=value ...].
 
-With no verb: whatever is missing of prepare, train, evaluate, in that order.
+With no verb: whatever is missing of prepare, train, evaluate, in that order. prepare --verify looks at the data sets'
+roots and stops.
 """
 
 import difflib
@@ -21,6 +22,7 @@ _COORDINATOR = flags.DEFINE_string(
     "coordinator", "", "host:port of process 0, for several hosts; 'auto' on TPU and SLURM."
 )
 _PROCESSES = flags.DEFINE_integer("processes", 0, "Number of hosts, with --coordinator=host:port.")
+_VERIFY = flags.DEFINE_bool("verify", False, "With prepare: look at the roots of the data sets, and prepare nothing.")
 _PROCESS = flags.DEFINE_integer("process", 0, "This host's number, with --coordinator=host:port.")
 
 
@@ -47,7 +49,10 @@ def run(verb: str | None, config, workdir: str, arguments: list[str]) -> int:
         return predict.run(config, workdir, arguments)
     if arguments:
         raise UserError(f"{arguments[0]!r}: only predict takes files; the verbs are {', '.join(VERBS)}")
-    chain.run(verb, config, workdir)
+    if _VERIFY.value:
+        chain.verify(config, workdir)
+    else:
+        chain.run(verb, config, workdir)
     return 0
 
 
@@ -60,6 +65,8 @@ def main(argv: list[str]) -> int:
         raise UserError(
             f"unknown verb {verb!r}{f', did you mean {near[0]!r}?' if near else ''}; the verbs are {', '.join(VERBS)}"
         )
+    if _VERIFY.value and verb != "prepare":
+        raise UserError("--verify goes with the verb prepare: main.py prepare --verify --config=...")
     config = _CONFIG.value
     return run(verb, config, _WORKDIR.value or os.path.join("runs", config.name), arguments)
 

@@ -25,34 +25,64 @@ def run(verb: str | None, config, workdir) -> None:
         evaluate(config, workdir)
 
 
-def prepare(config, workdir) -> None:
-    """Draw what is to be drawn, then turn every source's videos into records."""
+def preparation():
+    """data_prep.prepare, whose packages (PyAV, torch, dlib) are no part of the lean core."""
     try:
-        from data_prep import prepare as preparation
+        from data_prep import prepare
     except ImportError as error:
         raise UserError(
             f"preparing videos needs the package {error.name!r}: install the group `prepare` (uv sync --group prepare)"
         ) from None
+    return prepare
 
+
+def verify(config, workdir) -> None:
+    """Look at every source's root and print what is there.
+
+    Raises:
+      UserError: one of them is not the data set that it should be; all were looked at.
+    """
+    from data_prep import verify as verification
+
+    wrong = []
+    for name, source in config.data.sources.items():
+        root = source_root(name, source, workdir)
+        if "draw" in source and not Path(root).exists():
+            say(f"{name}: drawn by `main.py prepare`; nothing is there yet")
+            continue
+        keys = ("compressions", "methods", "splits")
+        result = verification.verify(source.kind, root, **{key: source[key] for key in keys})
+        print(verification.report_text(result))
+        wrong += [] if result["ok"] else [name]
+    if wrong:
+        raise UserError(f"{', '.join(wrong)}: not what it should be, see the problems above; nothing was prepared")
+
+
+def source_root(name: str, source, workdir) -> str:
+    if not source.root:
+        raise UserError(f"data.sources.{name}.root is empty; give the folder: --config.data.sources.{name}.root=FOLDER")
+    return source.root.replace("{workdir}", str(workdir))
+
+
+def prepare(config, workdir) -> None:
+    """Draw what is to be drawn, then turn every source's videos into records."""
+    prepare = preparation()
     records = str(records_root(config, workdir))
     for name, source in config.data.sources.items():
         settings = source.to_dict()
-        root = settings.pop("root").replace("{workdir}", str(workdir))
+        settings.pop("root")
         # Where the videos lie is not part of what the records are; everything else is.
         parameters = {**settings, "num_frames": config.data.num_frames, "max_windows": config.data.max_windows}
-        if preparation.is_complete(records, name, parameters):
+        if prepare.is_complete(records, name, parameters):
             say(f"{records}/{name} is prepared: nothing to do")
             continue
-        if not root:
-            raise UserError(
-                f"data.sources.{name}.root is empty; give the folder: --config.data.sources.{name}.root=FOLDER"
-            )
+        root = source_root(name, source, workdir)
         drawing = settings.pop("draw", None)
         if drawing is not None:
             from data_prep.synthetic import generate
 
             generate.generate(root, workers=config.data.workers, **drawing)
-        preparation.prepare(
+        prepare.prepare(
             name,
             settings.pop("kind"),
             root,

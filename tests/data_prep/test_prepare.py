@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 from cpml_jax.errors import UserError
 from cpml_jax.records import RecordSet
-from data_prep import pack
+from data_prep import pack, process
 from data_prep import prepare as preparation
 from data_prep.clips import video_clips
 from data_prep.synthetic import generate
@@ -83,6 +84,31 @@ def test_compressions_share_the_box_and_measure_for_themselves(prepared):
     assert np.corrcoef(by["raw"]["pulse_pos"], by["raw"]["pulse_truth"])[0, 1] > 0.6
 
 
+def test_one_search_for_faces_serves_every_file_of_a_target(drawn, prepared, tmp_path, monkeypatch):
+    searched = []
+    track_video = process.clips.track_video
+
+    def watched(path, detector):
+        searched.append(path)
+        return track_video(path, detector)
+
+    monkeypatch.setattr(process.clips, "track_video", watched)
+    prepare(drawn, tmp_path)
+    originals = drawn / "original_sequences/youtube/raw/videos"
+    assert sorted(searched) == [str(originals / "000.mp4"), str(originals / "001.mp4")]
+    record_set = RecordSet(tmp_path / "faces")
+    real, fake = (
+        record_set.read(next(row for row in record_set.rows if row["clip_id"] == f"faces/{name}/0"))
+        for name in ("real/raw/000", "Deepfakes/c40/000_001")
+    )
+    np.testing.assert_array_equal(real["box"], fake["box"])
+    assert not np.array_equal(real["landmarks"], fake["landmarks"])
+    assert {row["track_from"] for row in record_set.rows} == {"real/raw/000", "real/raw/001"}
+    assert {(row["face_choice"], row["sampler"]) for row in record_set.rows} == {
+        ("largest", "start=track;stride=1;count=48;fps=30;windows=1")
+    }
+
+
 def test_the_box_is_smooth(prepared):
     """Its path bends by less than a hundredth of a pixel a frame: far below what reaches the skin's mean."""
     record_set = RecordSet(prepared[0] / "faces")
@@ -100,23 +126,37 @@ def test_prepared_again_it_does_nothing_and_other_parameters_are_refused(drawn, 
         prepare(drawn, records, num_frames=32)
 
 
-@pytest.mark.parametrize("finished", [1, 3])
-def test_killed_and_started_again_it_gives_the_same_bytes(drawn, prepared, tmp_path, finished):
-    code = f"import test_prepare as t; t.prepare({str(drawn)!r}, {str(tmp_path)!r})"
+def in_a_process(drawn, records) -> subprocess.Popen:
+    """Its own, as after a kill: protobuf orders a record's fields differently in every process."""
+    code = f"import test_prepare as t; t.prepare({str(drawn)!r}, {str(records)!r})"
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'data_prep'}"}
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL, env=environment)
-    work = tmp_path / "faces" / "work"
-    while process.poll() is None and len(list(work.glob("*.pickle"))) < finished:
+    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL, env=environment)
+
+
+def kill_when(process: subprocess.Popen, moment) -> None:
+    while process.poll() is None and not moment():
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not (tmp_path / "faces" / "prepare.json").exists(), "the kill came too late to show anything"
-    made = {path.name: path.stat().st_mtime_ns for path in work.glob("*.pickle")}
-    assert len(made) >= finished
-    # In a process of its own, as after a kill: protobuf orders a record's fields differently in every process.
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True, capture_output=True)
-    assert array_records(tmp_path) == array_records(prepared[0])
+
+
+def test_killed_and_started_again_it_gives_the_same_bytes(drawn, prepared, tmp_path):
+    work, summary = tmp_path / "faces" / "work", tmp_path / "faces" / "prepare.json"
+    kill_when(in_a_process(drawn, tmp_path), lambda: any(work.glob("*.pickle")))
+    assert not summary.exists(), "the kill came too late to show anything"
+    first = {path.name: path.stat().st_mtime_ns for path in work.glob("*.pickle")}
+    assert len(first) == 1
+    kill_when(in_a_process(drawn, tmp_path), lambda: len(list(work.glob("*.pickle"))) == 2)
+    assert {path.name: path.stat().st_mtime_ns for path in work.glob("*.pickle")}.items() >= first.items()
+    # And at moments that nobody chose, as a machine that goes down.
+    rng = random.Random(0)
+    for _ in range(2):
+        ends = time.monotonic() + rng.uniform(1.0, 6.0)
+        kill_when(in_a_process(drawn, tmp_path), lambda ends=ends: time.monotonic() > ends)
+    assert in_a_process(drawn, tmp_path).wait() == 0
+    assert array_records(tmp_path) == array_records(prepared[0]) and summary.exists()
     assert (tmp_path / "faces" / "clips.jsonl").read_bytes() == (prepared[0] / "faces" / "clips.jsonl").read_bytes()
+    assert not work.exists()
 
 
 def write(path: Path, frames) -> Path:
