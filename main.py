@@ -24,6 +24,12 @@ _COORDINATOR = flags.DEFINE_string(
 _PROCESSES = flags.DEFINE_integer("processes", 0, "Number of hosts, with --coordinator=host:port.")
 _VERIFY = flags.DEFINE_bool("verify", False, "With prepare: look at the roots of the data sets, and prepare nothing.")
 _PROCESS = flags.DEFINE_integer("process", 0, "This host's number, with --coordinator=host:port.")
+_BEAM_RUNNER = flags.DEFINE_string(
+    "beam_runner",
+    "",
+    "Prepare as an Apache Beam pipeline on this runner: FlinkRunner, SparkRunner, DataflowRunner, ...",
+)
+_BEAM_OPTIONS = flags.DEFINE_list("beam_options", [], "Options of --beam_runner: key=value,key=value.")
 
 
 def start_distributed() -> None:
@@ -49,10 +55,14 @@ def run(verb: str | None, config, workdir: str, arguments: list[str]) -> int:
         return predict.run(config, workdir, arguments)
     if arguments:
         raise UserError(f"{arguments[0]!r}: only predict takes files; the verbs are {', '.join(VERBS)}")
+    if _BEAM_OPTIONS.value and not _BEAM_RUNNER.value:
+        raise UserError("--beam_options are options of a runner: give --beam_runner too")
+    if _BEAM_RUNNER.value and verb not in (None, "prepare"):
+        raise UserError(f"--beam_runner is for prepare; {verb} knows no Beam")
     if _VERIFY.value:
         chain.verify(config, workdir)
     else:
-        chain.run(verb, config, workdir)
+        chain.run(verb, config, workdir, beam_runner=_BEAM_RUNNER.value, beam_options=tuple(_BEAM_OPTIONS.value))
     return 0
 
 
