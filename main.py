@@ -27,7 +27,7 @@ _PROCESS = flags.DEFINE_integer("process", 0, "This host's number, with --coordi
 _BEAM_RUNNER = flags.DEFINE_string(
     "beam_runner",
     "",
-    "Prepare as an Apache Beam pipeline on this runner: FlinkRunner, SparkRunner, DataflowRunner, ...",
+    "Prepare as an Apache Beam pipeline on this runner: FlinkRunner, DataflowRunner, ...",
 )
 _BEAM_OPTIONS = flags.DEFINE_list("beam_options", [], "Options of --beam_runner: key=value,key=value.")
 
