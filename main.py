@@ -27,6 +27,12 @@ _CROP_TREE = flags.DEFINE_string(
     "crop_tree", "", "With prepare: also write the crops and landmarks as a tree of files, FOLDER/<source>/...."
 )
 _PROCESS = flags.DEFINE_integer("process", 0, "This host's number, with --coordinator=host:port.")
+_BEAM_RUNNER = flags.DEFINE_string(
+    "beam_runner",
+    "",
+    "Prepare as an Apache Beam pipeline on this runner: FlinkRunner, DataflowRunner, ...",
+)
+_BEAM_OPTIONS = flags.DEFINE_list("beam_options", [], "Options of --beam_runner: key=value,key=value.")
 
 
 def start_distributed() -> None:
@@ -52,10 +58,14 @@ def run(verb: str | None, config, workdir: str, arguments: list[str]) -> int:
         return predict.run(config, workdir, arguments)
     if arguments:
         raise UserError(f"{arguments[0]!r}: only predict takes files; the verbs are {', '.join(VERBS)}")
+    if _BEAM_OPTIONS.value and not _BEAM_RUNNER.value:
+        raise UserError("--beam_options are options of a runner: give --beam_runner too")
+    if _BEAM_RUNNER.value and verb not in (None, "prepare"):
+        raise UserError(f"--beam_runner is for prepare; {verb} knows no Beam")
     if _VERIFY.value:
         chain.verify(config, workdir)
     else:
-        chain.run(verb, config, workdir)
+        chain.run(verb, config, workdir, beam_runner=_BEAM_RUNNER.value, beam_options=tuple(_BEAM_OPTIONS.value))
     if _CROP_TREE.value:
         chain.write_crop_trees(config, workdir, _CROP_TREE.value)
     return 0

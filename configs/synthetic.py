@@ -72,8 +72,8 @@ def small(config: ConfigDict) -> None:
     config.optim.final_fraction = 0.05
     # At the rate that the small parts need, PhysFormer learns 24 identities by heart: validation AUC 0.71 in place of
     # 0.88 (raw, 200 steps).
-    # And the text encoder follows: as long as u does not know the class, CMCL pulls both prompts towards it. At the full
-    # rate their cosine went to 0.9995 within 40 steps, where no gradient tells them apart: one seed of three stayed there.
+    # The text encoder follows: as long as u does not know the class, CMCL pulls both prompts towards it. At the full
+    # rate their cosine went to 0.9995 in 40 steps, where no gradient tells them apart: one seed of three stayed there.
     config.optim.groups = (("rppg/", 0.2), ("text_encoder/", 0.1))
 
     config.model.unified_dim = 64

@@ -10,15 +10,15 @@ from cpml_jax.journal import say
 from cpml_jax.records import RecordSet, records_dir, records_root
 
 
-def run(verb: str | None, config, workdir) -> None:
-    """Run a verb, or, with None, what is missing.
+def run(verb: str | None, config, workdir, beam_runner: str = "", beam_options: tuple[str, ...] = ()) -> None:
+    """Run a verb, or, with None, what is missing; preparation on a Beam runner, if one is named.
 
     Every stage is safe to start again: preparation and training go on where they were, evaluation writes its
     file at the end, in one move.
     """
     Path(workdir).mkdir(parents=True, exist_ok=True)
     if verb in (None, "prepare"):
-        prepare(config, workdir)
+        prepare(config, workdir, beam_runner, beam_options)
     if verb in (None, "train"):
         train(config, workdir)
     if verb == "evaluate" or (verb is None and not evaluation_is_current(config, workdir)):
@@ -64,9 +64,14 @@ def source_root(name: str, source, workdir) -> str:
     return source.root.replace("{workdir}", str(workdir))
 
 
-def prepare(config, workdir) -> None:
+def prepare(config, workdir, beam_runner: str = "", beam_options: tuple[str, ...] = ()) -> None:
     """Draw what is to be drawn, then turn every source's videos into records."""
     prepare = preparation()
+    pipelines = None
+    if beam_runner:
+        from data_prep.beam import Pipelines
+
+        pipelines = Pipelines(beam_runner, beam_options)
     records = str(records_root(config, workdir))
     for name, source in config.data.sources.items():
         settings = source.to_dict()
@@ -91,6 +96,7 @@ def prepare(config, workdir) -> None:
             max_windows=config.data.max_windows,
             workers=config.data.workers,
             parameters=parameters,
+            pipelines=pipelines,
             **settings,
         )
 

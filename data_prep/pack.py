@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
+import functools
 import hashlib
 import json
 import math
 import pickle
 import shutil
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from cpml_jax import schema
+from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
 from cpml_jax.records import EXCLUDED, INDEX, SUMMARY
 from data_prep import builder, page
@@ -23,41 +24,73 @@ from data_prep import builder, page
 SHOWN = 48  # clips on the page
 
 
-def pack(directory: Path, files: list[Path], num_frames: int, parameters: dict, progress: bool) -> dict:
-    """Work files -> ArrayRecord, index, excluded, the page, and last of all the summary."""
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What packing must know of a work file, without its arrays. Lists have an item a record, in the file's order."""
+
+    rows: list[dict]  # schema.INDEX_FIELDS
+    sizes: list[int]  # bytes of the frames
+    digests: list[bytes]  # of the frames
+    agreements: list[float | None]  # correlation of POS with the true pulse, where known
+    excluded: list[dict]
+
+
+def describe(name: str, file: Path) -> Description:
+    records, excluded = pickle.loads(file.read_bytes())
+    rows = [complete(name, record) for record in records]
+    return Description(
+        rows=[{key: plain(row[key]) for key in schema.INDEX_FIELDS} for row in rows],
+        sizes=[sum(map(len, row["frames"])) for row in rows],
+        digests=[hashlib.sha256(b"".join(row["frames"])).digest() for row in rows],
+        agreements=[agreement(row) for row in rows],
+        excluded=[{"dataset": name, **row} for row in excluded],
+    )
+
+
+def agreement(row: dict) -> float | None:
+    if not np.isfinite(row["pulse_truth"]).all():
+        return None
+    return float(np.nan_to_num(np.corrcoef(row["pulse_pos"], row["pulse_truth"])[0, 1]))
+
+
+def pack(directory: Path, files: list[Path], num_frames: int, parameters: dict, progress: bool, pipelines=None) -> dict:
+    """Work files -> ArrayRecord, index, excluded, the page, and last of all the summary.
+
+    Records keep the order of the files: a clip's compressions lie together, and a work file is read once.
+
+    Args:
+      pipelines: beam.Pipelines that made the work files and write the shards; None: here.
+    """
     name = directory.name
     shutil.rmtree(directory / builder.DATASET, ignore_errors=True)  # of a packing that was interrupted
-    index, excluded, by_split = {}, [], collections.defaultdict(list)
-    pulses = collections.defaultdict(list)
+    rows, excluded, by_split = {}, [], collections.defaultdict(list)
+    pulses, digests = collections.defaultdict(list), {}
     for file in files:
-        records, set_aside = pickle.loads(file.read_bytes())
-        excluded += [{"dataset": name, **row} for row in set_aside]
-        for place, row in enumerate(records):
-            row = complete(name, row)
-            index[row["clip_id"]] = {key: plain(row[key]) for key in schema.INDEX_FIELDS}
-            by_split[row["split"]].append((row["clip_id"], file, place))
-            if np.isfinite(row["pulse_truth"]).all():
-                agreement = np.corrcoef(row["pulse_pos"], row["pulse_truth"])[0, 1]
-                pulses[f"{row['method']}/{row['compression']}"].append(float(np.nan_to_num(agreement)))
-    order: dict[str, list[str]] = {}
-    digest = hashlib.sha256()
+        found = pipelines.describe(name, file) if pipelines else describe(name, file)
+        excluded += found.excluded
+        for place, row in enumerate(found.rows):
+            clip_id, entries = row["clip_id"], by_split[row["split"]]
+            if clip_id in rows:
+                raise UserError(f"{directory}: two videos give the clip {clip_id!r}: give one of them another name")
+            rows[clip_id], digests[clip_id] = row | {"position": len(entries)}, found.digests[place]
+            entries.append(builder.Entry(clip_id, str(file), place, found.sizes[place]))
+            if found.agreements[place] is not None:
+                pulses[f"{row['method']}/{row['compression']}"].append(found.agreements[place])
     if by_split:
-        total = sum(len(rows) for rows in by_split.values())
-        with tqdm(
-            total=total, desc=f"pack {name}", unit="clip", file=sys.stderr, disable=not progress, dynamic_ncols=True
-        ) as bar:
-            splits = {split: stream(name, sorted(by_split[split]), bar, digest) for split in sorted(by_split)}
-            order = builder.write(directory, splits, num_frames)
-    rows = [index[i] | {"position": p} for split in sorted(order) for p, i in enumerate(order[split])]
+        builder.write(
+            directory, {split: by_split[split] for split in sorted(by_split)}, functools.partial(stream, name),
+            num_frames, progress=progress, download_config=pipelines.download_config() if pipelines else None,
+        )  # fmt: skip
+    ordered = sorted(rows.values(), key=lambda row: (row["split"], row["position"]))
     excluded.sort(key=lambda row: (row["path"], row.get("window", -1)))
-    write_whole(directory / INDEX, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    write_whole(directory / INDEX, "".join(json.dumps(row) + "\n" for row in ordered).encode())
     write_whole(directory / EXCLUDED, "".join(json.dumps(row) + "\n" for row in excluded).encode())
     summary = {
         "schema": schema.SCHEMA_VERSION,
         "dataset": name,
         "parameters": json.loads(json.dumps(parameters)),
-        "sha256": digest.hexdigest(),
-        "clips": counts(rows),
+        "sha256": hashlib.sha256(b"".join(i.encode() + digests[i] for i in sorted(digests))).hexdigest(),
+        "clips": counts(ordered),
         "pulse_correlation": {key: [float(np.mean(r)), float(np.std(r)), len(r)] for key, r in sorted(pulses.items())},
         "excluded": dict(collections.Counter(row["reason"] for row in excluded)),
     }
@@ -83,20 +116,18 @@ def complete(name: str, row: dict) -> dict:
     )
 
 
-def stream(name: str, rows: list[tuple[str, Path, int]], bar, digest) -> Iterator[dict]:
-    """Records in order of their ids, a work file in memory at a time."""
+def stream(name: str, entries: Sequence[builder.Entry]) -> Iterator[dict]:
+    """The entries' records, a work file in memory at a time."""
     held, loaded = None, []
-    for clip_id, file, place in rows:
-        if file != held:
-            held, loaded = file, pickle.loads(file.read_bytes())[0]
-        digest.update(clip_id.encode() + b"".join(loaded[place]["frames"]))
-        yield complete(name, loaded[place])
-        bar.update()
+    for entry in entries:
+        if entry.file != held:
+            held, loaded = entry.file, pickle.loads(Path(entry.file).read_bytes())[0]
+        yield complete(name, loaded[entry.place])
 
 
-def chosen(name: str, by_split, ids: set[str]) -> list[dict]:
-    entries = sorted(entry for rows in by_split.values() for entry in rows if entry[0] in ids)
-    return [complete(name, pickle.loads(file.read_bytes())[0][place]) for _, file, place in entries]
+def chosen(name: str, by_split, ids: set[str]) -> Iterator[dict]:
+    entries = [entry for split in by_split.values() for entry in split if entry.clip_id in ids]
+    return stream(name, sorted(entries, key=lambda entry: entry.file))
 
 
 def counts(rows: list[dict]) -> dict:

@@ -68,6 +68,7 @@ def prepare(
     workers,
     parameters=None,
     progress=True,
+    pipelines=None,
 ) -> dict:
     """Prepare one source. Started again after any interruption it goes on, and ends with the same bytes.
 
@@ -78,6 +79,7 @@ def prepare(
       workers: processes; 0: one a core; fewer where memory is short (WORKER_MEMORY).
       parameters: what the records depend on, kept with them and compared at the next call; by default the arguments.
       progress: bars on stderr.
+      pipelines: beam.Pipelines to do it on other machines (then `workers` counts for nothing); None: here.
 
     Returns:
       The summary, as in prepare.json.
@@ -96,15 +98,20 @@ def prepare(
     directory = Path(records) / name
     if is_complete(records, name, wanted):
         return json.loads((directory / SUMMARY).read_text())
-    listed = sources.list_videos(kind, str(root), compressions=compressions, methods=methods, splits=splits)
-    work = directory / WORK
+    # Absolute: another machine's working folder is another one.
+    listed = sources.list_videos(kind, os.path.abspath(root), compressions=compressions, methods=methods, splits=splits)
+    work = Path(os.path.abspath(directory / WORK))
     work.mkdir(parents=True, exist_ok=True)
     begin(directory, work, wanted)
     groups = collections.defaultdict(list)
     for video in listed:
         groups[video.track_key].append(video)
-    files = run_groups(name, list(groups.values()), work, num_frames, max_windows, workers, progress)
-    summary = pack(directory, files, num_frames, wanted, progress)
+    files = [work / f"{group_key(group)}.pickle" for group in groups.values()]
+    if pipelines:
+        pipelines.process(name, list(groups.values()), files, num_frames, max_windows)
+    else:
+        run_groups(name, list(groups.values()), files, num_frames, max_windows, workers, progress)
+    summary = pack(directory, files, num_frames, wanted, progress, pipelines)
     print(summary_text(name, summary), file=sys.stderr)
     shutil.rmtree(work)
     return summary
@@ -134,9 +141,8 @@ def available_memory() -> float:
     return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), math.inf)
 
 
-def run_groups(name, groups, work: Path, num_frames, max_windows, workers, progress) -> list[Path]:
-    """Every group of one track -> one file in `work`; those already there are not made again."""
-    files = [work / f"{group_key(group)}.pickle" for group in groups]
+def run_groups(name, groups, files: list[Path], num_frames, max_windows, workers, progress) -> None:
+    """Every group of one track -> its file; those already there are not made again."""
     missing = [(group, file) for group, file in zip(groups, files, strict=True) if not file.is_file()]
     bar = tqdm(total=len(groups), initial=len(groups) - len(missing), desc=f"prepare {name}", unit="video",
                file=sys.stderr, disable=not progress, dynamic_ncols=True)  # fmt: skip
@@ -146,7 +152,7 @@ def run_groups(name, groups, work: Path, num_frames, max_windows, workers, progr
             for group, file in missing:
                 process_group(group, file, num_frames, max_windows)
                 bar.update()
-            return files
+            return
         # Spawned, not forked: torch's and OpenCV's threads do not survive a fork.
         context = multiprocessing.get_context("spawn")
         with concurrent.futures.ProcessPoolExecutor(count, mp_context=context, initializer=start_worker) as pool:
@@ -157,10 +163,9 @@ def run_groups(name, groups, work: Path, num_frames, max_windows, workers, progr
                     bar.update()
             except concurrent.futures.process.BrokenProcessPool:
                 raise UserError(
-                    f"{work.parent}: a preparation process died, for want of memory perhaps; start again with a "
+                    f"{name}: a preparation process died, for want of memory perhaps; start again with a "
                     "smaller data.workers: finished videos are kept"
                 ) from None
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-    return files
