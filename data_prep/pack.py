@@ -94,7 +94,7 @@ def pack(directory: Path, files: list[Path], num_frames: int, parameters: dict, 
         "pulse_correlation": {key: [float(np.mean(r)), float(np.std(r)), len(r)] for key, r in sorted(pulses.items())},
         "excluded": dict(collections.Counter(row["reason"] for row in excluded)),
     }
-    shown = set(page.choose(rows, SHOWN))
+    shown = set(page.choose(ordered, SHOWN))
     page.write(directory / page.PAGE, name, summary, excluded, chosen(name, by_split, shown))
     write_whole(directory / SUMMARY, json.dumps(summary, indent=1).encode())
     return summary
