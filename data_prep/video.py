@@ -200,8 +200,13 @@ def check_file(path: str) -> None:
         raise UserError("a pipe or a device, not a video file")
     if not status.st_size:
         raise UserError("the file is empty (0 bytes)")
-    if not os.access(path, os.R_OK):
-        raise UserError("no permission to read the file")
+    try:
+        with open(path, "rb") as file:  # os.access would answer for another user than the one who opens
+            file.read(1)
+    except PermissionError:
+        raise UserError("no permission to read the file") from None
+    except OSError as error:
+        raise UserError(f"the file cannot be read ({_reason(error)})") from None
 
 
 def choose_stream(container):

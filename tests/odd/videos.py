@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,6 +133,8 @@ SET_ASIDE = [
     Odd("pipe.mp4", lambda path, _: os.mkfifo(path), "pipe"),
 ]  # fmt: skip
 
+NOT_UTF8 = b"caf\xe9.mp4" if sys.platform.startswith("linux") else b""
+
 
 def write(root: Path) -> list[Odd]:
     """Write real/ with all of them, and fake/ with one; folders that link back to themselves are there, too."""
@@ -144,5 +147,7 @@ def write(root: Path) -> list[Odd]:
         path.parent.mkdir(parents=True, exist_ok=True)
         odd.make(path, pictures)
     (fake / "a fake one.mp4").symlink_to(real / "plain.mp4")
+    if NOT_UTF8:  # of an old disk, or another system
+        os.symlink(b"plain.mp4", os.path.join(os.fsencode(real), NOT_UTF8))
     (real / "back").symlink_to(root)
     return kinds
