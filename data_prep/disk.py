@@ -1,0 +1,46 @@
+"""What goes wrong on the way to the disk, as one line for the user."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+
+from cpml_jax.errors import UserError
+
+_ADVICE = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room in your quota",
+    errno.EFBIG: "this file system or account limits the size of files",
+    errno.EROFS: "choose another folder",
+    errno.EACCES: "choose another folder, or give yourself the right to write there",
+    errno.EPERM: "choose another folder, or give yourself the right to write there",
+    errno.ENOTDIR: "a part of that path is a file: choose another folder",
+    errno.EEXIST: "that path is a file: choose another folder",
+    errno.ENAMETOOLONG: "choose a shorter path",
+}
+
+
+@contextlib.contextmanager
+def writing(directory) -> Iterator[None]:
+    """A disk that is full, or may not be written to, ends the block with a UserError that says so.
+
+    ArrayRecord's writer raises RuntimeErrors with the system's message in the middle: they count as well.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        number = _number(error)
+        if number is None:
+            raise
+        raise UserError(
+            f"{directory}: cannot be written ({os.strerror(number)}); {_ADVICE[number]} and start the same command "
+            "again: finished videos are kept"
+        ) from None
+
+
+def _number(error: OSError | RuntimeError) -> int | None:
+    if isinstance(error, OSError):
+        return error.errno if error.errno in _ADVICE else None
+    return next((number for number in _ADVICE if os.strerror(number) in str(error)), None)
