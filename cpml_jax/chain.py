@@ -16,7 +16,10 @@ def run(verb: str | None, config, workdir, beam_runner: str = "", beam_options: 
     Every stage is safe to start again: preparation and training go on where they were, evaluation writes its
     file at the end, in one move.
     """
-    Path(workdir).mkdir(parents=True, exist_ok=True)
+    try:
+        Path(workdir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--workdir={workdir}: cannot be made ({error.strerror}); choose another folder") from None
     if verb in (None, "prepare"):
         prepare(config, workdir, beam_runner, beam_options)
     if verb in (None, "train"):

@@ -19,6 +19,7 @@ from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
 from cpml_jax.records import SUMMARY
 from data_prep import sources
+from data_prep.disk import writing
 from data_prep.pack import pack, summary_text
 from data_prep.process import group_key, process_group, start_worker
 
@@ -98,6 +99,17 @@ def prepare(
     directory = Path(records) / name
     if is_complete(records, name, wanted):
         return json.loads((directory / SUMMARY).read_text())
+    with writing(directory):
+        return _prepare(
+            directory, kind, root, wanted, compressions, methods, splits, num_frames, max_windows, workers, progress,
+            pipelines,
+        )  # fmt: skip
+
+
+def _prepare(
+    directory, kind, root, wanted, compressions, methods, splits, num_frames, max_windows, workers, progress, pipelines
+) -> dict:
+    name = directory.name
     # Absolute: another machine's working folder is another one.
     listed = sources.list_videos(kind, os.path.abspath(root), compressions=compressions, methods=methods, splits=splits)
     work = Path(os.path.abspath(directory / WORK))

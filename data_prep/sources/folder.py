@@ -45,6 +45,11 @@ def _listed(path: Path, label: int, video: str, **given) -> Listed:
     )  # fmt: skip
 
 
+def printable(name: str) -> str:
+    """A name of bytes that are no UTF-8, with those bytes written out: records are UTF-8."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def _from_folders(root: Path) -> list[Listed]:
     found = []
     for name, label in (("real", REAL), ("fake", FAKE)):
@@ -52,7 +57,7 @@ def _from_folders(root: Path) -> list[Listed]:
             for file in sorted(files):
                 if not file.startswith("."):
                     path = Path(folder) / file
-                    found.append(_listed(path, label, str(path.relative_to(root / name))))
+                    found.append(_listed(path, label, printable(str(path.relative_to(root / name)))))
     if not found:
         raise UserError(f"{root}: neither real/ nor fake/ with files in it, and not a CSV file")
     return found

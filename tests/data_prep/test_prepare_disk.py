@@ -132,7 +132,7 @@ def test_a_disk_that_fills_up_loses_no_finished_video(videos, tmp_path, capsys, 
     assert {row["video"]: row["reason"] for row in record_set.excluded} == {"self": "Too many levels of symbolic links"}
 
 
-def no_room_for_array_record(*_):
+def no_room_for_array_record(*_, **__):
     raise RuntimeError('Failed to finalize writing of split "test": write() failed: No space left on device; writing')
 
 
