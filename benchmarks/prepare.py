@@ -57,6 +57,11 @@ def decode(path) -> int:
         return sum(1 for _ in video.frames())
 
 
+def decode_to_rgb(path) -> int:
+    with Video(path) as video:
+        return sum(picture.rgb is not None for _, picture in video.frames())
+
+
 def listed(path) -> Listed:
     return Listed(
         path=str(path), label=0, method="real", compression="unknown", video="v", identity="v", source_identity="",
@@ -167,6 +172,7 @@ def measure(path, mtcnn) -> dict:
         )
     )
     frames, decoding = timed(decode, path)
+    _, colours = timed(decode_to_rgb, path)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "work.pickle"
         (tracks, count), tracking = timed(clips.track_video, path, detector)
@@ -176,8 +182,10 @@ def measure(path, mtcnn) -> dict:
             _, whole = timed(process.process_group, [listed(path)], file, NUM_FRAMES, 1000)
         windows = clips.plan_windows(tracks[:1], count, num_frames=NUM_FRAMES, max_windows=1)
         _, known = timed(lambda: list(clips.cut_windows(path, windows, NUM_FRAMES)))
-    result = dict(frames=frames, decode=frames / decoding, track=frames / tracking, default=frames / default,
-                  all_windows=frames / whole)  # fmt: skip
+    result = dict(
+        frames=frames, decode=frames / decoding, rgb=frames / colours, track=frames / tracking,
+        default=frames / default, all_windows=frames / whole,
+    )  # fmt: skip
     result["group"] = 15 * frames / (tracking + 15 * known)
     spent["decoding and colour conversion"] = whole - sum(spent.values())
     return result | compare(path, tracks[0], mtcnn) | dict(spent={k: v / whole for k, v in spent.most_common()})
@@ -204,6 +212,7 @@ def report(name: str, r: dict) -> str:
     lines = [
         f"{name}: {r['frames']} frames; frames/s of one core:",
         f"  {'decoding alone':27} {r['decode']:7.1f}",
+        f"  {'decoding to RGB pictures':27} {r['rgb']:7.1f}",
         f"  {'MTCNN on every frame':27} {r['mtcnn']:7.1f}",
     ]
     roads = {

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 def source(kind: str, root: str, **changes) -> ConfigDict:
     """One data set: where its videos lie and which of them to prepare."""
     config = ConfigDict()
-    config.kind = kind  # a module of data_prep/sources: ffpp, folder
+    config.kind = kind  # a module of data_prep/sources: ffpp, dfd, celebdf, dfdc, crop_tree, folder, ...
     config.root = root  # folder of the videos
     config.compressions = ("raw", "c23", "c40")
     config.methods = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")

@@ -1,6 +1,8 @@
-"""One's own videos: a folder with real/ and fake/, or a CSV of path,label[,identity,method,compression,split].
+"""One's own videos: a folder with real/ and fake/, or a CSV.
 
-main.py prepare --config=configs/folder.py:/path/to/videos      records and a contact sheet
+Its columns: path,label[,identity,method,compression,split,video,target].
+
+main.py prepare --config=configs/folder.py:/path/to/videos      records and a page to look at
 """
 
 from ml_collections import ConfigDict

@@ -8,7 +8,7 @@ import grain
 import jax
 import numpy as np
 
-from cpml_jax import checkpoint, metrics, optimizer, sampler, scoring, sharding, steps
+from cpml_jax import checkpoint, metrics, optimizer, protocols, sampler, scoring, sharding, steps
 from cpml_jax.errors import UserError
 from cpml_jax.input_pipeline import ClipReader, eval_batches, training_batches
 from cpml_jax.journal import Journal, say
@@ -179,13 +179,8 @@ def check_batch_size(batch_size: int, mesh) -> None:
 def make_validation(config, records: RecordSet, scorer: scoring.Scorer):
     """validate(state) -> {"auc", "cross_entropy"}: clip level, the validation split at the training qualities."""
     train = config.train
-    rows = [
-        row
-        for row in records.rows
-        if row["split"] == "val"
-        and row["compression"] in train.qualities
-        and (row["label"] == 0 or row["method"] in train.methods)
-    ]
+    training = protocols.Training(train.dataset, tuple(train.qualities), tuple(train.methods))
+    rows = protocols.validation_rows(records.rows, training)
     if len({row["label"] for row in rows}) < 2:
         raise UserError(
             f"{records.directory}: the validation split has no clips of both classes at {tuple(train.qualities)}"
@@ -193,15 +188,17 @@ def make_validation(config, records: RecordSet, scorer: scoring.Scorer):
 
     def validate(state: TrainState) -> dict[str, float]:
         scorer.load(state.variables, int(state.step))
-        labels, p_fake = [], []
+        labels, p_fake, excluded = [], [], []
         batches = eval_batches(
             records, rows, num_frames=config.data.num_frames, frame_size=config.model.physformer.frame_size,
-            batch_size=config.eval.batch_size, excluded=[],
+            batch_size=config.eval.batch_size, excluded=excluded,
         )  # fmt: skip
         for batch_rows, batch in batches:
             labels += [row["label"] for row in batch_rows]
             # From the logits, in float64: in float32 confident clips saturate at 1 and tie.
             p_fake += list(metrics.p_fake(scorer.score(batch)["logits"])[: len(batch_rows)])
+        for row in excluded:
+            say(f"validation goes on without {row['clip_id']}: {row['reason']}")
         labels, p_fake = np.asarray(labels), np.asarray(p_fake, np.float64)
         own = np.clip(np.where(labels == 1, p_fake, 1 - p_fake), 1e-7, 1.0)
         return {"auc": float(metrics.auc(labels, p_fake)), "cross_entropy": float(-np.log(own).mean())}

@@ -122,10 +122,8 @@ def cut_windows(path, windows: list[Window], num_frames: int) -> Iterator[FaceCl
 def _measure(window: Window, frames: np.ndarray, valid: np.ndarray) -> FaceClip | tuple[Window, str]:
     missing = 1 - valid.mean()
     if missing > MAX_INVALID:
-        return (
-            window,
-            f"{missing:.0%} of the clip's frames could not be measured (no face, or frames missing, damaged or too far apart)",
-        )
+        reason = "no face, or frames missing, damaged or too far apart"
+        return window, f"{missing:.0%} of the clip's frames could not be measured ({reason})"
     points = landmarks.fit(frames, window.path.face)
     return FaceClip(**measurements(window, frames, points, valid, window.path.boxes()))
 
