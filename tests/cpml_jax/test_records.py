@@ -26,7 +26,7 @@ def test_the_index_points_at_its_own_records(tiny_records):
     assert len(record_set.rows) == 8 * 3 * 2
     for row in record_set.rows:
         record = record_set.read(row, 16)
-        assert record["clip_id"].decode() == row["clip_id"] and record["label"] == row["label"]
+        assert record["clip_id"] == row["clip_id"] and record["label"] == row["label"]
         assert record["frames"].shape == (tiny.NUM_FRAMES, 16, 16, 3)
 
 
