@@ -107,7 +107,8 @@ def cut_windows(path, windows: list[Window], num_frames: int) -> Iterator[FaceCl
                 open_windows.append((waiting.pop(0), frames, np.zeros(num_frames, bool)))
             for window, frames, valid in open_windows:
                 index = number - window.first
-                frames[index] = window.path.crop(picture.rgb, index)
+                x, y, width, height = window.path.region(index, *picture.size)
+                frames[index] = window.path.crop(picture.region(x, y, width, height), index, (x, y))
                 valid[index] = measured and window.seen[index]
             while open_windows and number - open_windows[0][0].first == num_frames - 1:
                 yield _measure(*open_windows.pop(0))

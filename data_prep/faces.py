@@ -13,7 +13,7 @@ from cpml_jax.schema import CROP_SIZE
 from data_prep.video import Picture
 
 KEY_INTERVAL = 15  # frames between detections: half a second, in which a face moves far less than its width
-DETECTION_SIDE = 640  # pixels, longer side of a frame that MTCNN sees: larger ones are made smaller first
+DETECTION_SIDE = 480  # pixels, longer side of a frame that MTCNN sees: larger ones are made smaller first
 SMALLEST_FACE = 0.08  # of the frame's shorter side
 PROBABILITY = 0.90  # of a detection that counts
 OVERLAP = 0.3  # intersection over union that makes two detections one face
@@ -245,19 +245,50 @@ class CropPath:
         """(T, 4) float32: the crop's square in the source, before turning."""
         return np.concatenate([self.centre - self.side / 2, self.centre + self.side / 2], axis=1).astype(np.float32)
 
-    def crop(self, frame: np.ndarray, index: int) -> np.ndarray:
-        """(H, W, 3) -> (CROP_SIZE, CROP_SIZE, 3), for frame `index` of the clip; outside the picture its border."""
-        block = int(self.side / CROP_SIZE)
-        centre = self.centre[index]
+    @property
+    def _block(self) -> int:
+        return max(1, int(self.side / CROP_SIZE))
+
+    @property
+    def _reach(self) -> float:
+        """Pixels from the centre to the farthest that counts."""
+        return self.side / 2 * np.sqrt(2) + self._block
+
+    def region(self, index: int, height: int, width: int) -> tuple[int, int, int, int]:
+        """x, y, width, height of the part of a picture that `crop` needs of frame `index`: one size for the clip."""
+        step = 2 * self._block  # even, for chroma, and on the grid of blocks
+        place = []
+        for centre, whole in zip(self.centre[index], (width, height), strict=True):
+            # Multiples of 16: their colours are converted to the same bits as the whole picture's.
+            size = -(-int(2 * (self._reach + step)) // 16) * 16
+            last = (whole - size) // step * step
+            if last <= 0:
+                place.append((0, whole))
+            else:
+                first = int(np.clip((centre - self._reach) // step * step, 0, last))
+                place.append((first, whole - last if first == last else size))
+        (x, w), (y, h) = place
+        return x, y, w, h
+
+    def crop(self, frame: np.ndarray, index: int, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
+        """Frame `index` of the clip; outside the picture its border.
+
+        Args:
+          frame: (H, W, 3) uint8, the picture or its `region`, whose x and y are the `origin`.
+
+        Returns:
+          (CROP_SIZE, CROP_SIZE, 3) uint8.
+        """
+        block = self._block
+        centre = self.centre[index] - origin
         if block < 2 or min(frame.shape[:2]) < block:
             return self._warp(frame, centre, 1)
         # Bilinear sampling alone would skip pixels, and with them the average that carries the pulse: first the means
         # of whole blocks, of the face's surroundings alone. Blocks lie on one grid over the picture in every frame, so
         # that a moving face does not flicker.
         blocks = np.array(frame.shape[1::-1]) // block
-        reach = self.side / 2 * np.sqrt(2) + block
-        low = np.clip(np.floor((centre - reach) / block).astype(int), 0, blocks - 1)
-        high = np.clip(np.ceil((centre + reach) / block).astype(int), low + 1, blocks)
+        low = np.clip(np.floor((centre - self._reach) / block).astype(int), 0, blocks - 1)
+        high = np.clip(np.ceil((centre + self._reach) / block).astype(int), low + 1, blocks)
         region = frame[low[1] * block : high[1] * block, low[0] * block : high[0] * block]
         means = cv2.resize(region, tuple(int(n) for n in high - low), interpolation=cv2.INTER_AREA)
         return self._warp(means, centre / block - low, block)

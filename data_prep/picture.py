@@ -30,7 +30,7 @@ class Screen:
         self.height, self.width = (width, height) if orientation(first)[0] else (height, width)
         # One each for all frames: making a scaler takes longer than using it on a small frame (1.5 ms against 0.1),
         # and so does changing what one is set to.
-        self._colour, self._grey = VideoReformatter(), VideoReformatter()
+        self._colour, self._part, self._grey = VideoReformatter(), VideoReformatter(), VideoReformatter()
 
     def _square(self, frame: av.VideoFrame) -> tuple[int, int]:
         """(height, width) of a frame stretched until its pixels are square: no line or column is lost."""
@@ -67,6 +67,32 @@ class Screen:
             raise UserError(f"its colours ({frame.format.name}) cannot be turned into RGB ({error})") from None
         return hdr.to_sdr(image, int(frame.color_trc), int(frame.color_primaries)) if high else image
 
+    def shows_as_coded(self, frame: av.VideoFrame) -> bool:
+        """Whether a part of the coded picture is a part of the shown one, and converts to the same colours."""
+        return (
+            frame.format.name in PLANAR
+            and frame.height % 2 == frame.width % 2 == 0  # FFmpeg interpolates the chroma of odd sizes
+            and (frame.height, frame.width) == (self.height, self.width) == self._square(frame)
+            and orientation(frame) == (False, False, False)
+            and int(frame.color_trc) not in (hdr.PQ, hdr.HLG)
+        )
+
+    def show_part(self, frame: av.VideoFrame, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """show(frame)[y : y + height, x : x + width], bit for bit, of a frame that shows_as_coded.
+
+        At 1280x720 in 4:4:4 the whole takes 4.3 ms and a face of 400 pixels 0.9 ms; in 4:2:0 both take some 0.5 ms.
+        """
+        part = av.VideoFrame(width, height, frame.format.name)
+        for whole, plane in zip(frame.planes, part.planes, strict=True):
+            across, down = round(frame.width / whole.width), round(frame.height / whole.height)  # 1, or 2 for chroma
+            lines = np.frombuffer(whole, np.uint8).reshape(-1, whole.line_size)
+            cut = np.zeros((plane.height, plane.line_size), np.uint8)
+            cut[:, : plane.width] = lines[y // down : y // down + plane.height, x // across : x // across + plane.width]
+            plane.update(cut)
+        part.color_range, part.colorspace = frame.color_range, frame.colorspace
+        part.color_trc, part.color_primaries = frame.color_trc, frame.color_primaries
+        return self._part.reformat(part, format="rgb24", threads=1).to_ndarray()
+
     def thumbnail(self, frame: av.VideoFrame) -> np.ndarray:
         try:
             small = self._grey.reformat(
@@ -75,6 +101,9 @@ class Screen:
         except (av.FFmpegError, ValueError) as error:
             raise UserError(f"its colours ({frame.format.name}) cannot be turned into grey ({error})") from None
         return small.astype(np.float32)
+
+
+PLANAR = ("yuv420p", "yuv422p", "yuv444p")  # 8-bit formats of which a part is cut without decoding anything else
 
 
 class Picture:
@@ -87,6 +116,18 @@ class Picture:
     def rgb(self) -> np.ndarray:
         """(H, W, 3) uint8, upright, of one size for the whole video."""
         return self._screen.show(self._frame)
+
+    def region(self, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """rgb[y : y + height, x : x + width], without converting the rest where that can be; x and y are even."""
+        whole = (x, y, height, width) == (0, 0, *self.size)
+        if whole or "rgb" in self.__dict__ or not self._screen.shows_as_coded(self._frame):
+            return self.rgb[y : y + height, x : x + width]
+        return self._screen.show_part(self._frame, x, y, width, height)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of rgb."""
+        return self._screen.height, self._screen.width
 
     @property
     def damaged(self) -> bool:

@@ -2,11 +2,14 @@
 
 import tracemalloc
 
+import av
 import numpy as np
 import pytest
+from av.video.reformatter import VideoReformatter
 
 from cpml_jax.errors import UserError
 from data_prep import clips, faces, process
+from data_prep.picture import Picture, Screen
 from data_prep.sources import Listed
 from data_prep.video import StreamInfo
 
@@ -79,3 +82,22 @@ def test_the_largest_face_that_lasts_a_clip_is_chosen(planned):
 def test_plan_windows_refuses_when_no_track_lasts():
     with pytest.raises(UserError, match="the video has 90 frames"):
         clips.plan_windows([track(90, 50.0)], 90, num_frames=160, max_windows=1)
+
+
+@pytest.mark.parametrize("form", ["yuv420p", "yuv422p", "yuv444p", "rgb24"])
+@pytest.mark.parametrize("height, width", [(270, 480), (181, 321)])
+def test_the_face_alone_is_converted_to_the_same_bits_as_the_whole_picture(form, height, width):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
+    frame = VideoReformatter().reformat(av.VideoFrame.from_ndarray(noise, format="rgb24"), format=form)
+    centres = np.array([(width / 2, height / 2), (3.0, 5.0), (width - 2.0, height - 4.0), (width + 30.0, -20.0)])
+    for side in (40.0, 150.0, 300.0):
+        path = faces.CropPath(centres, side, 0.1, np.array([90.0, 100.0]))
+        for index in range(len(centres)):
+            picture, whole = Picture(frame, Screen(frame, 1.0)), Picture(frame, Screen(frame, 1.0)).rgb
+            x, y, w, h = path.region(index, *picture.size)
+            part = picture.region(x, y, w, h)
+            np.testing.assert_array_equal(part, whole[y : y + h, x : x + w])
+            # OpenCV rounds positions to 1/32 pixel, and from another origin now and then to the next.
+            crop, expected = path.crop(part, index, (x, y)).astype(int), path.crop(whole, index).astype(int)
+            assert np.abs(crop - expected).max() <= 4 and (crop != expected).mean() < 0.01
