@@ -28,7 +28,8 @@ def groups(paths, progress: bool = True) -> list[list[str]]:
             continue
     suspects = [path for same in of_size.values() if len(same) > 1 for path in same]
     of_content = collections.defaultdict(list)
-    for path in tqdm(suspects, desc="compare", unit="file", file=sys.stderr, disable=not progress, dynamic_ncols=True):
+    hidden = not (progress and suspects)
+    for path in tqdm(suspects, desc="compare", unit="file", file=sys.stderr, disable=hidden, dynamic_ncols=True):
         try:
             with open(path, "rb") as file:
                 of_content[os.path.getsize(path), hashlib.file_digest(file, "sha256").digest()].append(path)

@@ -21,6 +21,7 @@ from cpml_jax.records import SUMMARY
 from data_prep import sources
 from data_prep.disk import writing
 from data_prep.pack import pack, summary_text
+from data_prep.page import PAGE
 from data_prep.process import group_key, process_group, start_worker
 
 WORK = "work"  # finished videos of a preparation that is under way
@@ -125,6 +126,7 @@ def _prepare(
         run_groups(name, list(groups.values()), files, num_frames, max_windows, workers, progress)
     summary = pack(directory, files, num_frames, wanted, progress, pipelines)
     print(summary_text(name, summary), file=sys.stderr)
+    print(f"to look at: {directory / PAGE}", file=sys.stderr)
     shutil.rmtree(work)
     return summary
 
