@@ -21,7 +21,10 @@ MISSES = 2  # key frames without the face that end its track
 CUT = 30.0  # grey levels of mean change between two frames at 32x32: another scene
 MARGIN = 1.3  # side of the crop over the longer side of the face box
 SMOOTHING = 8.0  # frames, std of the Gaussian over the box's path
-_BATCH = 16
+# Of MTCNN's three networks. facenet-pytorch's 0.6, 0.7, 0.7 let some 120 candidates a frame through to the second; on
+# 48 real and 24 drawn frames these find the same faces (IoU 0.97 to 0.99) in half to two thirds of the time.
+THRESHOLDS = (0.8, 0.8, 0.9)
+_BATCH = 4  # key frames at once: more saves no time and costs memory
 
 
 @dataclasses.dataclass(eq=False)  # two detections are one only if they are the same object
@@ -82,7 +85,7 @@ class Detector:
         if int(min(height, width) * scale) < smallest:
             return [[] for _ in frames]  # no room for the smallest face: MTCNN has no scale to look at
         if self._face != smallest:
-            self._net = self._mtcnn(keep_all=True, min_face_size=smallest, device="cpu")
+            self._net = self._mtcnn(keep_all=True, min_face_size=smallest, thresholds=list(THRESHOLDS), device="cpu")
             self._face = smallest
         frames = [shrink(frame, scale) for frame in frames]
         with self._torch.inference_mode():

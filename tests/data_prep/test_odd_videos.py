@@ -109,7 +109,7 @@ def test_stderr_holds_the_summary_and_nothing_else(outcome):
     records, _, text = outcome
     lines = text.strip().splitlines()
     assert lines[0] == f"own: {len(records.rows)} clips"
-    assert all(line.startswith(("  split", "  test", "  excluded")) for line in lines[1:]), text
+    assert all(line.startswith(("  split", "  test", "  excluded", "to look at: ")) for line in lines[1:]), text
 
 
 def test_grey_stays_grey_and_as_bright(clips):
