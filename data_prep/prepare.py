@@ -101,34 +101,26 @@ def prepare(
     if is_complete(records, name, wanted):
         return json.loads((directory / SUMMARY).read_text())
     with writing(directory):
-        return _prepare(
-            directory, kind, root, wanted, compressions, methods, splits, num_frames, max_windows, workers, progress,
-            pipelines,
-        )  # fmt: skip
-
-
-def _prepare(
-    directory, kind, root, wanted, compressions, methods, splits, num_frames, max_windows, workers, progress, pipelines
-) -> dict:
-    name = directory.name
-    # Absolute: another machine's working folder is another one.
-    listed = sources.list_videos(kind, os.path.abspath(root), compressions=compressions, methods=methods, splits=splits)
-    work = Path(os.path.abspath(directory / WORK))
-    work.mkdir(parents=True, exist_ok=True)
-    begin(directory, work, wanted)
-    groups = collections.defaultdict(list)
-    for video in listed:
-        groups[video.track_key].append(video)
-    files = [work / f"{group_key(group)}.pickle" for group in groups.values()]
-    if pipelines:
-        pipelines.process(name, list(groups.values()), files, num_frames, max_windows)
-    else:
-        run_groups(name, list(groups.values()), files, num_frames, max_windows, workers, progress)
-    summary = pack(directory, files, num_frames, wanted, progress, pipelines)
-    print(summary_text(name, summary), file=sys.stderr)
-    print(f"to look at: {directory / PAGE}", file=sys.stderr)
-    shutil.rmtree(work)
-    return summary
+        # Absolute: another machine's working folder is another one.
+        listed = sources.list_videos(
+            kind, os.path.abspath(root), compressions=compressions, methods=methods, splits=splits
+        )
+        work = Path(os.path.abspath(directory / WORK))
+        work.mkdir(parents=True, exist_ok=True)
+        begin(directory, work, wanted)
+        groups = collections.defaultdict(list)
+        for video in listed:
+            groups[video.track_key].append(video)
+        files = [work / f"{group_key(group)}.pickle" for group in groups.values()]
+        if pipelines:
+            pipelines.process(name, list(groups.values()), files, num_frames, max_windows)
+        else:
+            run_groups(name, list(groups.values()), files, num_frames, max_windows, workers, progress)
+        summary = pack(directory, files, num_frames, wanted, progress, pipelines)
+        print(summary_text(name, summary), file=sys.stderr)
+        print(f"to look at: {directory / PAGE}", file=sys.stderr)
+        shutil.rmtree(work)
+        return summary
 
 
 def begin(directory: Path, work: Path, wanted: dict) -> None:
@@ -158,7 +150,7 @@ def available_memory() -> float:
 def run_groups(name, groups, files: list[Path], num_frames, max_windows, workers, progress) -> None:
     """Every group of one track -> its file; those already there are not made again."""
     missing = [(group, file) for group, file in zip(groups, files, strict=True) if not file.is_file()]
-    bar = tqdm(total=len(groups), initial=len(groups) - len(missing), desc=f"prepare {name}", unit="video",
+    bar = tqdm(total=len(groups), initial=len(groups) - len(missing), desc=f"prepare {name}", unit="track",
                file=sys.stderr, disable=not progress, dynamic_ncols=True)  # fmt: skip
     count = min(worker_count(workers), max(len(missing), 1))
     with bar:

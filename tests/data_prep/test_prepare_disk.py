@@ -5,10 +5,9 @@ import ctypes
 import errno
 import os
 import sys
-from unittest import mock
 
 import pytest
-from absl import flags
+from command import run_main
 from odd.encoder import draw, encode
 
 from cpml_jax import files
@@ -17,8 +16,6 @@ from data_prep.disk import writing
 
 CLIP = 32
 FILES = 2
-
-# All that go through `command` need data_prep.prepare.prepare to do its work inside `with writing(directory)`.
 
 
 @pytest.fixture(scope="module")
@@ -34,17 +31,10 @@ def videos(tmp_path_factory):
 
 
 def command(videos, records, workdir) -> int:
-    """Exit status of `main.py prepare`, in this process, for it takes seconds to import all that it needs."""
-    import main
-
-    flags.FLAGS.unparse_flags()
-    for name in [name for name in flags.FLAGS if name.startswith("config.")]:  # left by an earlier call
-        delattr(flags.FLAGS, name)
-    arguments = ["main.py", "prepare", f"--config=configs/folder.py:{videos}", f"--workdir={workdir}",
-                 f"--config.data.records={records}", f"--config.data.num_frames={CLIP}",
-                 "--config.data.workers=1"]  # fmt: skip
-    with mock.patch.object(sys, "argv", arguments):  # where ml_collections looks for --config.x=y
-        return main.guarded(main.parse_or_exit(arguments))
+    return run_main(
+        "prepare", f"--config=configs/folder.py:{videos}", f"--workdir={workdir}", f"--config.data.records={records}",
+        f"--config.data.num_frames={CLIP}", "--config.data.workers=1",
+    )  # fmt: skip
 
 
 def the_error(capsys) -> str:

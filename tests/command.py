@@ -1,0 +1,22 @@
+"""main.py inside the test's own process: it takes seconds to import all that it needs."""
+
+import sys
+from unittest import mock
+
+from absl import flags
+
+
+def run_main(*arguments: str) -> int:
+    """Exit status of `main.py ARGUMENTS`."""
+    import main
+
+    defaults = {name: flags.FLAGS[name].default for name in ("verify", "crop_tree", "beam_runner", "beam_options")}
+    flags.FLAGS.unparse_flags()
+    for name in [name for name in flags.FLAGS if name.startswith("config.")]:  # left by an earlier call
+        delattr(flags.FLAGS, name)
+    line = ["main.py", *arguments]
+    with mock.patch.object(sys, "argv", line):  # where ml_collections looks for --config.x=y
+        flags.FLAGS(["main.py"])
+        for name, value in defaults.items():
+            setattr(flags.FLAGS, name, value)
+        return main.guarded(main.parse_or_exit(line))
