@@ -107,6 +107,11 @@ def parse(argv: list[str]) -> list[str]:
 def one_line(error: BaseException) -> str:
     """An exception's message as one line; of absl's long ones, the lines that say something."""
     text = str(error.args[0]) if error.args else str(error)
+    mistyped = re.search(r'Did you mean "(\w+)" instead of "(\w+)"', text)
+    if mistyped:
+        return f"the configuration has no key {mistyped[2]!r}, did you mean {mistyped[1]!r}?"
+    if isinstance(error, (AttributeError, KeyError)) and re.fullmatch(r"\W*\w+\W*", text):
+        return f"the configuration has no key {text.strip(chr(39))!r}"
     lines = [line.strip() for line in text.replace("\\n", "\n").splitlines() if line.strip()]
     telling = [line for line in lines if re.match(r"(\[Errno|TypeError|UserError|ValueError|NameError)", line)]
     return " ".join((lines[:1] + telling[-1:]) if telling else lines).strip("'\" ")
