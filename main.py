@@ -110,8 +110,9 @@ def one_line(error: BaseException) -> str:
     mistyped = re.search(r'Did you mean "(\w+)" instead of "(\w+)"', text)
     if mistyped:
         return f"the configuration has no key {mistyped[2]!r}, did you mean {mistyped[1]!r}?"
-    if isinstance(error, (AttributeError, KeyError)) and re.fullmatch(r"\W*\w+\W*", text):
-        return f"the configuration has no key {text.strip(chr(39))!r}"
+    alone = re.fullmatch(r"\W*(\w+)\W*", text)
+    if alone and isinstance(error, (AttributeError, KeyError)):
+        return f"the configuration has no key {alone[1]!r}"
     lines = [line.strip() for line in text.replace("\\n", "\n").splitlines() if line.strip()]
     telling = [line for line in lines if re.match(r"(\[Errno|TypeError|UserError|ValueError|NameError)", line)]
     return " ".join((lines[:1] + telling[-1:]) if telling else lines).strip("'\" ")
