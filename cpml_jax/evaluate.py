@@ -18,8 +18,9 @@ from cpml_jax.input_pipeline import eval_batches, sampler_description
 from cpml_jax.journal import say
 from cpml_jax.protocols import Test, Training
 from cpml_jax.records import RecordSet, records_dir
-from cpml_jax.report import finite, table, write_json, write_json_lines
+from cpml_jax.files import finite, write_json, write_json_lines
 from cpml_jax.schema import FAKE, FRAME_RATE, REAL
+from cpml_jax.table import table
 
 SCHEMA = "cpml-evaluation/1.0.0"
 RESULTS, SCORES = "evaluation.json", "scores.jsonl"

@@ -1,10 +1,15 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and JSON without NaN."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import uuid
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import numpy as np
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
@@ -18,3 +23,22 @@ def write_whole(path: Path, data: bytes | str) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def finite(value):
+    """Plain JSON values of nested dicts and sequences; NaN and infinities, which JSON has not, become None."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [finite(item) for item in value]
+    if isinstance(value, (np.generic,)):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_json(path: Path, value: dict) -> None:
+    write_whole(path, json.dumps(finite(value), indent=1, allow_nan=False) + "\n")
+
+
+def write_json_lines(path: Path, values: Iterable[dict]) -> None:
+    write_whole(path, "".join(json.dumps(finite(value), allow_nan=False) + "\n" for value in values))

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from cpml_jax import metrics, signal
 from cpml_jax.errors import UserError
 from cpml_jax.evaluate import RESULTS, p_fake_of
-from cpml_jax.report import finite
+from cpml_jax.files import finite
 from cpml_jax.schema import FRAME_RATE
 
 VIDEO_SUFFIXES = (

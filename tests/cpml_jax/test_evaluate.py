@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from cpml_jax import evaluate, files, metrics, report, schema
+from cpml_jax import evaluate, files, metrics, schema
 from cpml_jax.errors import UserError
 from cpml_jax.protocols import Training, make_tests
 from cpml_jax.records import CorruptRecord
@@ -241,7 +241,7 @@ def test_finite_leaves_plain_json():
         "d": True,
         "e": "x",
     }
-    assert report.finite(value) == {"a": None, "b": [3, None], "c": [1.0, None], "d": True, "e": "x"}
+    assert files.finite(value) == {"a": None, "b": [3, None], "c": [1.0, None], "d": True, "e": "x"}
 
 
 def run_config(**changes):

@@ -1,37 +1,6 @@
-"""What an evaluation leaves behind: JSON without NaN, files written whole or not at all, and the table.
-
-Nothing here computes a figure (metrics.py does).
-"""
+"""The results of evaluation.json as a table of plain text. Nothing here computes a figure (metrics.py does)."""
 
 from __future__ import annotations
-
-import json
-import math
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-
-import numpy as np
-
-from cpml_jax.files import write_whole
-
-
-def finite(value):
-    """Plain JSON values of nested dicts and sequences; NaN and infinities, which JSON has not, become None."""
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [finite(item) for item in value]
-    if isinstance(value, (np.generic,)):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def write_json(path: Path, value: dict) -> None:
-    write_whole(path, json.dumps(finite(value), indent=1, allow_nan=False) + "\n")
-
-
-def write_json_lines(path: Path, values: Iterable[dict]) -> None:
-    write_whole(path, "".join(json.dumps(finite(value), allow_nan=False) + "\n" for value in values))
 
 
 def table(report: dict) -> str:
