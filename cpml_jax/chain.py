@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from cpml_jax.errors import UserError
@@ -130,18 +129,14 @@ def evaluate(config, workdir) -> None:
 
 def evaluation_is_current(config, workdir) -> bool:
     """Whether evaluation.json is of the checkpoint that evaluation would use, with this configuration's tests."""
+    from cpml_jax import evaluation_file
     from cpml_jax.checkpoint import Checkpoints
 
-    path = Path(workdir) / "evaluation.json"
-    try:
-        written = json.loads(path.read_text())
-        checkpoints = Checkpoints(workdir)
-        step = checkpoints.best_step() if config.eval.checkpoint == "best" else checkpoints.latest_step()
-        checkpoints.close()
-        same = written["config"]["eval"] == json.loads(json.dumps(config.eval.to_dict()))
-        current = same and written["checkpoint"]["step"] == step
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    checkpoints = Checkpoints(workdir)
+    step, _ = checkpoints.choose(config.eval.checkpoint)
+    checkpoints.close()
+    current = evaluation_file.is_current(workdir, config.to_dict(), step)
     if current:
+        path = Path(workdir) / evaluation_file.RESULTS
         say(f"{path} is of this checkpoint and configuration: nothing to do")
     return current

@@ -14,7 +14,7 @@ from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
 from cpml_jax.state import TrainState
 
-FOLDER, CONFIG = "checkpoints", "config.json"
+FOLDER, CONFIG, TRAINING_DATA = "checkpoints", "config.json", "training_data.json"
 # What a checkpoint's arrays and their meaning depend on, and what a restart may change without harm.
 MODEL_KEYS = ("model", "data.num_frames")
 FREE_KEYS = (
@@ -53,6 +53,24 @@ class Checkpoints:
         """The step of the best validated checkpoint, or None."""
         validated = [c for c in self._orbax.checkpoints if c.metrics]
         return max(validated, key=lambda c: (_ranking(c.metrics), c.step)).step if validated else None
+
+    def choose(self, which: str) -> tuple[int | None, str]:
+        """The step that `which` (best, latest or a step's number) means, and how it was chosen.
+
+        Raises:
+          UserError: no checkpoint of that number is kept.
+        """
+        best = self.best_step()
+        if which == "best":
+            return best, "validation"
+        if which == "latest":
+            return self.latest_step(), "latest"
+        kept = [c.step for c in self._orbax.checkpoints]
+        if int(which) not in kept:
+            raise UserError(
+                f"{self.directory}: no checkpoint of step {which} is kept; there are: {', '.join(map(str, kept))}"
+            )
+        return int(which), "validation" if int(which) == best else f"oracle: step {int(which)} was named by hand"
 
     def metrics(self, step: int) -> dict | None:
         return next((c.metrics for c in self._orbax.checkpoints if c.step == step), None)
@@ -146,3 +164,26 @@ def write_config(workdir, config: dict) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(config, indent=1, sort_keys=True))
+
+
+def write_training_data(workdir, dataset: str, identities: set[str], records: dict) -> None:
+    """Write whom a run is trained on beside its checkpoints, so that no evaluation tests on them.
+
+    Args:
+      identities: of the training clips, targets and sources.
+      records: provenance.describe_records.
+    """
+    path = Path(workdir) / FOLDER / TRAINING_DATA
+    value = {"dataset": dataset, "identities": sorted(identities - {""}), "records": records}
+    write_whole(path, json.dumps(value, indent=1))
+
+
+def read_training_data(workdir) -> dict | None:
+    """{dataset, identities, records} of a run; None for runs that did not write it."""
+    path = Path(workdir) / FOLDER / TRAINING_DATA
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise UserError(f"{path}: not readable as JSON; delete it to evaluate without this check") from None

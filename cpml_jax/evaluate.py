@@ -10,29 +10,26 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from cpml_jax import metrics, protocols, signal
+from cpml_jax import checkpoint, conditions, evaluation_file, metrics, protocols, provenance
+from cpml_jax.clip_scores import ClipScores, score_clips
 from cpml_jax.errors import UserError
-from cpml_jax.input_pipeline import eval_batches, sampler_description
+from cpml_jax.evaluation_file import RESULTS, SCHEMA, SCORES
+from cpml_jax.files import finite
+from cpml_jax.input_pipeline import sampler_description
 from cpml_jax.journal import say
 from cpml_jax.protocols import Test, Training
 from cpml_jax.records import RecordSet, records_dir
-from cpml_jax.files import finite, write_json, write_json_lines
-from cpml_jax.schema import FAKE, FRAME_RATE, REAL
+from cpml_jax.schema import FAKE, REAL
 from cpml_jax.table import table
 
-SCHEMA = "cpml-evaluation/1.0.0"
-RESULTS, SCORES = "evaluation.json", "scores.jsonl"
-# Keys of the index that a line of scores.jsonl repeats.
-_ROW_KEYS = (
-    "clip_id", "video_key", "dataset", "method", "compression", "split", "video", "window", "identity",
-    "source_identity", "label",
-)  # fmt: skip
 
-
-def run(config, workdir) -> dict:
+def run(config, workdir, names: tuple[str, ...] = ()) -> dict:
     """Evaluate a run's checkpoint (eval.checkpoint) with the tests of its configuration.
+
+    Args:
+      names: protocols to evaluate in place of eval.protocols; results of others, of the same checkpoint and records,
+        stay in evaluation.json.
 
     Returns:
       What evaluation.json holds.
@@ -44,22 +41,25 @@ def run(config, workdir) -> dict:
 
     from cpml_jax import scoring  # the model and its packages: not needed by those who only read results
 
-    scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
-    training = Training(config.train.dataset, tuple(config.train.qualities), tuple(config.train.methods))
-    others = tuple(config.eval.cross_datasets) if "cross_dataset" in config.eval.protocols else ()
+    names = tuple(names or config.eval.protocols)
+    training = protocols.training_of(config)
+    others = tuple(config.eval.cross_datasets) if "cross_dataset" in names else ()
     known = {name: tuple(source.methods) for name, source in config.data.sources.items()}
     if training.dataset not in known:
         raise UserError(f"train.dataset={training.dataset!r} is not in data.sources; there are: {', '.join(known)}")
+    variants = tuple(protocols.variants_of(training.dataset, name) for name in names if name in protocols.VARIANTS)
     wanted = [name for name in dict.fromkeys((training.dataset, *others)) if name in known]
-    record_sets = {name: RecordSet(records_dir(config, workdir, name)) for name in wanted}
+    record_sets = {name: RecordSet(records_dir(config, workdir, name)) for name in (*wanted, *variants)}
     tests = protocols.make_tests(
         training,
-        protocols=config.eval.protocols,
+        protocols=names,
         qualities=config.eval.qualities,
         cross_datasets=others,
         cross_quality=config.eval.cross_quality,
         methods=known | {name: protocols.test_methods(found.rows) for name, found in record_sets.items()},
+        variants={name: protocols.test_qualities(record_sets[name].rows) for name in variants},
     )
+    scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
     return evaluate(
         scorer,
         record_sets,
@@ -73,6 +73,7 @@ def run(config, workdir) -> dict:
         batch_size=config.eval.batch_size,
         bootstrap=config.eval.bootstrap,
         seed=config.seed,
+        trained_on=checkpoint.read_training_data(workdir),
         write=jax.process_index() == 0,  # every host scores, one writes
     )
 
@@ -91,13 +92,14 @@ def evaluate(
     batch_size: int,
     bootstrap: int,
     seed: int = 0,
+    trained_on: dict | None = None,
     write: bool = True,
     out=None,
 ) -> dict:
-    """Score, measure, write <workdir>/scores.jsonl and <workdir>/evaluation.json, print the table.
+    """Score, measure, write the files of evaluation_file.py, print the table.
 
     Args:
-      scorer: has .step and .score(batch) (scoring.Scorer).
+      scorer: has .step, .selection, .class_embeddings and .score(batch) (scoring.Scorer).
       record_sets: by name; holds the training data set and every data set of `tests`.
       config_json: written as it is under "config".
       training: what was trained on; its validation clips choose the thresholds.
@@ -105,6 +107,7 @@ def evaluate(
       sampler: which frames of a video were seen; written into every result.
       num_frames, frame_size, batch_size: of the model's input.
       bootstrap: resamples of the intervals.
+      trained_on: whom the checkpoint saw in training (checkpoint.read_training_data), if that is known.
       write: False on all but one of several hosts.
       out: where the table goes; standard output if None.
 
@@ -112,49 +115,53 @@ def evaluate(
       What evaluation.json holds.
 
     Raises:
-      UserError: an identity is in two splits, the records lack a quality, or a score is not finite.
+      UserError: a leak (an identity in two splits, or trained on and tested; videos whose keys are merged), the records
+        lack a quality, or a score is not finite.
     """
     home = record_sets[training.dataset]
-    protocols.check_no_leak(home.rows, f"records of {training.dataset!r}")
+    for name, records in record_sets.items():
+        protocols.check_no_leak(records.rows, f"records of {name!r}")
+        protocols.check_video_keys(records.rows, f"records of {name!r}")
     for test in tests:
         _check_quality(test, record_sets[test.dataset].rows)
     chosen = [protocols.select(record_sets[test.dataset].rows, test) for test in tests]
+    for test, rows in zip(tests, chosen, strict=True):
+        protocols.check_not_trained_on(rows, trained_on, f"records of {test.dataset!r}")
     validation = protocols.validation_rows(home.rows, training)
 
     excluded = [row for records in record_sets.values() for row in records.excluded]
-    lines: dict[str, dict] = {}
+    scores = ClipScores()
     for name, records in record_sets.items():
         rows = list(validation) if name == training.dataset else []
         rows += [row for test, found in zip(tests, chosen, strict=True) if test.dataset == name for row in found]
         rows = list({row["clip_id"]: row for row in rows}.values())  # a clip of several tests is scored once
-        lines |= score_clips(
+        found = score_clips(
             scorer, records, rows, num_frames=num_frames, frame_size=frame_size, batch_size=batch_size,
             excluded=excluded,
         )  # fmt: skip
+        scores.lines |= found.lines
+        # Arrays of thousands of re-encodings would make the file too large for what the report shows of them.
+        scores.arrays |= found.arrays if not protocols.is_variants(name) else {}
 
-    thresholds = _thresholds([lines[r["clip_id"]] for r in validation if r["clip_id"] in lines])
+    thresholds = _thresholds(scores.of(validation))
     results = [
-        _result(
-            test, [lines[r["clip_id"]] for r in rows if r["clip_id"] in lines], thresholds, sampler, bootstrap, seed
-        )
+        _result(test, rows, scores.of(rows), thresholds, sampler, bootstrap, seed)
         for test, rows in zip(tests, chosen, strict=True)
     ]
     report = finite(
         {
             "schema": SCHEMA,
             "config": config_json,
-            "checkpoint": {"step": scorer.step},
+            "checkpoint": {"step": scorer.step, "selection": scorer.selection},
+            "provenance": provenance.provenance(record_sets),
             "results": results,
             "excluded": excluded,
         }
     )
     if write:
-        workdir = Path(workdir)
-        workdir.mkdir(parents=True, exist_ok=True)
-        write_json_lines(workdir / SCORES, lines.values())
-        write_json(workdir / RESULTS, report)
+        report = evaluation_file.write(workdir, report, scores, scorer.class_embeddings)
         print(table(report), file=out or sys.stdout, flush=True)
-        say(f"written: {workdir / RESULTS} and {workdir / SCORES}")
+        say(f"written: {Path(workdir) / RESULTS} and {Path(workdir) / SCORES}")
     return report
 
 
@@ -169,83 +176,6 @@ def _check_quality(test: Test, available: list[dict]) -> None:
     )
 
 
-class _KeepTruth:
-    """A record set that remembers the true pulse waves of the clips it read: no part of a batch, and read only once."""
-
-    def __init__(self, records):
-        self._records, self.truth = records, {}
-        self.directory = records.directory
-
-    def read(self, row: dict, frame_size: int) -> dict:
-        record = self._records.read(row, frame_size)
-        if "pulse_truth" in record:
-            self.truth[row["clip_id"]] = np.asarray(record["pulse_truth"], np.float32)
-        return record
-
-
-def score_clips(
-    scorer, records, rows: list[dict], *, num_frames: int, frame_size: int, batch_size: int, excluded: list[dict]
-) -> dict[str, dict]:
-    """clip_id -> its line of scores.jsonl, for every clip that can be read; the others are added to `excluded`.
-
-    Raises:
-      UserError: a score is not finite; the clip is named.
-    """
-    keeping = _KeepTruth(records)
-    batches = eval_batches(
-        keeping, rows, num_frames=num_frames, frame_size=frame_size, batch_size=batch_size, excluded=excluded
-    )
-    lines: dict[str, dict] = {}
-    with tqdm(total=len(rows), desc=f"scoring {records.name}", unit="clip", file=sys.stderr, disable=not rows) as bar:
-        for batch_rows, batch in batches:
-            scores = scorer.score(batch)
-            p_fake = p_fake_of(scores)[: len(batch_rows)]
-            metrics.check_scores([r["label"] for r in batch_rows], p_fake, [r["clip_id"] for r in batch_rows])
-            truth = [keeping.truth.pop(row["clip_id"], None) for row in batch_rows]
-            pulse = _pulse_figures(scores.get("wave"), batch["pulse"], truth, len(batch_rows))
-            for row, probability, figures in zip(batch_rows, p_fake, pulse, strict=True):
-                line = {key: row[key] for key in _ROW_KEYS} | {"p_fake": float(probability)} | figures
-                if figures:
-                    line |= {
-                        "heart_rate_pos_bpm": row.get("heart_rate_pos"),
-                        "heart_rate_truth_bpm": row.get("heart_rate_truth"),
-                    }
-                lines[row["clip_id"]] = line
-            bar.update(len(batch_rows))
-    return lines
-
-
-def p_fake_of(scores: Mapping[str, np.ndarray]) -> np.ndarray:
-    """P(fake) (B,) float64 of a scorer's answer."""
-    return metrics.p_fake(scores["logits"]) if "logits" in scores else np.asarray(scores["p_fake"], np.float64)
-
-
-def _pulse_figures(wave, trace: np.ndarray, truth: list[np.ndarray | None], count: int) -> list[dict]:
-    """What the model's pulse waves (B, T) say, a dict a clip; empty dicts without the rPPG stream.
-
-    Args:
-      wave: (B, T) float32, or None.
-      trace: (B, T) classical trace; NaN where it could not be measured.
-      truth: of the first `count` clips: (>= T,), NaN or None where unknown.
-    """
-    if wave is None:
-        return [{} for _ in range(count)]
-    wave, trace = np.asarray(wave, np.float32), np.asarray(trace, np.float32)
-    true = np.full_like(wave, np.nan)  # of the batch's shape, padding too: one compilation
-    for index, known in enumerate(truth):
-        if known is not None:
-            true[index] = known[: wave.shape[1]]
-    rates = np.asarray(signal.heart_rate(wave, FRAME_RATE))
-
-    def correlation(other: np.ndarray) -> list[float | None]:
-        rho = np.asarray(signal.pearson(wave, np.nan_to_num(other)))
-        return [float(r) if known else None for r, known in zip(rho, np.isfinite(other).all(1), strict=True)]
-
-    columns = (rates.tolist(), correlation(trace), correlation(true))
-    keys = ("heart_rate_bpm", "pulse_correlation_pos", "pulse_correlation_truth")
-    return [dict(zip(keys, values, strict=True)) for values in zip(*columns, strict=True)][:count]
-
-
 def _thresholds(lines: list[dict]) -> dict:
     """Thresholds of both levels from the scores of the validation clips."""
     videos, means = metrics.video_level(lines, [line["p_fake"] for line in lines])
@@ -258,7 +188,9 @@ def _thresholds(lines: list[dict]) -> dict:
     return found | ({"note": f"validation split: {reason}"} if reason else {})
 
 
-def _result(test: Test, lines: list[dict], thresholds: dict, sampler: dict, bootstrap: int, seed: int) -> dict:
+def _result(
+    test: Test, rows: list[dict], lines: list[dict], thresholds: dict, sampler: dict, bootstrap: int, seed: int
+) -> dict:
     """One entry of evaluation.json's results."""
     train = {"dataset": test.train.dataset, "qualities": test.train.qualities, "methods": test.train.methods}
     videos, means = metrics.video_level(lines, [line["p_fake"] for line in lines])
@@ -272,7 +204,8 @@ def _result(test: Test, lines: list[dict], thresholds: dict, sampler: dict, boot
     result = {
         "protocol": test.protocol,
         "train": train,
-        "test": {"dataset": test.dataset, "quality": test.quality, "methods": test.methods},
+        "test": {"dataset": protocols.home_of(test.dataset), "quality": test.quality, "methods": test.methods},
+        "condition": _condition(test, rows),
         "sampler": sampler,
         "aggregation": "video: mean of the video's clip scores",
         "threshold": thresholds,
@@ -283,6 +216,17 @@ def _result(test: Test, lines: list[dict], thresholds: dict, sampler: dict, boot
         result["pulse"] = _pulse_summary(lines)
     missing = sorted(set(test.methods) - {line["method"] for line in lines})
     return result | ({"note": f"no clips of: {', '.join(missing)}"} if missing else {})
+
+
+def _condition(test: Test, rows: list[dict]) -> dict | None:
+    """What was done to the videos (conditions.py), with the mean bitrate where that is what was varied."""
+    condition = conditions.parse(test.quality)
+    if condition is None and protocols.is_variants(test.dataset):
+        condition = {"kind": "original"}
+    if condition is None or condition["kind"] == "corruption":
+        return condition
+    rates = [row["source_bitrate"] for row in rows if row.get("source_bitrate")]
+    return condition | {"bitrate_bps": float(np.mean(rates)) if rates else None}
 
 
 def _pulse_summary(lines: list[dict]) -> dict:

@@ -22,8 +22,9 @@ from absl import logging
 from tqdm import tqdm
 
 from cpml_jax import metrics, signal
+from cpml_jax.clip_scores import p_fake_of
 from cpml_jax.errors import UserError
-from cpml_jax.evaluate import RESULTS, p_fake_of
+from cpml_jax.evaluation_file import RESULTS
 from cpml_jax.files import finite
 from cpml_jax.schema import FRAME_RATE
 

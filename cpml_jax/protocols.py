@@ -4,18 +4,22 @@ in_dataset          the training data set's test split, at each training quality
 cross_compression   the same at each of the given qualities
 cross_manipulation  the same at each training quality, on the methods that training left out: all, then each alone
 cross_dataset       the test split of other data sets, all their methods
+compression_curve   the training data set's test split, re-encoded at a sweep of rates by several codecs
+corruption          the same, its pictures corrupted at five strengths each
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 from collections.abc import Iterable, Mapping
 
 from cpml_jax.errors import UserError
-from cpml_jax.schema import REAL, REAL_METHOD
+from cpml_jax.schema import REAL, REAL_METHOD, video_key
 
-PROTOCOLS = ("in_dataset", "cross_compression", "cross_manipulation", "cross_dataset")
+VARIANTS = ("compression_curve", "corruption")  # their records are made from the test split, by data_prep/variants
+PROTOCOLS = ("in_dataset", "cross_compression", "cross_manipulation", "cross_dataset", *VARIANTS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +52,33 @@ def test_methods(rows: Iterable[dict]) -> tuple[str, ...]:
 test_methods.__test__ = False
 
 
+def test_qualities(rows: Iterable[dict]) -> tuple[str, ...]:
+    """The compressions of the test split of an index, in the order of their first row."""
+    return tuple(dict.fromkeys(r["compression"] for r in rows if r["split"] == "test"))
+
+
+test_qualities.__test__ = False
+
+
+def training_of(config) -> Training:
+    train = config.train
+    return Training(train.dataset, tuple(train.qualities), tuple(train.methods))
+
+
+def variants_of(dataset: str, protocol: str) -> str:
+    """Name of the records that hold the variants of a data set's test split: `faces.corruption`."""
+    return f"{dataset}.{protocol}"
+
+
+def is_variants(name: str) -> bool:
+    return name.rpartition(".")[2] in VARIANTS
+
+
+def home_of(name: str) -> str:
+    """The data set that records are of: `faces.corruption` and `faces` are both of `faces`."""
+    return name.rpartition(".")[0] if is_variants(name) else name
+
+
 def make_tests(
     training: Training,
     *,
@@ -56,6 +87,7 @@ def make_tests(
     cross_datasets: Iterable[str],
     cross_quality: str,
     methods: Mapping[str, tuple[str, ...]],
+    variants: Mapping[str, tuple[str, ...]] | None = None,
 ) -> list[Test]:
     """The tests of a configuration, each once, in the order of `protocols`.
 
@@ -65,6 +97,7 @@ def make_tests(
       qualities: tests of cross_compression.
       cross_datasets, cross_quality: tests of cross_dataset.
       methods: data set -> the manipulations that its test split holds, for every data set that may be asked for.
+      variants: name of variants' records (variants_of) -> the variants in them.
 
     Raises:
       UserError: an unknown protocol or data set, nothing left out for cross_manipulation, the training data set
@@ -75,7 +108,7 @@ def make_tests(
         "cross_compression": lambda: _cross_compression(training, qualities),
         "cross_manipulation": lambda: _cross_manipulation(training, _known(training.dataset, methods)),
         "cross_dataset": lambda: _cross_dataset(training, cross_datasets, cross_quality, methods),
-    }
+    } | {name: functools.partial(_of_variants, name, training, variants or {}) for name in VARIANTS}
     tests: list[Test] = []
     for name in dict.fromkeys(protocols):
         if name not in makers:
@@ -137,6 +170,13 @@ def _cross_dataset(
     return tests
 
 
+def _of_variants(protocol: str, training: Training, variants: Mapping[str, tuple[str, ...]]) -> list[Test]:
+    name = variants_of(training.dataset, protocol)
+    if name not in variants:
+        raise UserError(f"{protocol}: no records of {name!r}; run `main.py evaluate --protocol={protocol}`")
+    return [Test(protocol, training, name, variant, training.methods) for variant in variants[name]]
+
+
 def select(rows: Iterable[dict], test: Test) -> list[dict]:
     """The clips of a test: every real of that quality's test split, and the fakes of the test's methods."""
     return _select(rows, "test", (test.quality,), test.methods)
@@ -178,4 +218,46 @@ def check_no_leak(rows: Iterable[dict], where: str) -> None:
         raise UserError(
             f"{where}: identity {leaked[0]!r} is in the splits {seen} ({len(leaked)} such identities): "
             "a score would tell of faces seen before; split by identity and prepare again"
+        )
+
+
+def check_video_keys(rows: Iterable[dict], where: str) -> None:
+    """Refuse an index whose video keys merge videos: `000_003` of four methods is four videos.
+
+    Raises:
+      UserError: a row's video_key is not that of its data set, method, compression and id; the first is named.
+    """
+    for row in rows:
+        own = video_key(row["dataset"], row["method"], row["compression"], row["video"])
+        if row["video_key"] != own:
+            raise UserError(
+                f"{where}: clip {row['clip_id']!r} carries the video key {row['video_key']!r}, its own is {own!r}: "
+                "scores of several videos would be averaged as one; prepare again"
+            )
+
+
+def check_not_trained_on(rows: Iterable[dict], trained_on: dict | None, where: str) -> None:
+    """Refuse to test on a face that the checkpoint was trained on, though today's records say otherwise.
+
+    Args:
+      rows: clips of a test.
+      trained_on: {dataset, identities} of the training run, or None where it is not known.
+
+    Raises:
+      UserError: an identity is in both; the first is named.
+    """
+    if trained_on is None:
+        return
+    seen = set(trained_on["identities"])
+    tested = {
+        identity
+        for row in rows
+        if home_of(row["dataset"]) == trained_on["dataset"]
+        for identity in (row["identity"], row["source_identity"])
+    }
+    leaked = sorted((tested & seen) - {""})
+    if leaked:
+        raise UserError(
+            f"{where}: identity {leaked[0]!r} is tested here, and the checkpoint was trained on it ({len(leaked)} such "
+            "identities): the records' splits are not those of the training; evaluate on those, or train again"
         )

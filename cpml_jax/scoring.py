@@ -20,13 +20,15 @@ class Scorer:
 
     Attributes:
       step: the training step that the parameters are of.
+      selection: how that step was chosen: validation (the best AUC there), latest, or oracle.
     """
 
-    def __init__(self, model, mesh, tokens: jax.Array, *, variables=None, step: int = 0):
+    def __init__(self, model, mesh, tokens: jax.Array, *, variables=None, step: int = 0, selection: str = "latest"):
         self._mesh, self._tokens = mesh, tokens
         self._encode = jax.jit(lambda v, t: model.apply(v, t, method="encode_prompts"), out_shardings=replicated(mesh))
         self._score = steps.jit_score_step(model, mesh)
-        self.step = step
+        self._saliency = steps.jit_saliency_step(model, mesh)
+        self.step, self.selection = step, selection
         if variables is not None:
             self.load(variables, step)
 
@@ -34,6 +36,11 @@ class Scorer:
         """Use these parameters from now on; t_c is computed once, as the ensemble of all templates."""
         self._variables, self.step = variables, step
         self._class_embeddings = self._encode(variables, self._tokens)
+
+    @property
+    def class_embeddings(self) -> np.ndarray:
+        """(2, D) float32 unit vectors t_c, real then fake."""
+        return np.asarray(jax.device_get(self._class_embeddings), np.float32)
 
     def score(self, batch: dict) -> dict[str, np.ndarray]:
         """Scores of a batch of one view.
@@ -44,14 +51,21 @@ class Scorer:
         Returns:
           p_fake (B,), logits (B, 2), unified (B, D) and, with the rPPG stream, wave (B, T), float32.
         """
+        return {name: np.asarray(value) for name, value in self._run(self._score, batch).items()}
+
+    def saliency(self, batch: dict) -> np.ndarray:
+        """(B, S, S) float32 >= 0: how much each pixel moves the score (steps.jit_saliency_step)."""
+        return np.asarray(self._run(self._saliency, batch))
+
+    def _run(self, step, batch: dict):
         rows = len(batch["frames"])
         padding = -rows % self._mesh.shape[DATA_AXIS]
         inputs = {n: batch[n] for n in ("frames", "landmarks")}
         if padding:
             inputs = {n: np.concatenate([v, np.repeat(v[:1], padding, axis=0)]) for n, v in inputs.items()}
         inputs = put_global_batch(inputs, self._mesh)
-        scores = self._score(self._variables, self._class_embeddings, inputs["frames"], inputs["landmarks"])
-        return {name: np.asarray(value)[:rows] for name, value in jax.device_get(scores).items()}
+        found = step(self._variables, self._class_embeddings, inputs["frames"], inputs["landmarks"])
+        return jax.tree.map(lambda value: value[:rows], jax.device_get(found))
 
 
 def build_model(config):
@@ -81,20 +95,24 @@ def dummy_inputs(config, rows: int = 1) -> tuple[jax.Array, jax.Array]:
 
 
 def restore_for_scoring(workdir, config, which: str = "best") -> Scorer:
-    """The best (by validation AUC) or the latest checkpoint of a run, ready to score.
+    """A checkpoint of a run, ready to score.
+
+    Args:
+      which: best (by validation AUC), latest, or the number of a step that is kept. A step that validation did not
+        choose is labelled an oracle's choice: nothing tells how its number was come by.
 
     Raises:
       UserError: there is no checkpoint, it is of another configuration, or it cannot be read.
     """
-    if which not in ("best", "latest"):
-        raise UserError(f"eval.checkpoint={which!r}; it is best or latest")
+    if which not in ("best", "latest") and not str(which).isdecimal():
+        raise UserError(f"eval.checkpoint={which!r}; it is best, latest, or the number of a step")
     if not (Path(workdir) / checkpoint.FOLDER / checkpoint.CONFIG).is_file():
         raise UserError(
             f"{workdir}: no checkpoint here; run `main.py train` with the same --config and --workdir first"
         )
     checkpoint.check_config(workdir, config.to_dict(), resume=False)
     saved = checkpoint.Checkpoints(workdir)
-    step = saved.best_step() if which == "best" else saved.latest_step()
+    step, selection = saved.choose(which)
     if step is None:
         raise UserError(f"{workdir}: no {which} checkpoint yet; let `main.py train` reach train.eval_every first")
     model, tokens = build_model(config)
@@ -111,4 +129,4 @@ def restore_for_scoring(workdir, config, which: str = "best") -> Scorer:
     abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, shardings)
     variables = saved.restore_variables(step, abstract)
     saved.close()
-    return Scorer(model, mesh, tokens, variables=variables, step=step)
+    return Scorer(model, mesh, tokens, variables=variables, step=step, selection=selection)

@@ -161,3 +161,21 @@ def jit_score_step(model: nn.Module, mesh: Mesh) -> Callable:
 
     data = batch_sharding(mesh)
     return jax.jit(score_step, in_shardings=(None, None, data, data), out_shardings=replicated(mesh))
+
+
+def jit_saliency_step(model: nn.Module, mesh: Mesh) -> Callable:
+    """saliency_step(variables, class_embeddings, frames (B,1,T,S,S,3), landmarks (B,1,T,68,2)) -> (B, S, S) float32.
+
+    Where the model looks: |d (logit of fake - logit of real) / d frames|, mean over time and colour (Simonyan et al.,
+    ICLR workshop 2014). Zero without a stream that sees frames.
+    """
+
+    def saliency_step(variables: dict, class_embeddings: jax.Array, frames: jax.Array, landmarks: jax.Array):
+        def margin(pixels: jax.Array) -> jax.Array:
+            logits = model.apply(variables, pixels, landmarks, class_embeddings, train=False)["logits"]
+            return (logits[:, 0, 1] - logits[:, 0, 0]).sum()  # clips do not mix without training: one gradient for all
+
+        return jnp.abs(jax.grad(margin)(frames.astype(jnp.float32))[:, 0]).mean(axis=(1, -1))
+
+    data = batch_sharding(mesh)
+    return jax.jit(saliency_step, in_shardings=(None, None, data, data), out_shardings=replicated(mesh))

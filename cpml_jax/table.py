@@ -43,10 +43,11 @@ def _notes(report: dict) -> list[str]:
     if not report["results"]:
         return []
     first = report["results"][0]
-    train = first["train"]
+    train, checkpoint = first["train"], report["checkpoint"]
     return [
-        f"Checkpoint of step {report['checkpoint']['step']}, trained on {train['dataset']} at "
-        f"{' + '.join(train['qualities'])}. Set aside as unusable: {len(report['excluded'])} videos or clips.",
+        f"Checkpoint of step {checkpoint['step']}, chosen by: {checkpoint.get('selection', 'validation')}. Trained on "
+        f"{train['dataset']} at {' + '.join(train['qualities'])}.",
+        f"Set aside as unusable: {len(report['excluded'])} videos or clips.",
         "videos: real+fake. clip, video: AUC of single clips, and of videos (the mean of a video's clips).",
         "95 % CI (bootstrap over identities), AP, EER, acc: of videos; acc at the threshold chosen on the",
         f"validation split ({_number(first['threshold']['video'])}).",

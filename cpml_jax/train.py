@@ -8,7 +8,7 @@ import grain
 import jax
 import numpy as np
 
-from cpml_jax import checkpoint, metrics, optimizer, protocols, sampler, scoring, sharding, steps
+from cpml_jax import checkpoint, metrics, optimizer, protocols, provenance, sampler, scoring, sharding, steps
 from cpml_jax.errors import UserError
 from cpml_jax.input_pipeline import ClipReader, eval_batches, training_batches
 from cpml_jax.journal import Journal, say
@@ -56,6 +56,8 @@ def train(config, workdir) -> TrainState:
     start = checkpoints.latest_step()
     state = create() if start is None else checkpoints.restore(start, abstract, data)
     checkpoint.write_config(workdir, plain)
+    seen = {row[key] for views in clips for row in views for key in ("identity", "source_identity")}
+    checkpoint.write_training_data(workdir, config.train.dataset, seen, provenance.describe_records(records))
     say(f"training on {len(clips)} clips, from step {start or 0} of {config.train.steps}")
 
     frozen = config.model.clip_text.mode == "frozen"
@@ -178,8 +180,7 @@ def check_batch_size(batch_size: int, mesh) -> None:
 
 def make_validation(config, records: RecordSet, scorer: scoring.Scorer):
     """validate(state) -> {"auc", "cross_entropy"}: clip level, the validation split at the training qualities."""
-    train = config.train
-    training = protocols.Training(train.dataset, tuple(train.qualities), tuple(train.methods))
+    train, training = config.train, protocols.training_of(config)
     rows = protocols.validation_rows(records.rows, training)
     if len({row["label"] for row in rows}) < 2:
         raise UserError(

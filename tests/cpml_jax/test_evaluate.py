@@ -63,7 +63,7 @@ class FakeRecords:
 
 
 class FakeScorer:
-    step = 7
+    step, selection, class_embeddings = 7, "validation", np.eye(2, 4, dtype=np.float32)
 
     def __init__(self, wave=True, broken=False):
         self.wave, self.broken, self.batches = wave, broken, []
@@ -75,6 +75,7 @@ class FakeScorer:
         if self.broken:
             value = np.where(value > 0.5, np.nan, value)
         scores = {"p_fake": value, "logits": np.stack([np.zeros_like(value), np.log(value / (1 - value))], 1)}
+        scores["unified"] = np.tile(value[:, None], (1, 4))
         if self.wave:
             scores["wave"] = np.tile(np.sin(2 * np.pi * 1.2 * TIMES), (len(value), 1)).astype(np.float32)
         return scores
@@ -114,8 +115,16 @@ def test_the_files_hold_what_the_readme_says(tmp_path):
     out, scorer = io.StringIO(), FakeScorer()
     result, records = evaluated(tmp_path, scorer=scorer, out=out)
     written = json.loads((tmp_path / "evaluation.json").read_text(), parse_constant=pytest.fail)
-    assert written == result and list(written) == ["schema", "config", "checkpoint", "results", "excluded"]
-    assert written["checkpoint"] == {"step": 7} and written["config"]["eval"] == {"qualities": ["raw", "c40"]}
+    assert written == result and list(written) == [
+        "schema",
+        "config",
+        "checkpoint",
+        "provenance",
+        "results",
+        "excluded",
+    ]
+    assert written["checkpoint"] == {"step": 7, "selection": "validation"}
+    assert written["config"]["eval"] == {"qualities": ["raw", "c40"]}
     assert [e["reason"] for e in written["excluded"]] == ["no face", "no face"]
     # raw and c23, pooled and each of two methods; raw and c40; b
     assert [r["protocol"] for r in written["results"]] == ["in_dataset"] * 6 + ["cross_compression"] * 2 + [
@@ -209,6 +218,73 @@ def test_an_identity_in_two_splits_is_refused_before_anything_is_scored(tmp_path
     with pytest.raises(UserError, match="identity '00[23]' is in the splits test, val"):
         evaluated(tmp_path, {"a": records}, protocols=("in_dataset",))
     assert records.reads == [] and os.listdir(tmp_path) == []
+
+
+def test_a_face_of_the_training_run_is_refused_whatever_todays_splits_say(tmp_path):
+    records = {"a": FakeRecords("a")}
+    seen = {"dataset": "a", "identities": ["000", "007"], "records": {}}
+    with pytest.raises(UserError, match="'007' is tested here, and the checkpoint was trained on it"):
+        evaluated(tmp_path, records, protocols=("in_dataset",), trained_on=seen)
+    assert records["a"].reads == [] and os.listdir(tmp_path) == []
+    # Another data set's person of the same name is another person.
+    evaluated(tmp_path, protocols=("cross_dataset",), trained_on=seen | {"identities": ["000", "001"]})
+
+
+def test_merged_video_keys_are_refused(tmp_path):
+    records = FakeRecords("a")
+    for row in records.rows:  # grouped by the folder's name alone, as public code does
+        row["video_key"] = row["video"]
+    with pytest.raises(UserError, match="carries the video key '000', its own is 'a/real/raw/000'"):
+        evaluated(tmp_path, {"a": records}, protocols=("in_dataset",))
+    assert records.reads == []
+
+
+def test_a_checkpoint_that_validation_did_not_choose_is_labelled(tmp_path):
+    scorer, out = FakeScorer(), io.StringIO()
+    scorer.selection = "oracle: step 7 was named by hand"
+    result, _ = evaluated(tmp_path, scorer=scorer, out=out)
+    assert result["checkpoint"]["selection"].startswith("oracle") and "oracle" in out.getvalue()
+
+
+def test_protocols_evaluated_one_by_one_end_in_one_file(tmp_path):
+    first, records = evaluated(tmp_path, protocols=("in_dataset",))
+    both, _ = evaluated(tmp_path, records, protocols=("cross_dataset",))
+    assert [r["protocol"] for r in both["results"]] == ["in_dataset"] * 6 + ["cross_dataset"]
+    assert both["results"][:6] == first["results"] and set(both["provenance"]["records"]) == {"a", "b"}
+    lines = strict(tmp_path / "scores.jsonl")
+    assert {line["dataset"] for line in lines} == {"a", "b"} and len({line["clip_id"] for line in lines}) == len(lines)
+    arrays = np.load(tmp_path / "features.npz")
+    assert [line["clip_id"] for line in lines] == list(arrays["clip_id"])
+    assert arrays["wave"].shape == (len(lines), FRAMES) and arrays["class_embeddings"].shape == (2, 4)
+    # A second evaluation replaces the first one's, and another checkpoint's are not mixed in.
+    again, _ = evaluated(tmp_path, protocols=("in_dataset",))
+    assert [r["protocol"] for r in again["results"]] == ["cross_dataset"] + ["in_dataset"] * 6
+    later = FakeScorer()
+    later.step = 8
+    alone, _ = evaluated(tmp_path, scorer=later, protocols=("cross_dataset",))
+    assert [r["protocol"] for r in alone["results"]] == ["cross_dataset"]
+    assert {line["split"] for line in strict(tmp_path / "scores.jsonl") if line["dataset"] == "a"} == {"val"}
+
+
+def test_variants_carry_their_condition_and_keep_their_arrays_out(tmp_path):
+    made = FakeRecords("a.compression_curve", ("raw", "h264-crf28", "av1-crf50"), splits={"test": range(6, 12)})
+    for row in made.rows:
+        row["source_bitrate"] = {"raw": 9e5, "h264-crf28": 3e4, "av1-crf50": 1e4}[row["compression"]]
+    records = {"a": FakeRecords("a"), "a.compression_curve": made}
+    tests = make_tests(
+        TRAINING, protocols=("in_dataset", "compression_curve"), qualities=(), cross_datasets=(), cross_quality="c23",
+        methods={"a": TWO}, variants={"a.compression_curve": ("raw", "h264-crf28", "av1-crf50")},
+    )  # fmt: skip
+    result, _ = evaluated(tmp_path, records, tests=tests)
+    curve = [r for r in result["results"] if r["protocol"] == "compression_curve"]
+    assert [r["condition"] for r in curve] == [
+        {"kind": "original", "bitrate_bps": 9e5},
+        {"kind": "codec", "codec": "h264", "crf": 28, "bitrate_bps": 3e4},
+        {"kind": "codec", "codec": "av1", "crf": 50, "bitrate_bps": 1e4},
+    ]
+    assert {r["test"]["dataset"] for r in curve} == {"a"} and curve[0]["clip"]["n_real"] == 12
+    assert all(r["condition"] is None for r in result["results"] if r["protocol"] == "in_dataset")
+    assert not [name for name in np.load(tmp_path / "features.npz")["clip_id"] if "curve" in name]
 
 
 def test_a_score_that_is_not_finite_names_the_clip_and_keeps_the_old_files(tmp_path):

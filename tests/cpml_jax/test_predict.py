@@ -39,7 +39,8 @@ class FakeScorer:
         self.rows.append(len(batch["frames"]))
         p_fake = batch["frames"][:, 0, 0, 0, 0, 0] / 255.0
         wave = np.tile(np.sin(2 * np.pi * 1.5 * np.arange(FRAMES) / 30), (len(p_fake), 1)).astype(np.float32)
-        return {"p_fake": p_fake} | ({"wave": wave} if self.wave else {})
+        logits = np.stack([np.zeros_like(p_fake), np.log(p_fake / (1 - p_fake))], axis=1)
+        return {"logits": logits} | ({"wave": wave} if self.wave else {})
 
 
 VIDEOS = {
