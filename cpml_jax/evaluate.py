@@ -41,6 +41,7 @@ def run(config, workdir, names: tuple[str, ...] = ()) -> dict:
 
     from cpml_jax import scoring  # the model and its packages: not needed by those who only read results
 
+    scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
     names = tuple(names or config.eval.protocols)
     training = protocols.training_of(config)
     others = tuple(config.eval.cross_datasets) if "cross_dataset" in names else ()
@@ -59,7 +60,6 @@ def run(config, workdir, names: tuple[str, ...] = ()) -> dict:
         methods=known | {name: protocols.test_methods(found.rows) for name, found in record_sets.items()},
         variants={name: protocols.test_qualities(record_sets[name].rows) for name in variants},
     )
-    scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
     return evaluate(
         scorer,
         record_sets,
