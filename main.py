@@ -1,6 +1,6 @@
-"""Flags and dispatch: main.py [prepare|train|evaluate|predict] --config=F [--workdir=D] [--config.key=value ...].
+"""Flags and dispatch: main.py [prepare|train|evaluate|report|predict] --config=F [--workdir=D] [--config.key=value ...].
 
-With no verb: whatever is missing of prepare, train, evaluate, in that order. prepare --verify looks at the data sets'
+With no verb: whatever is missing of prepare, train, evaluate, report, in that order. prepare --verify looks at the data sets'
 roots and stops.
 """
 
@@ -14,7 +14,7 @@ from ml_collections import config_flags
 
 from cpml_jax.errors import UserError
 
-VERBS = ("prepare", "train", "evaluate", "predict")
+VERBS = ("prepare", "train", "evaluate", "report", "predict")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration, as configs/synthetic.py[:argument].")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run's files go; runs/<name of the config> if not given.")
@@ -26,6 +26,10 @@ _VERIFY = flags.DEFINE_bool("verify", False, "With prepare: look at the roots of
 _CROP_TREE = flags.DEFINE_string(
     "crop_tree", "", "With prepare: also write the crops and landmarks as a tree of files, FOLDER/<source>/...."
 )
+_PROTOCOL = flags.DEFINE_list(
+    "protocol", [], "With evaluate: protocols in place of eval.protocols; results of the others stay in the file."
+)
+_REPORT = flags.DEFINE_string("report", "", "With predict: an HTML file to write, what each answer rests on.")
 _PROCESS = flags.DEFINE_integer("process", 0, "This host's number, with --coordinator=host:port.")
 _BEAM_RUNNER = flags.DEFINE_string(
     "beam_runner",
@@ -55,7 +59,7 @@ def run(verb: str | None, config, workdir: str, arguments: list[str]) -> int:
     if verb == "predict":
         from cpml_jax import predict
 
-        return predict.run(config, workdir, arguments)
+        return predict.run(config, workdir, arguments, page=_REPORT.value)
     if arguments:
         raise UserError(f"{arguments[0]!r}: only predict takes files; the verbs are {', '.join(VERBS)}")
     if _BEAM_OPTIONS.value and not _BEAM_RUNNER.value:
@@ -65,7 +69,14 @@ def run(verb: str | None, config, workdir: str, arguments: list[str]) -> int:
     if _VERIFY.value:
         chain.verify(config, workdir)
     else:
-        chain.run(verb, config, workdir, beam_runner=_BEAM_RUNNER.value, beam_options=tuple(_BEAM_OPTIONS.value))
+        chain.run(
+            verb,
+            config,
+            workdir,
+            protocols=tuple(_PROTOCOL.value),
+            beam_runner=_BEAM_RUNNER.value,
+            beam_options=tuple(_BEAM_OPTIONS.value),
+        )
     if _CROP_TREE.value:
         chain.write_crop_trees(config, workdir, _CROP_TREE.value)
     return 0
@@ -83,6 +94,9 @@ def main(argv: list[str]) -> int:
     for flag in (_VERIFY, _CROP_TREE):
         if flag.value and verb != "prepare":
             raise UserError(f"--{flag.name} goes with the verb prepare: main.py prepare --{flag.name} --config=...")
+    for flag, its_verb in ((_PROTOCOL, "evaluate"), (_REPORT, "predict")):
+        if flag.value and verb != its_verb:
+            raise UserError(f"--{flag.name} goes with the verb {its_verb}: main.py {its_verb} --{flag.name}=...")
     if _VERIFY.value and _CROP_TREE.value:
         raise UserError("--verify prepares nothing, so there is no --crop_tree to write; give one of the two")
     config = _CONFIG.value

@@ -1,4 +1,4 @@
-"""prepare -> train -> evaluate: one verb, or everything that is missing, in that order."""
+"""prepare -> train -> evaluate -> report: one verb, or everything that is missing, in that order."""
 
 from __future__ import annotations
 
@@ -9,8 +9,19 @@ from cpml_jax.journal import say
 from cpml_jax.records import RecordSet, records_dir, records_root
 
 
-def run(verb: str | None, config, workdir, beam_runner: str = "", beam_options: tuple[str, ...] = ()) -> None:
-    """Run a verb, or, with None, what is missing; preparation on a Beam runner, if one is named.
+def run(
+    verb: str | None,
+    config,
+    workdir,
+    protocols: tuple[str, ...] = (),
+    beam_runner: str = "",
+    beam_options: tuple[str, ...] = (),
+) -> None:
+    """Run a verb, or, with None, what is missing.
+
+    Args:
+      protocols: to evaluate in place of the configuration's.
+      beam_runner, beam_options: prepare as an Apache Beam pipeline, if a runner is named.
 
     Every stage is safe to start again: preparation and training go on where they were, evaluation writes its
     file at the end, in one move.
@@ -24,7 +35,9 @@ def run(verb: str | None, config, workdir, beam_runner: str = "", beam_options: 
     if verb in (None, "train"):
         train(config, workdir)
     if verb == "evaluate" or (verb is None and not evaluation_is_current(config, workdir)):
-        evaluate(config, workdir)
+        evaluate(config, workdir, protocols)
+    if verb in (None, "report"):
+        report(config, workdir)
 
 
 def preparation():
@@ -121,10 +134,33 @@ def train(config, workdir) -> None:
     trainer.train(config, workdir)
 
 
-def evaluate(config, workdir) -> None:
+def evaluate(config, workdir, names: tuple[str, ...] = ()) -> None:
+    """Evaluate the protocols `names`, or those of the configuration; variants of videos are made where they are missing."""
     from cpml_jax import evaluate as evaluation
+    from cpml_jax import protocols
 
-    evaluation.run(config, workdir)
+    names = protocols.check_names(names or config.eval.protocols)
+    for name in names:
+        if name in protocols.VARIANTS:
+            prepare_variants(config, workdir, name)
+    evaluation.run(config, workdir, names)
+
+
+def prepare_variants(config, workdir, protocol: str) -> None:
+    """Records of the training data set's test split, re-encoded or corrupted, unless they are there already."""
+
+    name = config.train.dataset
+    if name not in config.data.sources:
+        raise UserError(
+            f"train.dataset={name!r} is not in data.sources; there are: {', '.join(config.data.sources.keys())}"
+        )
+    records = records_root(config, workdir)
+    preparation()  # says what to install
+
+    settings = config.data.sources[name].to_dict()
+    settings.pop("draw", None)
+    root = source_root(name, config.data.sources[name], workdir)
+    VARIANTS_CALL
 
 
 def evaluation_is_current(config, workdir) -> bool:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,13 +24,11 @@ from cpml_jax import metrics, signal
 from cpml_jax.clip_scores import p_fake_of
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation_file import RESULTS
+from cpml_jax.evidence import Evidence
 from cpml_jax.files import finite
 from cpml_jax.schema import FRAME_RATE
+from cpml_jax.video_files import expand
 
-VIDEO_SUFFIXES = (
-    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm",
-    ".wmv",
-)  # fmt: skip
 LABELS = ("real", "fake")
 DEFAULT_THRESHOLD = 0.5
 
@@ -44,11 +41,12 @@ class Threshold:
     source: str
 
 
-def run(config, workdir, paths: list[str], out=None) -> int:
+def run(config, workdir, paths: list[str], page: str = "", out=None) -> int:
     """Score videos with the checkpoint of a run.
 
     Args:
       paths: video files, and folders that are searched for them.
+      page: an HTML file to write, what each answer rests on; none if empty.
       out: gets the lines; standard output if None.
 
     Returns:
@@ -70,6 +68,7 @@ def run(config, workdir, paths: list[str], out=None) -> int:
         num_frames=config.data.num_frames,
         frame_size=config.model.physformer.frame_size,
         batch_size=config.eval.batch_size,
+        page=page,
         out=out,
     )
 
@@ -99,6 +98,7 @@ def predict(
     num_frames: int,
     frame_size: int,
     batch_size: int,
+    page: str = "",
     out=None,
 ) -> int:
     """Score the videos at `paths`; a bad one gives an error object and the others go on.
@@ -107,63 +107,38 @@ def predict(
       scorer: scoring.Scorer.
       video_clips: data_prep.clips.video_clips.
       num_frames, frame_size, batch_size: of the model's input.
+      page: an HTML file to write, what each answer rests on; none if empty.
 
     Returns:
       0, or 1 if a path gave an error object.
     """
     out = out or sys.stdout
     found = list(expand(paths))
-    failed = False
+    failed, shown = False, []
+    sizes = dict(num_frames=num_frames, frame_size=frame_size, batch_size=batch_size)
     for path, problem in tqdm(found, desc="videos", unit="video", file=sys.stderr, disable=len(found) < 2):
         try:
             if problem:
                 raise UserError(problem)
-            clips = video_clips(path, num_frames=num_frames)
-            scored = score_faces(scorer, clips, num_frames=num_frames, frame_size=frame_size, batch_size=batch_size)
+            evidence = Evidence(scorer.class_embeddings) if page else None
+            scored = score_faces(scorer, video_clips(path, num_frames=num_frames), **sizes, evidence=evidence)
             answer = {"video": path} | describe(scored, threshold)
+            if evidence:
+                shown.append((answer, evidence.finish(lambda clips: saliency_of(scorer, clips, **sizes))))
         except UserError as error:
             answer = {"video": path, "error": str(error)}
         except Exception as error:  # decoders raise what they like: one file's oddity must not end the others
             logging.debug("%s", path, exc_info=True)
             answer = {"video": path, "error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
         failed |= "error" in answer
+        if page and "error" in answer:
+            shown.append((answer, []))
         print(json.dumps(finite(answer), allow_nan=False), file=out, flush=True)
+    if page:
+        from cpml_jax.report import video_page  # matplotlib, which an answer alone does not need
+
+        video_page.write(page, shown)
     return int(failed)
-
-
-def expand(paths: list[str]) -> Iterator[tuple[str, str | None]]:
-    """(path, problem) of every video: files as given, folders searched to the bottom, in order of name.
-
-    In folders, video files are known by their suffix; a file that is named itself is tried whatever it is called.
-    Links are followed, but a folder is entered once, so a loop of links ends.
-    """
-    for path in map(str, paths):
-        if not os.path.exists(path):
-            yield path, "no such file or folder"
-        elif os.path.isdir(path):
-            videos = list(_search(path))
-            if not videos:
-                yield path, f"no video files in this folder ({', '.join(VIDEO_SUFFIXES)})"
-            yield from videos
-        else:
-            yield path, None
-
-
-def _search(folder: str) -> Iterator[tuple[str, str | None]]:
-    entered: set[tuple[int, int]] = set()  # device and inode
-    problems: list[OSError] = []
-    for parent, folders, files in os.walk(folder, followlinks=True, onerror=problems.append):
-        status = os.stat(parent)
-        if (status.st_dev, status.st_ino) in entered:
-            folders.clear()
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        folders.sort()
-        for name in sorted(files):
-            if name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith("."):
-                yield os.path.join(parent, name), None
-    for problem in problems:
-        yield str(problem.filename), f"folder not readable ({problem.strerror})"
 
 
 class Window(NamedTuple):
@@ -176,24 +151,25 @@ class Window(NamedTuple):
 
 
 def score_faces(
-    scorer, clips: Iterable, *, num_frames: int, frame_size: int, batch_size: int
+    scorer, clips: Iterable, *, num_frames: int, frame_size: int, batch_size: int, evidence: Evidence | None = None
 ) -> list[tuple[object, float, float | None]]:
     """(clip, P(fake), heart rate in beats/min or None without the rPPG stream) of every clip.
 
     Args:
       clips: FaceClips of one video, as they come: frames (T, 128, 128, 3) uint8 and landmarks (T, 68, 2) float32.
+      evidence: gets what the page shows.
 
     Raises:
       UserError: a score is not finite.
     """
     clips, scored = iter(clips), []
     while some := list(itertools.islice(clips, batch_size)):
-        # Padded to a power of two: few shapes to compile, and a single window does not pay for a whole batch.
-        rows = min(batch_size, 1 << (len(some) - 1).bit_length())
-        scores = scorer.score(_batch(some + [some[0]] * (rows - len(some)), num_frames, frame_size))
+        scores = scorer.score(_batch(_padded(some, batch_size), num_frames, frame_size))
         p_fake = p_fake_of(scores)[: len(some)]
         metrics.check_scores([0] * len(some), p_fake, [f"at {clip.start_s} s" for clip in some])
-        rates = np.asarray(signal.heart_rate(scores["wave"], FRAME_RATE)) if "wave" in scores else [None] * rows
+        rates = np.asarray(signal.heart_rate(scores["wave"], FRAME_RATE)) if "wave" in scores else [None] * len(some)
+        if evidence:
+            evidence.add(some, p_fake, scores)
         # Without the frames: a long video has thousands of clips.
         light = [Window(c.face, c.start_s, c.heart_rate_pos, c.track_quality) for c in some]
         scored += [
@@ -202,6 +178,17 @@ def score_faces(
     if not scored:
         raise UserError("no face in this video could be measured")
     return scored
+
+
+def _padded(clips: list, batch_size: int) -> list:
+    """To a power of two: few shapes to compile, and a single window does not pay for a whole batch."""
+    rows = min(batch_size, 1 << (len(clips) - 1).bit_length())
+    return clips + [clips[0]] * (rows - len(clips))
+
+
+def saliency_of(scorer, clips: list, *, num_frames: int, frame_size: int, batch_size: int) -> np.ndarray:
+    """(len(clips), S, S) float32: where the model looks, clip by clip: one shape to compile."""
+    return np.concatenate([scorer.saliency(_batch([clip], num_frames, frame_size)) for clip in clips])
 
 
 def _batch(clips: list, num_frames: int, frame_size: int) -> dict[str, np.ndarray]:

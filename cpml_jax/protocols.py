@@ -109,14 +109,23 @@ def make_tests(
         "cross_manipulation": lambda: _cross_manipulation(training, _known(training.dataset, methods)),
         "cross_dataset": lambda: _cross_dataset(training, cross_datasets, cross_quality, methods),
     } | {name: functools.partial(_of_variants, name, training, variants or {}) for name in VARIANTS}
-    tests: list[Test] = []
-    for name in dict.fromkeys(protocols):
-        if name not in makers:
-            raise UserError(f"eval.protocols: unknown protocol {name!r}{_hint(name, PROTOCOLS)}")
-        tests += makers[name]()
-    if not tests:
-        raise UserError(f"eval.protocols is empty; choose from {', '.join(PROTOCOLS)}")
+    tests = [test for name in check_names(protocols) for test in makers[name]()]
     return list(dict.fromkeys(tests))
+
+
+def check_names(names: Iterable[str]) -> tuple[str, ...]:
+    """The names, each once.
+
+    Raises:
+      UserError: one is no protocol, or there are none.
+    """
+    names = tuple(dict.fromkeys(names))
+    for name in names:
+        if name not in PROTOCOLS:
+            raise UserError(f"eval.protocols: unknown protocol {name!r}{_hint(name, PROTOCOLS)}")
+    if not names:
+        raise UserError(f"eval.protocols is empty; choose from {', '.join(PROTOCOLS)}")
+    return names
 
 
 def _hint(name: str, known: Iterable[str]) -> str:

@@ -48,6 +48,16 @@ def test_between_equal_aucs_the_lower_cross_entropy_is_best(tmp_path):
     assert checkpoint.Checkpoints(tmp_path).best_step() == 2
 
 
+def test_a_step_that_validation_did_not_choose_is_an_oracles(tmp_path):
+    save_run(tmp_path, [0.5, 0.9, 0.8])
+    checkpoints = checkpoint.Checkpoints(tmp_path)
+    assert checkpoints.choose("best") == (2, "validation") and checkpoints.choose("2") == (2, "validation")
+    assert checkpoints.choose("latest") == (3, "latest")
+    assert checkpoints.choose("3") == (3, "oracle: step 3 was named by hand")
+    with pytest.raises(UserError, match="no checkpoint of step 1 is kept; there are: 2, 3"):
+        checkpoints.choose("1")
+
+
 def test_a_damaged_checkpoint_is_one_line(tmp_path):
     save_run(tmp_path, [0.5])
     for file in (tmp_path / checkpoint.FOLDER / "1" / "variables").rglob("*"):

@@ -4,6 +4,7 @@ import os
 import zlib
 
 import numpy as np
+import published
 import pytest
 
 from configs import base
@@ -115,6 +116,7 @@ def test_the_files_hold_what_the_readme_says(tmp_path):
     out, scorer = io.StringIO(), FakeScorer()
     result, records = evaluated(tmp_path, scorer=scorer, out=out)
     written = json.loads((tmp_path / "evaluation.json").read_text(), parse_constant=pytest.fail)
+    published.check("evaluation", written)
     assert written == result and list(written) == [
         "schema",
         "config",
@@ -151,6 +153,8 @@ def test_the_files_hold_what_the_readme_says(tmp_path):
     for one in records.values():
         assert len(one.reads) == len(set(one.reads))  # scored once, though several tests use it
     lines = strict(tmp_path / "scores.jsonl")
+    for line in lines:
+        published.check("scores", line)
     assert sorted(line["clip_id"] for line in lines) == sorted(records["a"].reads + records["b"].reads)
     assert {line["split"] for line in lines} == {"val", "test"}
     assert all(40 <= line["heart_rate_bpm"] <= 180 for line in lines)

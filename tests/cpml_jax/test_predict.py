@@ -5,9 +5,10 @@ import json
 import os
 
 import numpy as np
+import published
 import pytest
 
-from cpml_jax import predict
+from cpml_jax import predict, video_files
 from cpml_jax.errors import UserError
 
 FRAMES, SIZE = 16, 32
@@ -72,7 +73,10 @@ def predicted(paths, *, scorer=None, threshold=None):
     status = predict.predict(
         scorer or FakeScorer(), [str(p) for p in paths], video_clips, threshold=threshold, out=out, **sizes
     )
-    return status, [json.loads(line, parse_constant=pytest.fail) for line in out.getvalue().splitlines()]
+    answers = [json.loads(line, parse_constant=pytest.fail) for line in out.getvalue().splitlines()]
+    for answer in answers:
+        published.check("predict", answer)
+    return status, answers
 
 
 def touch(folder, *names):
@@ -135,10 +139,10 @@ def test_folders_are_searched_in_order_and_loops_of_links_end(tmp_path):
     touch(tmp_path, "b.mp4", "a/z.MOV", "a/note.txt", "a/.hidden.mp4", "c/deep/er/x.webm", "empty/readme.md")
     os.symlink(tmp_path, tmp_path / "a" / "loop")
     os.symlink(tmp_path / "c", tmp_path / "c" / "deep" / "self")
-    found = list(predict.expand([tmp_path, tmp_path]))
+    found = list(video_files.expand([tmp_path, tmp_path]))
     assert found[:3] == [(str(tmp_path / n), None) for n in ("b.mp4", "a/z.MOV", "c/deep/er/x.webm")]
     assert found[3:] == found[:3]  # asked for twice, answered twice
-    ((path, problem),) = predict.expand([tmp_path / "empty"])
+    ((path, problem),) = video_files.expand([tmp_path / "empty"])
     assert path == str(tmp_path / "empty") and "no video files" in problem
 
 

@@ -42,7 +42,14 @@ def test_a_run_leaves_journal_checkpoints_and_a_score(uninterrupted, tiny_record
     assert [r["step"] for r in rows if r["kind"] == "val"] == [3, 6]
     assert {"loss", "ce", "pull", "push", "rate", "align", "repel", "steady", "teacher"} <= rows[0].keys()
     scorer = scoring.restore_for_scoring(workdir, tiny.training_config(tiny_records), "latest")
-    assert scorer.step == 6
+    assert scorer.step == 6 and scorer.selection == "latest"
+    seen = checkpoint.read_training_data(workdir)  # whom no evaluation may test
+    assert seen["dataset"] == "faces" and seen["identities"] == ["000", "001", "002", "003"]
+    assert seen["records"]["clips"] == 48 and len(seen["records"]["sha256"]) == 64
+    batch = tiny.random_batch(rows=3, views=1)
+    drawn = scorer.saliency(batch)
+    assert drawn.shape == (3, tiny.FRAME_SIZE, tiny.FRAME_SIZE) and (drawn >= 0).all() and drawn.any(axis=(1, 2)).all()
+    np.testing.assert_allclose(np.linalg.norm(scorer.class_embeddings, axis=1), 1.0, atol=1e-5)
 
 
 def test_started_again_when_finished_it_does_nothing(uninterrupted, tiny_records):

@@ -1,0 +1,62 @@
+"""What an answer about one video rests on, window by window: for its page, and only gathered when one is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+STRIP = 6  # frames shown of the window that decides; one of every other
+PICTURED_FACES = 4  # faces whose deciding window is shown in full, with its saliency
+
+
+class Evidence:
+    """Gathers, while a video is scored, what its page shows.
+
+    A long video has thousands of windows: of each a single frame is kept, and the whole clip only of the window with
+    the highest score of a face.
+
+    Attributes:
+      windows: a dict a window, in the order of scoring: face, start_s, score, frames (K, 128, 128, 3) uint8, wave (T,)
+        float32 or None, trace (T,) float32, cosines (2,) of u with t_real and t_fake or None, saliency (S, S) or None.
+    """
+
+    def __init__(self, class_embeddings: np.ndarray | None):
+        self._prompts, self.windows = class_embeddings, []
+        self._deciding: dict[int, tuple[float, int, object]] = {}  # face -> score, place in windows, clip
+
+    def add(self, clips: list, p_fake: np.ndarray, scores: dict[str, np.ndarray]) -> None:
+        """A scored batch; its arrays may have more rows than there are clips."""
+        for i, (clip, p) in enumerate(zip(clips, p_fake, strict=True)):
+            if clip.face not in self._deciding or p > self._deciding[clip.face][0]:
+                self._deciding[clip.face] = (float(p), len(self.windows), clip)
+            middle = len(clip.frames) // 2
+            self.windows.append(
+                {
+                    "face": int(clip.face),
+                    "start_s": float(clip.start_s),
+                    "score": float(p),
+                    "frames": np.array(clip.frames[middle : middle + 1]),
+                    "wave": np.array(scores["wave"][i]) if "wave" in scores else None,
+                    "trace": np.asarray(clip.pulse_pos, np.float32),
+                    "cosines": self._cosines(scores["unified"][i]),
+                    "saliency": None,
+                }
+            )
+
+    def _cosines(self, unified: np.ndarray) -> np.ndarray | None:
+        if self._prompts is None:
+            return None
+        return self._prompts @ (unified / max(float(np.linalg.norm(unified)), 1e-12))
+
+    def finish(self, saliency: Callable[[list], np.ndarray]) -> list[dict]:
+        """The windows, with pictures of the deciding ones.
+
+        Args:
+          saliency: clips -> (len(clips), S, S).
+        """
+        deciding = sorted(self._deciding.values(), key=lambda found: -found[0])[:PICTURED_FACES]
+        for (_, place, clip), drawn in zip(deciding, saliency([clip for *_, clip in deciding]), strict=True):
+            chosen = np.linspace(0, len(clip.frames) - 1, STRIP).round().astype(int)
+            self.windows[place] |= {"frames": np.array(clip.frames[chosen]), "saliency": drawn}
+        return self.windows
