@@ -8,7 +8,6 @@ they read frames with OpenCV, blue first, and as (x - 127.5) / 128, which is mod
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping
 
@@ -22,22 +21,6 @@ from cpml_jax.pretrained.source import Loaded, Rule, assemble, batch_norm, dense
 INPUT_NORM = "center"  # what the weights expect of model.physformer.input_norm
 IGNORED = ("*num_batches_tracked",)  # of torch's batch norms, for a momentum that is not used
 FRESH = ("params/views/*", "batch_stats/views/*")
-
-
-@dataclasses.dataclass(frozen=True)
-class Colours:
-    """What a network was trained on: scale * (our input) + offset, red or blue first.
-
-    It is folded into the first convolution, so that our input gives the same numbers. (With an offset not quite at
-    the frame's edge: there the convolution sees zeros, which are black to the one and grey to the other.)
-    """
-
-    blue_first: bool = False
-    scale: float = 1.0
-    offset: float = 0.0
-
-
-AUTHORS = Colours(blue_first=True)
 
 
 def kernel(weight: np.ndarray) -> np.ndarray:
@@ -58,20 +41,16 @@ def convolution(path: tuple[str, ...], name: str) -> list[Rule]:
     ]
 
 
-def first_convolution(path: tuple[str, ...], name: str, colours: Colours) -> list[Rule]:
-    """A Conv3d with bias whose input is the frames."""
+def convolution_of_frames(path: tuple[str, ...], name: str, blue_first: bool) -> list[Rule]:
+    """A Conv3d with bias that sees the frames; if blue came first, its channels are turned round to our order."""
 
     def ordered(weight):
-        return kernel(weight[:, ::-1] if colours.blue_first else weight)
+        return kernel(weight[:, ::-1] if blue_first else weight)
 
-    def scaled(weight):
-        return ordered(weight) * np.float32(colours.scale)
-
-    def shifted(weight, bias):
-        return bias + np.float32(colours.offset) * weight.sum(axis=(1, 2, 3, 4))
-
-    names = (f"{name}.weight", f"{name}.bias")
-    return [Rule(("params", *path, "kernel"), names[:1], scaled), Rule(("params", *path, "bias"), names, shifted)]
+    return [
+        Rule(("params", *path, "kernel"), (f"{name}.weight",), ordered),
+        same(("params", *path, "bias"), f"{name}.bias"),
+    ]
 
 
 def block_rules(path: tuple[str, ...], prefix: str) -> list[Rule]:
@@ -95,7 +74,7 @@ def block_rules(path: tuple[str, ...], prefix: str) -> list[Rule]:
 
 
 def network_rules(
-    variables: Mapping, path: tuple[str, ...] = (), prefix: str = "", colours: Colours = AUTHORS
+    variables: Mapping, path: tuple[str, ...] = (), prefix: str = "", blue_first: bool = True
 ) -> list[Rule]:
     """Rules for PhysFormer, without its down-sampler and PFE.
 
@@ -103,14 +82,16 @@ def network_rules(
       variables: {"params": ...} of PhysFormer, for the number of its blocks and of its stem's convolutions.
       path: of PhysFormer in the model's parameters.
       prefix: of the names in the file.
-      colours: of the input.
+      blue_first: the weights were trained on frames as OpenCV reads them.
     """
     names = variables["params"]
     rules = []
     for i in range(sum(name.startswith("stem") for name in names)):
         at, name = (*path, f"stem{i}"), f"{prefix}Stem{i}"
         rules += (
-            convolution((*at, "conv"), f"{name}.0") if i else first_convolution((*at, "conv"), f"{name}.0", colours)
+            convolution((*at, "conv"), f"{name}.0")
+            if i
+            else convolution_of_frames((*at, "conv"), f"{name}.0", blue_first)
         )
         rules += batch_norm((*at, "norm"), f"{name}.1")
     rules += convolution((*path, "patch"), f"{prefix}patch_embedding")
@@ -126,20 +107,20 @@ def network_rules(
 
 
 def parameters(
-    state: Mapping[str, np.ndarray], variables: Mapping, *, colours: Colours = AUTHORS, file: str = "PhysFormer weights"
+    state: Mapping[str, np.ndarray], variables: Mapping, *, blue_first: bool = True, file: str = "PhysFormer weights"
 ) -> Loaded:
     """Parameters and running statistics of PhysFormer.
 
     Args:
       state: the file's arrays by name.
       variables: {"params": ..., "batch_stats": ...} of PhysFormer, arrays or shapes.
-      colours: of the frames that the weights were trained on.
+      blue_first: as network_rules'.
       file: for messages.
 
     Raises:
       UserError: names or shapes do not fit; all are listed.
     """
-    rules = network_rules(variables, colours=colours)
+    rules = network_rules(variables, blue_first=blue_first)
     return assemble(state, rules, variables, file=file, fresh=FRESH, ignored=IGNORED)
 
 
@@ -151,11 +132,16 @@ def load(path: str | os.PathLike, variables: Mapping, *, input_norm: str = INPUT
       variables: as parameters'.
       input_norm: the configuration's; anything but INPUT_NORM is refused.
     """
-    if input_norm != INPUT_NORM:
-        raise UserError(
-            f"{path}: these weights expect model.physformer.input_norm={INPUT_NORM!r}, which is {input_norm!r}"
-        )
+    check_input_norm(path, input_norm, INPUT_NORM)
     file = torch_file.read(path)
     result = parameters(file.state, variables, file=str(path))
     result.ignored.extend(file.skipped)
     return result
+
+
+def check_input_norm(path: str | os.PathLike, configured: str, expected: str) -> None:
+    """Raises UserError if weights would see another input than they were trained on."""
+    if configured != expected:
+        raise UserError(
+            f"{path}: these weights expect model.physformer.input_norm={expected!r}, which is {configured!r}; set it"
+        )

@@ -137,9 +137,6 @@ def _fitted(rule: Rule, arrays: list[np.ndarray], shape: tuple[int, ...] | None)
     misfit = f"{names} {have} does not give {path} {shape}"
     if any(np.asarray(a).dtype.kind in "iub" for a in arrays):
         return None, f"{names} holds whole numbers, no weights"
-    # A tensor may claim any size by a stride of 0; nothing is computed before its size is known to be the model's.
-    if sum(np.size(a) for a in arrays) > 4 * max(np.prod(shape, dtype=int), 1):
-        return None, misfit
     try:
         with np.errstate(over="ignore"):
             array = np.asarray(rule.convert(*(np.asarray(a, np.float32) for a in arrays)), np.float32)

@@ -173,7 +173,7 @@ def _array(tensor: Tensor, data: bytes) -> np.ndarray:
     strides = tuple(step * dtype.itemsize for step in tensor.strides)
     kind = np.dtype("u1") if dtype.kind == "b" else dtype
     view = np.ndarray(tensor.shape, kind, data, tensor.offset * dtype.itemsize, strides)
-    return view != 0 if dtype.kind == "b" else view
+    return np.asarray(view != 0) if dtype.kind == "b" else view
 
 
 def _state(top: object, where: str) -> TorchFile:

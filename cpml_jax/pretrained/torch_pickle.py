@@ -22,12 +22,12 @@ DTYPES = {
 }  # fmt: skip
 LARGEST_PICKLE = 1 << 28  # bytes; the pickle holds names and shapes, not numbers
 LARGEST_EXPANSION = 1 << 24  # elements of a tensor that repeats its storage by strides of 0
-# What torch.save writes, in any pickle protocol. The others make objects in ways that find_class does not see.
+# What torch.save writes, in any pickle protocol; whole models (NEWOBJ) only so that find_class can name their class.
 OPCODES = frozenset(
     "PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT BINUNICODE "
     "SHORT_BINUNICODE BINUNICODE8 BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES EMPTY_DICT EMPTY_LIST EMPTY_TUPLE "
     "EMPTY_SET ADDITEMS FROZENSET TUPLE TUPLE1 TUPLE2 TUPLE3 APPEND APPENDS SETITEM SETITEMS "
-    "BINPUT LONG_BINPUT BINGET LONG_BINGET MEMOIZE GLOBAL STACK_GLOBAL REDUCE BUILD BINPERSID".split()
+    "BINPUT LONG_BINPUT BINGET LONG_BINGET MEMOIZE GLOBAL STACK_GLOBAL REDUCE NEWOBJ BUILD BINPERSID".split()
 )
 RESAVE = "torch.save(model.state_dict(), ...) writes a file that can be read"
 
