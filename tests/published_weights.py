@@ -38,7 +38,7 @@ def batch_norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
 
 
 def physformer(dim: int = 96, ff: int = 144, blocks: int = 12, patch: tuple[int, int, int] = (4, 4, 4)) -> dict:
-    """Names and shapes of PhysFormer's state dictionary (Yu et al., CVPR 2022; the defaults are the published file's)."""
+    """Names and shapes of PhysFormer's state dictionary (Yu et al., CVPR 2022; by default the file's)."""
     shapes = {"patch_embedding.weight": (dim, dim, *patch), "patch_embedding.bias": (dim,)}
     for stage in (1, 2, 3):
         for block in range(blocks // 3):
@@ -106,7 +106,8 @@ def pad_classifier(physformer_shapes: dict, text_shapes: dict, frames: int = 160
     shapes |= batch_norm("downstream.ConvBlock1.1", 3)
     shapes |= {f"text_encode.{name}": shape for name, shape in text_shapes.items()}
     linear = {
-        "attention_layer.fc1": (128, 128), "attention_layer.fc2": (128, 2), "classifier_rPPG_attention": (2, frames // 2),
+        "attention_layer.fc1": (128, 128), "attention_layer.fc2": (128, 2),
+        "classifier_rPPG_attention": (2, frames // 2),
         "classifier_rPPG_attention_stack": (frames, stage_values), "classifier_unified_feature_to_512": (512, 256),
         "classifier_rppg_cross_landmark_cat_prompt": (2, 1024), "classifier_layer_attention": (2, 256),
         "classifier_land": (2, 128), "classifier_rPPG": (2, frames),
