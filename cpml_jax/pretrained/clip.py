@@ -10,29 +10,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from cpml_jax.errors import UserError
+from cpml_jax.pretrained.source import Source
 
 
-class _Source:
-    """Takes tensors out of a state dictionary, and collects what is missing or misshapen."""
-
-    def __init__(self, state: Mapping[str, np.ndarray]):
-        self.state, self.used, self.missing = state, set(), []
-
-    def take(self, name: str) -> np.ndarray:
-        self.used.add(name)
-        if name not in self.state:
-            self.missing.append(name)
-            return np.zeros((1, 1, 1, 1), np.float32)
-        return np.asarray(self.state[name], np.float32)
-
-    def dense(self, name: str, bias: bool = True) -> dict:
-        kernel = self.take(f"{name}.weight")
-        out = {"kernel": kernel.reshape(len(kernel), -1).T}
-        return out | {"bias": self.take(f"{name}.bias")} if bias else out
-
-    def norm(self, name: str) -> dict:
-        return {"scale": self.take(f"{name}.weight"), "bias": self.take(f"{name}.bias")}
-
+class _Source(Source):
     def layer(self, name: str) -> dict:
         attention = {p: self.dense(f"{name}.self_attn.{p}") for p in ("q_proj", "k_proj", "v_proj", "out_proj")}
         return {
@@ -42,14 +23,6 @@ class _Source:
             "fc1": self.dense(f"{name}.mlp.fc1"),
             "fc2": self.dense(f"{name}.mlp.fc2"),
         }
-
-    def finish(self, prefixes: tuple[str, ...]) -> None:
-        # Old files also hold a table of 0, 1, 2, …, which is no parameter.
-        extra = [
-            n for n in self.state if n.startswith(prefixes) and n not in self.used and not n.endswith("position_ids")
-        ]
-        if self.missing or extra:
-            raise UserError(f"CLIP weights do not fit: missing {sorted(self.missing)}, not used {sorted(extra)}")
 
 
 def text_parameters(state: Mapping[str, np.ndarray], layers: int) -> dict:
@@ -62,7 +35,7 @@ def text_parameters(state: Mapping[str, np.ndarray], layers: int) -> dict:
     Raises:
       UserError: names are missing or left over, all of them listed.
     """
-    source = _Source(state)
+    source = _Source(state, "CLIP")
     tree = {
         "token_embedding": {"embedding": source.take("text_model.embeddings.token_embedding.weight")},
         "position_embedding": source.take("text_model.embeddings.position_embedding.weight"),
@@ -76,7 +49,7 @@ def text_parameters(state: Mapping[str, np.ndarray], layers: int) -> dict:
 
 def image_parameters(state: Mapping[str, np.ndarray], layers: int) -> dict:
     """Parameters of ImageEncoder. Arguments and errors as text_parameters'."""
-    source = _Source(state)
+    source = _Source(state, "CLIP")
     # torch's convolution kernel is (width, 3, p, p); here a patch is a row of (p, p, 3) values.
     kernel = source.take("vision_model.embeddings.patch_embedding.weight")
     tree = {
