@@ -125,6 +125,11 @@ class Picture:
         return self._screen.show_part(self._frame, x, y, width, height)
 
     @property
+    def coded(self) -> av.VideoFrame | None:
+        """The decoded frame itself, where it shows what rgb shows, pixel upon pixel; else None."""
+        return self._frame if self._screen.shows_as_coded(self._frame) else None
+
+    @property
     def size(self) -> tuple[int, int]:
         """(height, width) of rgb."""
         return self._screen.height, self._screen.width

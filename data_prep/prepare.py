@@ -149,27 +149,33 @@ def available_memory() -> float:
 
 def run_groups(name, groups, files: list[Path], num_frames, max_windows, workers, progress) -> None:
     """Every group of one track -> its file; those already there are not made again."""
-    missing = [(group, file) for group, file in zip(groups, files, strict=True) if not file.is_file()]
-    bar = tqdm(total=len(groups), initial=len(groups) - len(missing), desc=f"prepare {name}", unit="track",
+    jobs = [(group, file, num_frames, max_windows) for group, file in zip(groups, files, strict=True)]
+    run_jobs(f"prepare {name}", "track", process_group, jobs, files, workers, progress)
+
+
+def run_jobs(title, unit, task, jobs: list[tuple], files: list[Path], workers, progress) -> None:
+    """task(*job) in processes, for each job whose file is not there yet; it is the task that writes the file."""
+    missing = [job for job, file in zip(jobs, files, strict=True) if not file.is_file()]
+    bar = tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=title, unit=unit,
                file=sys.stderr, disable=not progress, dynamic_ncols=True)  # fmt: skip
     count = min(worker_count(workers), max(len(missing), 1))
     with bar:
         if count == 1:
-            for group, file in missing:
-                process_group(group, file, num_frames, max_windows)
+            for job in missing:
+                task(*job)
                 bar.update()
             return
         # Spawned, not forked: torch's and OpenCV's threads do not survive a fork.
         context = multiprocessing.get_context("spawn")
         with concurrent.futures.ProcessPoolExecutor(count, mp_context=context, initializer=start_worker) as pool:
-            jobs = [pool.submit(process_group, group, file, num_frames, max_windows) for group, file in missing]
+            running = [pool.submit(task, *job) for job in missing]
             try:
-                for job in concurrent.futures.as_completed(jobs):
-                    job.result()
+                for done in concurrent.futures.as_completed(running):
+                    done.result()
                     bar.update()
             except concurrent.futures.process.BrokenProcessPool:
                 raise UserError(
-                    f"{name}: a preparation process died, for want of memory perhaps; start again with a "
+                    f"{title}: a process died, for want of memory perhaps; start again with a "
                     "smaller data.workers: finished videos are kept"
                 ) from None
             except BaseException:

@@ -47,8 +47,7 @@ def process_group(group: list[Listed], file: Path, num_frames: int, max_windows:
     In FaceForensics++ the group is a target's real video and every manipulation of it at every compression: up to 15
     files whose frames lie over one another, of which one is searched for faces.
     """
-    # The best compression first, and the real video before its fakes.
-    group = sorted(group, key=lambda v: (schema.compression_rank(v.compression), v.label, v.path))
+    group = in_order(group)
     tracks = SharedTracks([video.mask for video in group if video.mask], num_frames, max_windows)
     records, excluded = [], []
     for video in group:
@@ -64,6 +63,11 @@ def process_group(group: list[Listed], file: Path, num_frames: int, max_windows:
         except Exception as error:  # no single file may stop thousands: it is listed with what it did
             excluded.append(exclusion(video, f"unexpected {type(error).__name__}: {str(error)[:200]}"))
     write_whole(file, pickle.dumps((records, excluded), protocol=5))
+
+
+def in_order(group: list[Listed]) -> list[Listed]:
+    """In which its files are searched for a face: the best compression first, and the real video before its fakes."""
+    return sorted(group, key=lambda v: (schema.compression_rank(v.compression), v.label, v.path))
 
 
 Cuts = tuple[dict, Iterator]  # fields of the record that describe the source; its clips, or (window, reason)
@@ -86,13 +90,17 @@ class SharedTracks:
     def cut(self, video: Listed) -> Cuts:
         """Raises UserError if no video of this size has given a track yet, and this one does not."""
         info = clips.stream_info(video.path)
+        windows, origin = self.windows(video, info)
+        about = source_fields(info, self._num_frames, self._max_windows, **origin)
+        return about, clips.cut_windows(video.path, windows, self._num_frames)
+
+    def windows(self, video: Listed, info: StreamInfo) -> tuple[list[clips.Window], dict]:
+        """What to cut, and the record's fields that say where the track comes from. Raises UserError as `cut` does."""
         size = (info.height, info.width)
         if size not in self._plans:
             windows, choice = self._plan(video.path)
             self._plans[size] = windows, dict(face_choice=choice, track_from=track_name(video))
-        windows, origin = self._plans[size]
-        about = source_fields(info, self._num_frames, self._max_windows, **origin)
-        return about, clips.cut_windows(video.path, windows, self._num_frames)
+        return self._plans[size]
 
     def _plan(self, path: str) -> tuple[list[clips.Window], str]:
         """Windows of one face, the manipulated one, else the largest that lasts; and which of the two it was."""
