@@ -1,7 +1,7 @@
-"""Flags and dispatch: main.py [prepare|train|evaluate|predict] --config=F [--workdir=D] [--config.key=value ...].
+"""Flags and dispatch: main.py [VERB] --config=F [--workdir=D] [--config.key=value ...]; the verbs are in VERBS.
 
 With no verb: whatever is missing of prepare, train, evaluate, in that order. prepare --verify looks at the data sets'
-roots and stops.
+roots and stops. export --out=FOLDER writes the best checkpoint's model for init_from.
 """
 
 import difflib
@@ -14,7 +14,7 @@ from ml_collections import config_flags
 
 from cpml_jax.errors import UserError
 
-VERBS = ("prepare", "train", "evaluate", "predict")
+VERBS = ("prepare", "train", "evaluate", "predict", "export")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration, as configs/synthetic.py[:argument].")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run's files go; runs/<name of the config> if not given.")
@@ -26,6 +26,7 @@ _VERIFY = flags.DEFINE_bool("verify", False, "With prepare: look at the roots of
 _CROP_TREE = flags.DEFINE_string(
     "crop_tree", "", "With prepare: also write the crops and landmarks as a tree of files, FOLDER/<source>/...."
 )
+_OUT = flags.DEFINE_string("out", "", "With export: the folder that the model is written to.")
 _PROCESS = flags.DEFINE_integer("process", 0, "This host's number, with --coordinator=host:port.")
 _BEAM_RUNNER = flags.DEFINE_string(
     "beam_runner",
@@ -62,7 +63,9 @@ def run(verb: str | None, config, workdir: str, arguments: list[str]) -> int:
         raise UserError("--beam_options are options of a runner: give --beam_runner too")
     if _BEAM_RUNNER.value and verb not in (None, "prepare"):
         raise UserError(f"--beam_runner is for prepare; {verb} knows no Beam")
-    if _VERIFY.value:
+    if verb == "export":
+        chain.export(config, workdir, _OUT.value)
+    elif _VERIFY.value:
         chain.verify(config, workdir)
     else:
         chain.run(verb, config, workdir, beam_runner=_BEAM_RUNNER.value, beam_options=tuple(_BEAM_OPTIONS.value))
@@ -83,6 +86,8 @@ def main(argv: list[str]) -> int:
     for flag in (_VERIFY, _CROP_TREE):
         if flag.value and verb != "prepare":
             raise UserError(f"--{flag.name} goes with the verb prepare: main.py prepare --{flag.name} --config=...")
+    if bool(_OUT.value) != (verb == "export"):
+        raise UserError("--out=FOLDER goes with the verb export: main.py export --out=FOLDER --config=...")
     if _VERIFY.value and _CROP_TREE.value:
         raise UserError("--verify prepares nothing, so there is no --crop_tree to write; give one of the two")
     config = _CONFIG.value

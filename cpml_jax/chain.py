@@ -128,6 +128,21 @@ def evaluate(config, workdir) -> None:
     evaluation.run(config, workdir)
 
 
+def export(config, workdir, folder: str) -> None:
+    """The checkpoint that evaluation uses, as a folder that init_from reads back."""
+    import jax
+
+    from cpml_jax import scoring
+    from cpml_jax.pretrained import export as exporting
+    from cpml_jax.sharding import replicated
+
+    _, _, mesh, variables, step = scoring.restore(workdir, config, config.eval.checkpoint)
+    whole = jax.device_get(jax.jit(lambda v: v, out_shardings=replicated(mesh))(variables))
+    if jax.process_index() == 0:
+        exporting.write(Path(folder), whole, config.to_dict(), step)
+    say(f"{folder}: the model of step {step}; to start from it: --config.init_from={folder}")
+
+
 def evaluation_is_current(config, workdir) -> bool:
     """Whether evaluation.json is of the checkpoint that evaluation would use, with this configuration's tests."""
     from cpml_jax.checkpoint import Checkpoints
