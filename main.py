@@ -1,7 +1,7 @@
-"""Flags and dispatch: main.py [prepare|train|evaluate|report|predict] --config=F [--workdir=D] [--config.key=value ...].
+"""Flags and dispatch: main.py [VERB] --config=F [--workdir=D] [--config.key=value ...]; the verbs are in VERBS.
 
-With no verb: whatever is missing of prepare, train, evaluate, report, in that order. prepare --verify looks at the data sets'
-roots and stops.
+With no verb: whatever is missing of prepare, train, evaluate, report. prepare --verify looks at the data sets'
+roots and stops. export --out=FOLDER writes the best checkpoint's model for init_from.
 """
 
 import difflib
@@ -14,7 +14,7 @@ from ml_collections import config_flags
 
 from cpml_jax.errors import UserError
 
-VERBS = ("prepare", "train", "evaluate", "report", "predict")
+VERBS = ("prepare", "train", "evaluate", "report", "predict", "export")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration, as configs/synthetic.py[:argument].")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run's files go; runs/<name of the config> if not given.")
@@ -30,6 +30,7 @@ _PROTOCOL = flags.DEFINE_list(
     "protocol", [], "With evaluate: protocols in place of eval.protocols; results of the others stay in the file."
 )
 _REPORT = flags.DEFINE_string("report", "", "With predict: an HTML file to write, what each answer rests on.")
+_OUT = flags.DEFINE_string("out", "", "With export: the folder that the model is written to.")
 _PROCESS = flags.DEFINE_integer("process", 0, "This host's number, with --coordinator=host:port.")
 _BEAM_RUNNER = flags.DEFINE_string(
     "beam_runner",
@@ -66,7 +67,9 @@ def run(verb: str | None, config, workdir: str, arguments: list[str]) -> int:
         raise UserError("--beam_options are options of a runner: give --beam_runner too")
     if _BEAM_RUNNER.value and verb not in (None, "prepare"):
         raise UserError(f"--beam_runner is for prepare; {verb} knows no Beam")
-    if _VERIFY.value:
+    if verb == "export":
+        chain.export(config, workdir, _OUT.value)
+    elif _VERIFY.value:
         chain.verify(config, workdir)
     else:
         chain.run(
@@ -97,6 +100,8 @@ def main(argv: list[str]) -> int:
     for flag, its_verb in ((_PROTOCOL, "evaluate"), (_REPORT, "predict")):
         if flag.value and verb != its_verb:
             raise UserError(f"--{flag.name} goes with the verb {its_verb}: main.py {its_verb} --{flag.name}=...")
+    if bool(_OUT.value) != (verb == "export"):
+        raise UserError("--out=FOLDER goes with the verb export: main.py export --out=FOLDER --config=...")
     if _VERIFY.value and _CROP_TREE.value:
         raise UserError("--verify prepares nothing, so there is no --crop_tree to write; give one of the two")
     config = _CONFIG.value

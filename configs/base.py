@@ -22,6 +22,9 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.name = "base"
     config.seed = 0
+    # A whole model to start from: a folder of `main.py export`, or a CPML training's PyTorch file. It has the last word
+    # over the parts' own `weights`. A run that goes on from its checkpoint loads nothing again.
+    config.init_from = ""
 
     # --- data -----------------------------------------------------------------------------------------------
     data = config.data = ConfigDict()
@@ -80,7 +83,9 @@ def get_config() -> ConfigDict:
     model.fusion_stage_pool = "flatten"
 
     rppg = model.physformer = ConfigDict()
-    rppg.weights = ""  # a later release loads trained weights here
+    # open-rppg:rlap | open-rppg:pure (or open-rppg:rlap:FILE): heads, input_norm and the rest are then as trained;
+    # or the authors' PyTorch file.
+    rppg.weights = ""
     rppg.frame_size = 128  # pixels, model input
     rppg.dim = 96
     rppg.ff_dim = 144
@@ -91,7 +96,9 @@ def get_config() -> ConfigDict:
     rppg.dropout = 0.1
     rppg.stem = (24, 48, 96)  # channels; each is followed by a spatial max-pool by 2
     rppg.patch = (4, 4, 4)  # time, height, width
-    rppg.input_norm = "center"  # center: (x - 127.5)/128 | temporal: x / mean over time - 1, scaled
+    rppg.input_norm = (
+        "center"  # center: (x - 127.5)/128 | temporal: x / mean over time - 1, scaled | standardize | unit
+    )
     rppg.pfe_width = 32  # the reference leaves the PFE's MLP undefined
     rppg.pfe_depth = 2
 
@@ -108,7 +115,9 @@ def get_config() -> ConfigDict:
     land.noise = 0.1  # std of the Gaussian noise on each branch's output, in training only
 
     text = model.clip_text = ConfigDict()
-    text.weights = ""  # folder or hub name; empty: random start and a tokenizer made from the prompt bank
+    # CLIP's folder (config.json, model.safetensors, tokenizer) or hub name: width, layers, heads and context_length are
+    # then the folder's; empty: random start and a tokenizer made from the prompt bank.
+    text.weights = ""
     text.mode = "finetune"  # finetune | frozen | context (learned context tokens over a frozen encoder)
     text.prompts = "sampled"  # in training: sampled | ensemble; evaluation uses the ensemble
     text.context_tokens = 4  # with mode=context
@@ -118,7 +127,7 @@ def get_config() -> ConfigDict:
     text.context_length = 77
 
     visual = model.clip_image = ConfigDict()
-    visual.weights = ""
+    visual.weights = ""  # as clip_text.weights, usually the same: image_size, patch, width, ... are the folder's
     visual.frames = 4  # K frames of the clip, evenly spaced over all of it
     visual.image_size = 224
     visual.patch = 16
@@ -132,7 +141,9 @@ def get_config() -> ConfigDict:
     evaluate.qualities = ("raw", "c23", "c40")  # tests of cross_compression
     evaluate.cross_datasets = ()  # names of sources, tests of cross_dataset
     evaluate.cross_quality = "c23"
+    # Of compression_curve and corruption: names like h264-crf23 and blur-3 (data_prep/conditions.py); empty: all.
+    evaluate.variants = ()
     evaluate.batch_size = 16
     evaluate.bootstrap = 1000  # resamples of identities for the 95 % intervals
-    evaluate.checkpoint = "best"  # best | latest
+    evaluate.checkpoint = "best"  # best (by validation AUC) | latest | the number of a step, labelled as an oracle's
     return config

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from cpml_jax.errors import UserError
 from cpml_jax.journal import say
-from cpml_jax.records import RecordSet, records_dir, records_root
+from cpml_jax.records import SUMMARY, RecordSet, records_dir, records_root
 
 
 def run(
@@ -36,7 +37,7 @@ def run(
         train(config, workdir)
     if verb == "evaluate" or (verb is None and not evaluation_is_current(config, workdir)):
         evaluate(config, workdir, protocols)
-    if verb in (None, "report"):
+    if verb == "report" or (verb is None and not report_is_current(workdir)):
         report(config, workdir)
 
 
@@ -135,7 +136,7 @@ def train(config, workdir) -> None:
 
 
 def evaluate(config, workdir, names: tuple[str, ...] = ()) -> None:
-    """Evaluate the protocols `names`, or those of the configuration; variants of videos are made where they are missing."""
+    """Evaluate the protocols `names`, or those of the configuration; variants of videos are made where they lack."""
     from cpml_jax import evaluate as evaluation
     from cpml_jax import protocols
 
@@ -148,19 +149,77 @@ def evaluate(config, workdir, names: tuple[str, ...] = ()) -> None:
 
 def prepare_variants(config, workdir, protocol: str) -> None:
     """Records of the training data set's test split, re-encoded or corrupted, unless they are there already."""
+    preparation()  # says what to install
+    from cpml_jax import conditions
+    from data_prep import variants
 
     name = config.train.dataset
     if name not in config.data.sources:
-        raise UserError(
-            f"train.dataset={name!r} is not in data.sources; there are: {', '.join(config.data.sources.keys())}"
-        )
-    records = records_root(config, workdir)
-    preparation()  # says what to install
-
+        raise UserError(f"train.dataset={name!r} is not in data.sources; there are: {', '.join(config.data.sources)}")
     settings = config.data.sources[name].to_dict()
-    settings.pop("draw", None)
-    root = source_root(name, config.data.sources[name], workdir)
-    VARIANTS_CALL
+    settings.pop("root")
+    drawing = settings.pop("draw", None)
+    asked = [v for v in config.eval.variants if conditions.protocol_of(v) in (protocol, None)]
+    variants.prepare(
+        name,
+        protocol,
+        settings.pop("kind"),
+        source_root(name, config.data.sources[name], workdir),
+        str(records_root(config, workdir)),
+        variants=tuple(asked),
+        num_frames=config.data.num_frames,
+        max_windows=config.data.max_windows,
+        workers=config.data.workers,
+        parameters={"draw": drawing} if drawing else None,
+        **settings,
+    )
+
+
+def report(config, workdir) -> None:
+    """Draw report.html from what evaluation left behind; where the model looks is computed anew, for a few clips."""
+    import jax
+
+    from cpml_jax import evaluation_file, protocols, saliency, scoring
+    from cpml_jax import report as reporting
+
+    if evaluation_file.read(workdir) is None:
+        raise UserError(f"{workdir}: no evaluation.json here; run `main.py evaluate` with the same --config first")
+    names = [name for name in config.data.sources if (records_dir(config, workdir, name) / SUMMARY).is_file()]
+    record_sets = {name: RecordSet(records_dir(config, workdir, name)) for name in names}
+    lines = [
+        line
+        for line in evaluation_file.read_scores(workdir)
+        if line["split"] == "test" and protocols.home_of(line["dataset"]) == line["dataset"] == config.train.dataset
+    ]
+    scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
+    sizes = dict(num_frames=config.data.num_frames, frame_size=config.model.physformer.frame_size)
+    saliency.write(workdir, scorer, record_sets, lines, batch_size=config.eval.batch_size, **sizes)
+    if jax.process_index() == 0:
+        say(f"to look at: {reporting.write(workdir, record_sets)}")
+
+
+def report_is_current(workdir) -> bool:
+    """Whether report.html was drawn after evaluation.json was written."""
+    try:
+        drawn, written = (os.stat(Path(workdir) / name).st_mtime for name in ("report.html", "evaluation.json"))
+    except OSError:
+        return False
+    return drawn >= written
+
+
+def export(config, workdir, folder: str) -> None:
+    """The checkpoint that evaluation uses, as a folder that init_from reads back."""
+    import jax
+
+    from cpml_jax import scoring
+    from cpml_jax.pretrained import export as exporting
+    from cpml_jax.sharding import replicated
+
+    _, _, mesh, variables, step, _ = scoring.restore(workdir, config, config.eval.checkpoint)
+    whole = jax.device_get(jax.jit(lambda v: v, out_shardings=replicated(mesh))(variables))
+    if jax.process_index() == 0:
+        exporting.write(Path(folder), whole, config.to_dict(), step)
+    say(f"{folder}: the model of step {step}; to start from it: --config.init_from={folder}")
 
 
 def evaluation_is_current(config, workdir) -> bool:

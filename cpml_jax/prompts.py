@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 
@@ -84,22 +85,33 @@ def build_tokenizer(templates):
     return CLIPTokenizer(vocab={symbol: i for i, symbol in enumerate(symbols)}, merges=merges)
 
 
-def load_tokenizer(path: str):
+def load_tokenizer(path: str | Path):
     """The tokenizer that belongs to trained CLIP weights.
 
     Args:
-      path: a folder, or a name on the hub.
+      path: a folder with tokenizer.json, or vocab.json and merges.txt.
 
     Raises:
-      UserError: there is none.
+      UserError: there is none, or its end token has not the largest id, by which the text encoder finds it.
     """
     from transformers import CLIPTokenizer
 
+    option = f"model.clip_text.weights={str(path)!r}"
+    there = [name for name in ("tokenizer.json", "vocab.json", "merges.txt") if (Path(path) / name).is_file()]
+    # Of a folder without these files transformers makes an empty tokenizer, without a word.
+    if "tokenizer.json" not in there and len(there) < 2:
+        raise UserError(f"{option}: no CLIP tokenizer there: neither tokenizer.json nor vocab.json and merges.txt")
     try:
-        return CLIPTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"model.clip_text.weights={path!r}: no CLIP tokenizer there ({reason})") from None
+        tokenizer = CLIPTokenizer.from_pretrained(path)
+    except Exception as error:  # the tokenizers library raises bare Exceptions on damaged files
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{option}: no CLIP tokenizer there ({reason})") from None
+    if tokenizer.eos_token_id != len(tokenizer) - 1:
+        raise UserError(
+            f"{option}: the end token {tokenizer.eos_token!r} has the id {tokenizer.eos_token_id} of {len(tokenizer)}, "
+            "not the largest one as in CLIP's vocabulary"
+        )
+    return tokenizer
 
 
 def tokenize(tokenizer, templates, context_length: int, room: int = 0) -> np.ndarray:

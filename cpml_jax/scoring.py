@@ -11,6 +11,7 @@ import numpy as np
 from cpml_jax import checkpoint, prompts, steps
 from cpml_jax.errors import UserError
 from cpml_jax.models import cpml
+from cpml_jax.pretrained import apply, huggingface
 from cpml_jax.schema import NUM_LANDMARKS
 from cpml_jax.sharding import DATA_AXIS, make_mesh, put_global_batch, replicated, state_shardings
 
@@ -69,20 +70,27 @@ class Scorer:
 
 
 def build_model(config):
-    """The model and its prompts' tokens (2, P, L) from a configuration."""
-    text = config.model.clip_text
-    if text.weights:
-        tokenizer = prompts.load_tokenizer(text.weights)
+    """The model and its prompts' tokens (2, P, L) from a configuration; shapes as its trained weights demand them."""
+    given = apply.configured(config.model.to_dict())
+    text = given["clip_text"]
+    if text["weights"]:
+        tokenizer = prompts.load_tokenizer(huggingface.locate(text["weights"]))
     else:
         tokenizer = prompts.build_tokenizer(prompts.TEMPLATES)
-    room = text.context_tokens if text.mode == "context" else 0
-    tokens = jnp.asarray(prompts.tokenize(tokenizer, prompts.TEMPLATES, text.context_length, room=room))
+    vocabulary = text.pop("vocab_size", len(tokenizer))
+    if vocabulary != len(tokenizer):
+        raise UserError(
+            f"model.clip_text.weights={text['weights']!r}: the tokenizer there has {len(tokenizer)} tokens, "
+            f"config.json says {vocabulary}"
+        )
+    room = text["context_tokens"] if text["mode"] == "context" else 0
+    tokens = jnp.asarray(prompts.tokenize(tokenizer, prompts.TEMPLATES, text["context_length"], room=room))
     if config.train.precision not in ("float32", "bfloat16"):
         raise UserError(f"train.precision={config.train.precision!r}; it is float32 or bfloat16")
     if config.data.num_frames % 4 or config.data.num_frames <= 0:
         raise UserError(f"data.num_frames={config.data.num_frames} must be a positive multiple of 4")
     try:
-        model = cpml.build(config.model.to_dict(), len(tokenizer), jnp.dtype(config.train.precision))
+        model = cpml.build(given, vocabulary, jnp.dtype(config.train.precision))
     except ValueError as error:
         raise UserError(f"config.model: {error}") from None
     return model, tokens
@@ -95,7 +103,13 @@ def dummy_inputs(config, rows: int = 1) -> tuple[jax.Array, jax.Array]:
 
 
 def restore_for_scoring(workdir, config, which: str = "best") -> Scorer:
-    """A checkpoint of a run, ready to score.
+    """A checkpoint of a run, ready to score. Arguments and errors as restore's."""
+    model, tokens, mesh, variables, step, selection = restore(workdir, config, which)
+    return Scorer(model, mesh, tokens, variables=variables, step=step, selection=selection)
+
+
+def restore(workdir, config, which: str = "best") -> tuple:
+    """A checkpoint of a run: model, prompts' tokens, mesh, variables, step, and how that step was chosen.
 
     Args:
       which: best (by validation AUC), latest, or the number of a step that is kept. A step that validation did not
@@ -129,4 +143,4 @@ def restore_for_scoring(workdir, config, which: str = "best") -> Scorer:
     abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, shardings)
     variables = saved.restore_variables(step, abstract)
     saved.close()
-    return Scorer(model, mesh, tokens, variables=variables, step=step, selection=selection)
+    return model, tokens, mesh, variables, step, selection

@@ -10,10 +10,14 @@ import numpy as np
 
 from cpml_jax import checkpoint, metrics, optimizer, protocols, provenance, sampler, scoring, sharding, steps
 from cpml_jax.errors import UserError
+from cpml_jax.files import write_json
 from cpml_jax.input_pipeline import ClipReader, eval_batches, training_batches
 from cpml_jax.journal import Journal, say
+from cpml_jax.pretrained import apply
 from cpml_jax.records import RecordSet, records_dir
 from cpml_jax.state import TrainState, create_state
+
+WEIGHTS = "weights.json"  # in the workdir: every array that came from trained weights, and what did not
 
 
 def train(config, workdir) -> TrainState:
@@ -21,7 +25,7 @@ def train(config, workdir) -> TrainState:
 
     Args:
       config: ConfigDict of configs/base.py's keys.
-      workdir: gets checkpoints/, metrics.jsonl and TensorBoard's event files.
+      workdir: gets checkpoints/, metrics.jsonl, TensorBoard's event files and, with trained weights, weights.json.
 
     Returns:
       The final state.
@@ -54,7 +58,10 @@ def train(config, workdir) -> TrainState:
     )
     checkpoints = checkpoint.Checkpoints(workdir)
     start = checkpoints.latest_step()
-    state = create() if start is None else checkpoints.restore(start, abstract, data)
+    if start is None:
+        state = with_weights(create(), plain, workdir, transformation, abstract)
+    else:
+        state = checkpoints.restore(start, abstract, data)
     checkpoint.write_config(workdir, plain)
     seen = {row[key] for views in clips for row in views for key in ("identity", "source_identity")}
     checkpoint.write_training_data(workdir, config.train.dataset, seen, provenance.describe_records(records))
@@ -146,6 +153,20 @@ def prepare_state(config, model, tokens, mesh):
     abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, shardings)
     create = jax.jit(lambda: create_state(variables(), transformation), out_shardings=shardings)
     return transformation, schedule, abstract, create
+
+
+def with_weights(state: TrainState, config: dict, workdir: Path, transformation, abstract) -> TrainState:
+    """A fresh state with the configured trained weights in it, told in a line a source and listed in weights.json."""
+    variables, report = apply.initialise(state.variables, config)
+    if not report:
+        return state
+    for line in apply.told(report):
+        say(line)
+    if jax.process_index() == 0:
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_json(workdir / WEIGHTS, {"sources": report})
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
+    return jax.jit(lambda v: create_state(v, transformation), out_shardings=shardings)(variables)
 
 
 def training_clips(config, records: RecordSet) -> list[sampler.Views]:

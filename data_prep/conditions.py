@@ -1,19 +1,15 @@
-"""Under which conditions a test video is seen once more: every variant by its name, both ways. No video is opened here.
-
-h264-crf23    re-encoded: codec and constant rate factor
-blur-3        corrupted: corruption and strength
-"""
+"""Under which conditions a test video is seen once more, and at which rates. No video is opened here."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import re
 
+from cpml_jax import conditions
 from cpml_jax.errors import UserError
 from data_prep.corruptions import PARAMETERS
 
-STRENGTHS = 5
+STRENGTHS = max(conditions.STRENGTHS)
 HIGHEST_CRF = {"h264": 51, "h265": 51, "vp9": 63, "av1": 63}  # of libx264, libx265, libvpx-vp9, SVT-AV1
 
 # Rates at which the four codecs need about as many bits, and H.264 the two of FaceForensics++ (23, 40). kbit/s of the
@@ -59,25 +55,15 @@ def parse(name: str) -> Codec | Corruption:
     Raises:
       UserError: there is none.
     """
-    coded = re.fullmatch(r"(\w+)-crf(0|[1-9]\d?)", name)
-    if coded and int(coded[2]) <= HIGHEST_CRF.get(coded[1], -1):
-        return Codec(coded[1], int(coded[2]))
-    corrupted = re.fullmatch(rf"(\w+)-([1-{STRENGTHS}])", name)
-    if corrupted and corrupted[1] in PARAMETERS:
-        return Corruption(corrupted[1], int(corrupted[2]))
+    found = conditions.parse(name) or {}
+    kind = found.pop("kind", None)
+    if kind == "codec" and found["crf"] <= HIGHEST_CRF[found["codec"]]:
+        return Codec(**found)
+    if kind == "corruption":
+        return Corruption(**found)
     near = difflib.get_close_matches(name, [known for names in DEFAULTS.values() for known in names], n=1)
     raise UserError(
         f"no variant {name!r}{f', did you mean {near[0]!r}?' if near else ''}; there are CODEC-crfN with the codecs "
         f"{', '.join(f'{codec} (0 to {most})' for codec, most in HIGHEST_CRF.items())}, and CORRUPTION-N (1 to "
         f"{STRENGTHS}) with {', '.join(PARAMETERS)}"
     )
-
-
-def condition(name: str) -> dict | None:
-    """What evaluation.json says of a variant; None for a name that is none: the quality that variants are made of."""
-    try:
-        variant = parse(name)
-    except UserError:
-        return None
-    kind = "codec" if isinstance(variant, Codec) else "corruption"
-    return {"kind": kind, **dataclasses.asdict(variant)}

@@ -1,10 +1,12 @@
 """CLIP's two encoders (Radford et al., ICML 2021), with the numerics of the published weights.
 
-Pre-norm transformers with quick-GELU and layer-norm epsilon 1e-5. Parameters are float32; layer norms compute in
-float32, and the embeddings come out as float32.
+Pre-norm transformers with quick-GELU (some later weights: GELU) and layer-norm epsilon 1e-5. Parameters are float32;
+layer norms compute in float32, and the embeddings come out as float32.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +17,9 @@ normal = nn.initializers.normal
 
 def quick_gelu(x: jax.Array) -> jax.Array:
     return x * nn.sigmoid(1.702 * x)
+
+
+ACTIVATIONS = {"quick_gelu": quick_gelu, "gelu": partial(nn.gelu, approximate=False)}
 
 
 class Attention(nn.Module):
@@ -56,6 +61,7 @@ class Layer(nn.Module):
     layers: int
     causal: bool
     dtype: jnp.dtype
+    activation: str = "quick_gelu"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -65,7 +71,7 @@ class Layer(nn.Module):
         y = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="layer_norm2")(x)
         y = nn.Dense(4 * width, dtype=self.dtype, kernel_init=normal((2 * width) ** -0.5), name="fc1")(y)
         outer = normal(width**-0.5 * (2 * self.layers) ** -0.5)
-        return x + nn.Dense(width, dtype=self.dtype, kernel_init=outer, name="fc2")(quick_gelu(y))
+        return x + nn.Dense(width, dtype=self.dtype, kernel_init=outer, name="fc2")(ACTIVATIONS[self.activation](y))
 
 
 class TextEncoder(nn.Module):
@@ -76,6 +82,7 @@ class TextEncoder(nn.Module):
       context_length: length of the position table.
       width, layers, heads: of the transformer (ViT-B/16's: 512, 12, 8).
       projection: width of the result.
+      activation: of the MLPs, a name of ACTIVATIONS.
     """
 
     vocab_size: int
@@ -84,6 +91,7 @@ class TextEncoder(nn.Module):
     layers: int = 12
     heads: int = 8
     projection: int = 512
+    activation: str = "quick_gelu"
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -115,7 +123,7 @@ class TextEncoder(nn.Module):
         position = self.param("position_embedding", normal(0.01), (self.context_length, self.width), jnp.float32)
         x = (x + position[:length]).astype(self.dtype)
         for i in range(self.layers):
-            x = Layer(self.heads, self.layers, True, self.dtype, name=f"layer_{i}")(x)
+            x = Layer(self.heads, self.layers, True, self.dtype, self.activation, name=f"layer_{i}")(x)
         # Only the end token is used, so only it is normalised: the same numbers.
         x = jnp.take_along_axis(x, end[:, None, None], axis=1)[:, 0]
         x = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="final_layer_norm")(x)
@@ -132,6 +140,7 @@ class ImageEncoder(nn.Module):
       patch: pixels of a square patch.
       width, layers, heads: of the transformer (ViT-B/16's: 768, 12, 12).
       projection: width of the result.
+      activation: of the MLPs, a name of ACTIVATIONS.
     """
 
     patch: int = 16
@@ -139,6 +148,7 @@ class ImageEncoder(nn.Module):
     layers: int = 12
     heads: int = 12
     projection: int = 512
+    activation: str = "quick_gelu"
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -157,7 +167,7 @@ class ImageEncoder(nn.Module):
         x += self.param("position_embedding", start, (x.shape[1], self.width), jnp.float32).astype(self.dtype)
         x = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="pre_layer_norm")(x)
         for i in range(self.layers):
-            x = Layer(self.heads, self.layers, False, self.dtype, name=f"layer_{i}")(x)
+            x = Layer(self.heads, self.layers, False, self.dtype, self.activation, name=f"layer_{i}")(x)
         x = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="post_layer_norm")(x[:, 0])
         out = nn.Dense(self.projection, use_bias=False, dtype=self.dtype, kernel_init=start, name="projection")
         return out(x).astype(jnp.float32)

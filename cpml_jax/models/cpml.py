@@ -34,8 +34,8 @@ class CPML(nn.Module):
       unified_dim: D, width of u and of the class embeddings.
       fusion_dropout, fusion_stage_pool: see fusion.py.
       physformer, landmark_rnn: arguments of PhysFormer and LandmarkRNN.
-      clip_text: mode, context_tokens, context_length, width, layers, heads.
-      clip_image: frames, image_size, patch, width, layers, heads.
+      clip_text: mode, context_tokens, context_length, width, layers, heads and, if it is not CLIP's own, activation.
+      clip_image: frames, image_size, patch, width, layers, heads and, if need be, activation.
       vocab_size: of the prompts' tokenizer.
       dtype: compute type, float32 or bfloat16. Parameters, norm statistics, softmaxes, cosines and waves are float32.
     """
@@ -53,7 +53,7 @@ class CPML(nn.Module):
 
     def setup(self):
         text, image = self.clip_text, self.clip_image
-        shape = {k: text[k] for k in ("context_length", "width", "layers", "heads")}
+        shape = {k: text[k] for k in ("context_length", "width", "layers", "heads", "activation") if k in text}
         self.text_encoder = TextEncoder(self.vocab_size, projection=self.unified_dim, dtype=self.dtype, **shape)
         if text["mode"] == "context":
             shape = (text["context_tokens"], text["width"])
@@ -66,7 +66,7 @@ class CPML(nn.Module):
         if "landmarks" in self.modalities:
             self.landmarks = LandmarkRNN(dtype=self.dtype, **self.landmark_rnn)
         if "visual" in self.modalities:
-            shape = {k: image[k] for k in ("patch", "width", "layers", "heads")}
+            shape = {k: image[k] for k in ("patch", "width", "layers", "heads", "activation") if k in image}
             self.visual = ImageEncoder(projection=self.unified_dim, dtype=self.dtype, **shape)
         self.fusion = Fusion(self.unified_dim, self.fusion_dropout, grid, self.fusion_stage_pool, self.dtype)
 
@@ -160,14 +160,11 @@ def build(model: dict, vocab_size: int, dtype=jnp.float32) -> CPML:
     """CPML from the plain dictionary of `config.model`.
 
     Raises:
-      UserError: values that do not fit together, or weights that cannot be loaded.
+      UserError: values that do not fit together.
     """
     parts = {name: dict(model[name]) for name in ("physformer", "landmark_rnn", "clip_text", "clip_image")}
-    for name, part in parts.items():
-        if part.pop("weights", ""):
-            raise UserError(
-                f"model.{name}.weights is set, but loading trained weights is not available yet; leave it ''"
-            )
+    for part in parts.values():
+        part.pop("weights", "")  # pretrained/apply.py puts them into the initialised variables
     modalities = tuple(model["modalities"])
     if not modalities or set(modalities) - set(MODALITIES) or len(set(modalities)) != len(modalities):
         raise UserError(f"model.modalities={modalities}; it is a non-empty subset of {MODALITIES}")

@@ -12,13 +12,14 @@ from cpml_jax.models.resolution import ResolutionViews
 
 STAGES = 3
 TIME_PATCH = 4  # the head doubles time twice
-INPUT_NORMS = ("center", "temporal")
+INPUT_NORMS = ("center", "temporal", "standardize")
 # (x - mean) / mean of a pulse is 0.3 to 2 %: times 100 it is of order 1, as the noise of 8-bit skin is. Motion at
 # an edge reaches 100 % and would rule the batch statistics: cut at 10 %.
 TEMPORAL_SCALE = 100.0
 TEMPORAL_LIMIT = 10.0
 # Black pupils are exactly 0 in every frame after H.264, and near-black noise is no pulse: grey levels, of 255.
 TEMPORAL_FLOOR = 16.0
+STANDARDIZE_FLOOR = 255e-6  # grey levels; open-rppg adds 1e-6 to the deviation of values in [0, 1]
 
 
 def normalise(frames: jax.Array, kind: str) -> jax.Array:
@@ -27,7 +28,8 @@ def normalise(frames: jax.Array, kind: str) -> jax.Array:
     Args:
       frames: (N, T, S, S, 3) uint8.
       kind: center: (x - 127.5) / 128. temporal: every pixel's relative change from its own mean over the clip, in
-        per cent, within +-10: (x / mean - 1) * 100, with a floor on the mean.
+        per cent, within +-10: (x / mean - 1) * 100, with a floor on the mean. standardize: (x - mean) / std, of
+        each colour over the whole clip, as open-rppg's models are trained. unit: x / 255, as CPML's reference.
 
     Returns:
       (N, T, S, S, 3) float32, finite for any frames.
@@ -35,9 +37,21 @@ def normalise(frames: jax.Array, kind: str) -> jax.Array:
     x = frames.astype(jnp.float32)
     if kind == "center":
         return (x - 127.5) / 128.0
+    if kind == "unit":
+        return x / 255.0
+    if kind == "standardize":
+        x = x - mean_over_clip(x)
+        return x / (jnp.sqrt(mean_over_clip(x * x)) + STANDARDIZE_FLOOR)
     mean = x.mean(axis=1, keepdims=True)
     change = (x - mean) * (TEMPORAL_SCALE / jnp.maximum(mean, TEMPORAL_FLOOR))
     return jnp.clip(change, -TEMPORAL_LIMIT, TEMPORAL_LIMIT)
+
+
+def mean_over_clip(x: jax.Array) -> jax.Array:
+    """Mean over axes 1, 2, 3, axis by axis: one float32 sum of a clip's millions of values is off by 1e-4."""
+    for axis in (3, 2, 1):
+        x = x.mean(axis=axis, keepdims=True)
+    return x
 
 
 class Block(nn.Module):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cpml_jax import conditions as names
 from cpml_jax.errors import UserError
 from cpml_jax.records import RecordSet
 from data_prep import conditions, sources, variants
@@ -52,12 +53,13 @@ def prepared(drawn, tmp_path_factory):
 
 
 def test_every_default_name_is_read_as_it_is_written():
-    for names in conditions.DEFAULTS.values():
-        assert [conditions.parse(name).name for name in names] == list(dict.fromkeys(names))
-    assert [len(names) for names in conditions.DEFAULTS.values()] == [16, 40]
-    assert conditions.condition("vp9-crf63") == {"kind": "codec", "codec": "vp9", "crf": 63}
-    assert conditions.condition("blur-3") == {"kind": "corruption", "corruption": "blur", "strength": 3}
-    assert conditions.condition("raw") is None and conditions.condition("c23") is None
+    for protocol, defaults in conditions.DEFAULTS.items():
+        assert [conditions.parse(name).name for name in defaults] == list(dict.fromkeys(defaults))
+        assert {names.protocol_of(name) for name in defaults} == {protocol}
+    assert [len(defaults) for defaults in conditions.DEFAULTS.values()] == [16, 40]
+    assert names.parse("vp9-crf63") == {"kind": "codec", "codec": "vp9", "crf": 63}
+    assert names.parse("blur-3") == {"kind": "corruption", "corruption": "blur", "strength": 3}
+    assert names.parse("raw") is None and names.protocol_of("c23") is None
 
 
 WRONG = ("h264-crf52", "h264-crf07", "h264", "h266-crf23", "h264-crf23 ", "h264-crf-1", "blur-0", "blur-6", "blur", "")
@@ -67,7 +69,6 @@ WRONG = ("h264-crf52", "h264-crf07", "h264", "h266-crf23", "h264-crf23 ", "h264-
 def test_other_names_are_refused(name):
     with pytest.raises(UserError, match="no variant"):
         conditions.parse(name)
-    assert conditions.condition(name) is None
 
 
 def test_a_mistyped_name_gets_a_hint_and_nothing_is_written(drawn, tmp_path):

@@ -188,7 +188,7 @@ def test_full_configuration():
     "change, word",
     [
         ({"model.modalities": ()}, "modalities"), ({"model.modalities": ("sound",)}, "modalities"),
-        ({"model.clip_text.mode": "thawed"}, "clip_text.mode"), ({"model.clip_text.weights": "x"}, "clip_text.weights"),
+        ({"model.clip_text.mode": "thawed"}, "clip_text.mode"),
         ({"model.clip_text.heads": 3}, "clip_text.width"), ({"model.physformer.blocks": 4}, "physformer.blocks"),
         ({"model.fusion_stage_pool": "max"}, "fusion_stage_pool"), ({"model.clip_image.patch": 5}, "clip_image"),
     ],

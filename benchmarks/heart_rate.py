@@ -1,0 +1,121 @@
+"""Heart rate of trained PhysFormer weights on records, without any training: a row a compression.
+
+    python -m benchmarks.heart_rate --records=runs/synthetic/records/synthetic --weights=open-rppg:rlap
+
+The real clips of a source whose heart rate is known (`heart_rate_truth` of the index), their waves by PhysFormer at
+the crops' full size, and the rate of the spectrum's peak (cpml_jax.signal.heart_rate). Beside it, on the same clips,
+the classical POS trace. Errors in beats/min.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cpml_jax import signal
+from cpml_jax.errors import UserError
+from cpml_jax.models.physformer import PhysFormer
+from cpml_jax.pretrained import open_rppg
+from cpml_jax.records import RecordSet
+from cpml_jax.schema import CROP_SIZE
+
+FPS = 30.0
+CLOSE = 3.0  # beats/min
+
+
+def reader(weights: str, frames: int):
+    """frames (T, S, S, 3) uint8 -> wave (T,) float32."""
+    model = PhysFormer(frame_size=CROP_SIZE, **open_rppg.SETTINGS)
+    clip = jax.ShapeDtypeStruct((1, frames, CROP_SIZE, CROP_SIZE, 3), jnp.uint8)
+    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), clip)
+    loaded = open_rppg.load(weights, variables)
+    trained = jax.device_put({"params": loaded.params, "batch_stats": loaded.batch_stats})
+    wave = jax.jit(lambda v, x: model.apply(v, x, train=False)[0])
+    return lambda clip: np.asarray(wave(trained, clip[None]))[0]
+
+
+def errors(read: np.ndarray, truth: np.ndarray) -> dict:
+    """Mean absolute error, the share within 3 beats/min, and Pearson's correlation over clips (None: undefined)."""
+    wrong = np.abs(read - truth)
+    varied = len(read) > 2 and np.ptp(read) > 0 and np.ptp(truth) > 0
+    return {
+        "mae": float(wrong.mean()),
+        "median": float(np.median(wrong)),
+        "within_3": float((wrong <= CLOSE).mean()),
+        "pearson": float(np.corrcoef(read, truth)[0, 1]) if varied else None,
+    }
+
+
+def known(records: RecordSet, split: str, limit: int) -> list[dict]:
+    """Real clips with a known rate: of every compression the first `limit` (0: all)."""
+    rows = [row for row in records.rows if row["heart_rate_truth"] is not None and split in ("all", row["split"])]
+    if not rows:
+        raise UserError(f"{records.directory}: no clip of the split {split!r} has a known heart rate")
+    counts: dict[str, int] = {}
+    chosen = []
+    for row in sorted(rows, key=lambda row: row["clip_id"]):
+        counts[row["compression"]] = counts.get(row["compression"], 0) + 1
+        if not limit or counts[row["compression"]] <= limit:
+            chosen.append(row)
+    return chosen
+
+
+def measure(records: RecordSet, weights: str, split: str, limit: int) -> list[dict]:
+    """A dictionary a clip: compression, truth, the two readings, and the wave's correlation with the true one."""
+    rows, wave, found = known(records, split, limit), None, []
+    for row in rows:
+        record = records.read(row)
+        wave = wave or reader(weights, len(record["frames"]))
+        drawn = wave(record["frames"])
+        found.append(
+            {
+                "clip_id": row["clip_id"],
+                "compression": row["compression"],
+                "truth": row["heart_rate_truth"],
+                "physformer": float(signal.heart_rate(drawn, FPS)),
+                "pos": float(signal.heart_rate(record["pulse_pos"], FPS)),
+            }
+        )
+    return found
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", required=True, help="folder of one source's records")
+    parser.add_argument("--weights", default="open-rppg:rlap", help="as model.physformer.weights")
+    parser.add_argument("--split", default="test", help="train, val, test or all")
+    parser.add_argument("--limit", type=int, default=0, help="clips a compression; 0: all")
+    parser.add_argument("--out", default="", help="also write the readings, JSON")
+    options = parser.parse_args(argv)
+    start = time.monotonic()
+    try:
+        found = measure(RecordSet(Path(options.records)), options.weights, options.split, options.limit)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{options.weights}, {options.split} split; errors in beats/min; {time.monotonic() - start:.0f} s")
+    print("| compression | clips | reader | mean absolute error | median | within 3 | Pearson |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for compression in dict.fromkeys(row["compression"] for row in found):
+        rows = [row for row in found if row["compression"] == compression]
+        for name in ("physformer", "pos"):
+            e = errors(np.array([r[name] for r in rows]), np.array([r["truth"] for r in rows]))
+            pearson = "–" if e["pearson"] is None else f"{e['pearson']:.2f}"
+            print(
+                f"| {compression} | {len(rows)} | {name} | {e['mae']:.2f} | {e['median']:.2f} | {e['within_3']:.2f} "
+                f"| {pearson} |"
+            )
+    if options.out:
+        Path(options.out).write_text(json.dumps(found, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""Trained weights into freshly initialised variables: which option fills which part, and what its source demands.
+
+Works on the plain dictionary of a configuration. The options, in the order in which they are applied: every part's
+`model.<part>.weights`, then `init_from`, which is a whole model and has the last word.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from cpml_jax.errors import UserError
+from cpml_jax.pretrained import huggingface, open_rppg
+from cpml_jax.pretrained.source import Loaded
+
+
+@dataclasses.dataclass(frozen=True)
+class Loader:
+    """A kind of source.
+
+    Attributes:
+      option: of the configuration, with dots.
+      part: module of CPML that it fills; "" is all of it.
+      takes: whether a value of the option is of this kind.
+      function: "module:name" of load(source, variables, ...) -> Loaded, imported when it is used.
+      keywords: further arguments -> the options that they are read from.
+    """
+
+    option: str
+    part: str
+    takes: Callable[[str], bool]
+    function: str
+    keywords: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def load(self, source: str, variables: Mapping, config: Mapping) -> Loaded:
+        module, name = self.function.split(":")
+        function = getattr(importlib.import_module(f"cpml_jax.pretrained.{module}"), name)
+        return function(source, variables, **{k: value_of(config, option) for k, option in self.keywords.items()})
+
+
+def value_of(config: Mapping, option: str):
+    """The value of an option with dots; "" if there is none."""
+    for key in option.split("."):
+        config = config.get(key, "") if isinstance(config, Mapping) else ""
+    return config
+
+
+def anything(source: str) -> bool:
+    return True
+
+
+# The first of an option that takes its value counts.
+NORM, SCALE = {"input_norm": "model.physformer.input_norm"}, {"delta_scale": "model.landmark_rnn.delta_scale"}
+LOADERS = (
+    Loader("model.physformer.weights", "rppg", lambda s: s.startswith(open_rppg.PREFIX), "open_rppg:load"),
+    Loader("model.physformer.weights", "rppg", anything, "physformer:load", NORM),
+    Loader("model.landmark_rnn.weights", "landmarks", anything, "lrnet:load", SCALE),
+    Loader("model.clip_text.weights", "text_encoder", anything, "huggingface:load_text"),
+    Loader("model.clip_image.weights", "visual", anything, "huggingface:load_image"),
+    Loader("init_from", "", lambda s: Path(s).expanduser().is_dir(), "export:load"),
+    Loader("init_from", "", anything, "cpml_torch:load", NORM | SCALE),
+)
+# In the order in which they are applied.
+OPTIONS = tuple(dict.fromkeys(loader.option for loader in LOADERS))
+
+
+def sources(config: Mapping) -> dict[str, str]:
+    """The options that are set, option -> source, in the order in which they are applied."""
+    return {option: value_of(config, option) for option in OPTIONS if value_of(config, option)}
+
+
+@contextlib.contextmanager
+def named(option: str, source: str):
+    """Errors of a source begin with the option that names it."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{option}={source}: {str(error).removeprefix(f'{source}: ')}") from None
+
+
+def configured(model: Mapping) -> dict:
+    """`config.model` with what the named weights were made with in place of its own values.
+
+    CLIP's shapes come from its folder, and so does clip_text.vocab_size, which a configuration has not.
+
+    Raises:
+      UserError: a folder's config.json cannot be used, or its embeddings are not unified_dim wide.
+    """
+    model = {name: dict(part) if isinstance(part, Mapping) else part for name, part in model.items()}
+    for name, kind in (("clip_text", "text"), ("clip_image", "image")):
+        source = model[name].get("weights", "")
+        if not source:
+            continue
+        with named(f"model.{name}.weights", source):
+            given = huggingface.settings(huggingface.locate(source))
+        if model["unified_dim"] != given["projection"]:
+            raise UserError(
+                f"model.{name}.weights={source!r} gives embeddings of {given['projection']}, model.unified_dim is "
+                f"{model['unified_dim']}: set --config.model.unified_dim={given['projection']}"
+            )
+        model[name] |= given[kind]
+    if model["physformer"].get("weights", "").startswith(open_rppg.PREFIX):
+        model["physformer"] |= open_rppg.SETTINGS
+    return model
+
+
+def initialise(variables: dict, config: Mapping) -> tuple[dict, list[dict]]:
+    """Put every configured source into freshly initialised variables.
+
+    Args:
+      variables: {"params": ..., "batch_stats": ...} of CPML, jax.Arrays; every new array gets the place (sharding)
+        and dtype of the one that it replaces.
+      config: plain dictionary of the whole configuration.
+
+    Returns:
+      The variables, and a dictionary a source: option, source, loaded, fresh, ignored (lists of names).
+
+    Raises:
+      UserError: a source cannot be read, or does not fit; every mismatch is listed.
+    """
+    flat, report = flatten_dict(variables), []
+    for option, source in sources(config).items():
+        kind = next(k for k in LOADERS if k.option == option and k.takes(source))
+        part = kind.part
+        entry = {"option": option, "source": source, "loaded": [], "fresh": [], "ignored": []}
+        report.append(entry)
+        if part and part not in variables["params"]:
+            entry["ignored"] = [f"everything: the model has no {part}"]
+            continue
+        within = {path: value for path, value in flat.items() if not part or path[1] == part}
+        place = {_inner(path, part): path for path in within}
+        shapes = {inner: jax.ShapeDtypeStruct(within[path].shape, within[path].dtype) for inner, path in place.items()}
+        with named(option, source):
+            loaded = kind.load(source, {"params": {}, "batch_stats": {}} | unflatten_dict(shapes), config)
+        for inner, array in flatten_dict({"params": loaded.params, "batch_stats": loaded.batch_stats}).items():
+            if inner not in place or np.shape(array) != shapes[inner].shape:
+                raise UserError(f"{option}={source!r}: {'/'.join(inner)} {np.shape(array)} has no place in the model")
+            flat[place[inner]] = put(array, within[place[inner]])
+        entry |= {name: list(getattr(loaded, name)) for name in ("loaded", "fresh", "ignored")}
+    return {collection: {} for collection in variables} | unflatten_dict(flat), report
+
+
+def _inner(path: tuple[str, ...], part: str) -> tuple[str, ...]:
+    """(collection, part, ...) -> (collection, ...)."""
+    return (path[0], *path[2:]) if part else path
+
+
+def put(array: np.ndarray, like: jax.Array) -> jax.Array:
+    """An array that every process holds, where `like` lies."""
+    array = np.asarray(array, like.dtype)
+    return jax.make_array_from_callback(like.shape, like.sharding, lambda index: array[index])
+
+
+def told(report: list[dict]) -> list[str]:
+    """A line a source; the names of what stays fresh or is ignored, shortened to their modules."""
+    lines = []
+    for entry in report:
+        line = f"{entry['option']}={entry['source']}: {len(entry['loaded'])} arrays loaded"
+        for kind, words in (("fresh", "left fresh"), ("ignored", "ignored")):
+            names = shortened(entry[kind])
+            if names:
+                line += f"; {words}: {', '.join(names[:6])}" + f" and {len(names) - 6} more" * (len(names) > 6)
+        lines.append(line)
+    return lines
+
+
+def shortened(names: list[str]) -> list[str]:
+    """params/a/b/c -> a; other names as they are."""
+    parts = [name.split("/") for name in names]
+    return list(dict.fromkeys(p[1] if len(p) > 1 and p[0] in ("params", "batch_stats") else "/".join(p) for p in parts))

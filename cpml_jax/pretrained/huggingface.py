@@ -1,0 +1,209 @@
+"""CLIP from a folder in Hugging Face's layout, or from the hub: shapes, arrays, and where its tokenizer lies."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from flax.traverse_util import flatten_dict
+
+from cpml_jax.errors import UserError
+from cpml_jax.pretrained import clip
+from cpml_jax.pretrained.source import Loaded
+
+CONFIG, WHOLE, INDEX, TORCH = "config.json", "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
+TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
+WANTED = (CONFIG, WHOLE, INDEX, "model-*.safetensors", *TOKENIZER)  # of a hub's folder, which may hold other formats
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+# Names of the two encoders' arrays; what else the file holds is CLIP's logit scale.
+PREFIXES = {"text": ("text_model.", "text_projection."), "image": ("vision_model.", "visual_projection.")}
+ACTIVATIONS = ("quick_gelu", "gelu")
+EPSILON, WIDENING = 1e-5, 4  # of models/clip.py
+
+
+@functools.cache
+def locate(source: str) -> Path:
+    """The local folder of a source.
+
+    Args:
+      source: a folder, or a name on the hub, owner/name; then its files are downloaded once, into the hub's own
+        cache. The hub's environment variables hold (HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT, ...).
+
+    Raises:
+      UserError: it is neither, or the hub cannot be reached or refuses.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise UserError(f"{source}: a file; CLIP's weights are a folder with {CONFIG}, {WHOLE} and a tokenizer")
+    if not HUB_NAME.fullmatch(source):
+        raise UserError(f"{source}: no such folder, and no name on the hub (owner/name)")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HTTPError
+
+    try:
+        folder = Path(snapshot_download(source, allow_patterns=WANTED))
+        if not (folder / WHOLE).exists() and not (folder / INDEX).exists():
+            folder = Path(snapshot_download(source, allow_patterns=[CONFIG, TORCH, *TOKENIZER]))
+    except (OSError, ValueError, HTTPError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{source}: no such folder here, and the hub does not give it ({reason}); give a folder with {CONFIG}, "
+            f"{WHOLE} and the tokenizer's files"
+        ) from None
+    return folder
+
+
+def settings(folder: Path) -> dict:
+    """The shapes that config.json gives, under this project's names.
+
+    Returns:
+      text: width, layers, heads, context_length, vocab_size, activation of TextEncoder; image: image_size, patch,
+      width, layers, heads, activation of ImageEncoder; projection: width of both embeddings.
+
+    Raises:
+      UserError: there is no such file, it is of another model, or of a CLIP that models/clip.py cannot be.
+    """
+    path = folder / CONFIG
+    try:
+        given = json.loads(path.read_text())
+        kind = given.get("model_type")
+    except OSError as error:
+        raise UserError(f"{path}: not readable ({error.strerror}); CLIP's weights need it beside them") from None
+    except (ValueError, AttributeError):
+        raise UserError(f"{path}: no JSON object") from None
+    if kind != "clip":
+        raise UserError(f"{path}: model_type is {kind!r}, not 'clip'")
+    from transformers import CLIPConfig  # slow to import; it knows the defaults that a file may leave out
+
+    try:
+        config = CLIPConfig.from_dict(given)
+    except Exception as error:  # its validation raises kinds of its own
+        raise UserError(f"{path}: no configuration of CLIP ({str(error).splitlines()[0]})") from None
+    text, image = config.text_config, config.vision_config
+    wrong = [
+        problem for part in ("text_config", "vision_config") for problem in differences(part, getattr(config, part))
+    ]
+    # 2 stands in files older than the key; their end token has the largest id.
+    if text.eos_token_id not in (2, text.vocab_size - 1):
+        wrong.append(f"text_config.eos_token_id={text.eos_token_id} is not the last of {text.vocab_size} tokens")
+    if wrong:
+        raise UserError(f"{path}: {'; '.join(wrong)}; such a CLIP is not supported")
+    shared = {"width": "hidden_size", "layers": "num_hidden_layers", "heads": "num_attention_heads"}
+    shared |= {"activation": "hidden_act"}
+    names = {"context_length": "max_position_embeddings", "vocab_size": "vocab_size"}
+    return {
+        "text": {ours: getattr(text, theirs) for ours, theirs in (shared | names).items()},
+        "image": {
+            ours: getattr(image, theirs)
+            for ours, theirs in (shared | {"image_size": "image_size", "patch": "patch_size"}).items()
+        },
+        "projection": config.projection_dim,
+    }
+
+
+def differences(part: str, config) -> list[str]:
+    """What an encoder of models/clip.py cannot be told."""
+    found = []
+    if config.hidden_act not in ACTIVATIONS:
+        found.append(f"{part}.hidden_act={config.hidden_act!r} is none of {ACTIVATIONS}")
+    if config.layer_norm_eps != EPSILON:
+        found.append(f"{part}.layer_norm_eps={config.layer_norm_eps} is not {EPSILON}")
+    if config.intermediate_size != WIDENING * config.hidden_size:
+        found.append(f"{part}.intermediate_size={config.intermediate_size} is not {WIDENING} x {config.hidden_size}")
+    return found
+
+
+def arrays(folder: Path, prefixes: tuple[str, ...]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Arrays whose names start so, and the names of the others. Of safetensors no others are read.
+
+    Raises:
+      UserError: there is no weights file, or one is damaged.
+    """
+    if (folder / WHOLE).exists():
+        files = [folder / WHOLE]
+    elif (folder / INDEX).exists():
+        files = shards(folder / INDEX)
+    elif (folder / TORCH).exists():
+        from cpml_jax.pretrained import torch_file
+
+        state = torch_file.read(folder / TORCH).state
+        chosen = {name: value for name, value in state.items() if name.startswith(prefixes)}
+        return chosen, sorted(state.keys() - chosen.keys())
+    else:
+        raise UserError(f"{folder}: none of {WHOLE}, {INDEX}, {TORCH} is there")
+    chosen, others = {}, []
+    for path in files:
+        there, left = read_safetensors(path, prefixes)
+        chosen |= there
+        others += left
+    return chosen, sorted(others)
+
+
+def shards(index: Path) -> list[Path]:
+    """The files that an index names."""
+    try:
+        names = set(json.loads(index.read_text())["weight_map"].values())
+        files = [index.parent / name for name in sorted(names)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{index}: no index of safetensors files") from None
+    outside = [f.name for f in files if f.parent != index.parent]
+    if outside:
+        raise UserError(f"{index}: it names files outside its folder, {outside}")
+    return files
+
+
+def read_safetensors(path: Path, prefixes: tuple[str, ...] = ("",)) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Arrays whose names start so, in their own dtypes, and the names of the others.
+
+    Raises:
+      UserError: the file is absent or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            names = list(file.keys())
+            chosen = [name for name in names if name.startswith(prefixes)]
+            return {name: file.get_tensor(name) for name in chosen}, sorted(set(names) - set(chosen))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: no whole safetensors file ({error}); copy or download it again") from None
+
+
+def load_text(source: str, variables: Mapping) -> Loaded:
+    """Weights of TextEncoder.
+
+    Args:
+      source: see locate.
+      variables: {"params": ...} of the encoder; anything with shapes does.
+
+    Raises:
+      UserError: the source cannot be read, or names or shapes do not fit; all of them are listed.
+    """
+    return _load(source, variables, "text", clip.text_parameters)
+
+
+def load_image(source: str, variables: Mapping) -> Loaded:
+    """Weights of ImageEncoder. Arguments and errors as load_text's."""
+    return _load(source, variables, "image", clip.image_parameters)
+
+
+def _load(source: str, variables: Mapping, part: str, convert) -> Loaded:
+    folder = locate(source)
+    state, others = arrays(folder, PREFIXES[part])
+    try:
+        params = convert(state, settings(folder)[part]["layers"])
+        clip.check_shapes(params, variables["params"])
+    except UserError as error:
+        raise UserError(f"{folder}: {error}") from None
+    broken = [name for name, value in state.items() if not np.isfinite(np.asarray(value, np.float32)).all()]
+    if broken:
+        raise UserError(f"{folder}: not finite: {broken}")
+    return Loaded(params, {}, ["/".join(("params", *path)) for path in sorted(flatten_dict(params))], [], others)

@@ -1,0 +1,115 @@
+"""A model out and in again: the same arrays, the same scores; and a run that goes on loads nothing a second time."""
+
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+from command import run_main
+from flax.traverse_util import flatten_dict
+
+from cpml_jax import chain, scoring, sharding, train
+from cpml_jax.errors import UserError
+from cpml_jax.pretrained import apply, export
+
+
+def tree(**modules) -> dict:
+    rng = np.random.default_rng(0)
+    return {
+        "params": {n: {"kernel": rng.normal(size=shape).astype(np.float32)} for n, shape in modules.items()},
+        "batch_stats": {"rppg": {"mean": np.arange(3, dtype=np.float32)}},
+    }
+
+
+def test_a_folder_gives_back_what_was_written(tmp_path):
+    variables = tree(rppg=(3, 2), fusion=(2, 2)) | {}
+    variables["params"]["tau"] = np.float32(2.5)
+    export.write(tmp_path / "a/b", variables, {"name": "x"}, 7)
+    loaded = export.load(str(tmp_path / "a/b"), variables)
+    back = {"params": loaded.params, "batch_stats": loaded.batch_stats}
+    expected = flatten_dict(variables)
+    for path, value in flatten_dict(back).items():
+        np.testing.assert_array_equal(value, expected[path])
+    assert len(loaded.loaded) == len(expected) and not loaded.fresh and not loaded.ignored
+    assert json.loads((tmp_path / "a/b/config.json").read_text()) == {
+        "schema": export.SCHEMA, "step": 7, "config": {"name": "x"},
+    }  # fmt: skip
+
+
+def test_other_modules_are_told_and_other_shapes_refused(tmp_path):
+    export.write(tmp_path, tree(rppg=(3, 2), fusion=(2, 2)), {}, 0)
+    loaded = export.load(str(tmp_path), tree(rppg=(3, 2), landmarks=(4,)))
+    assert loaded.fresh == ["params/landmarks/kernel"] and loaded.ignored == ["params/fusion/kernel"]
+    wanted = tree(rppg=(3, 5), fusion=(2, 1))
+    wanted["params"]["fusion"]["bias"] = np.zeros(1)
+    with pytest.raises(UserError, match=r"missing \['params/fusion/bias'\].*fusion/kernel.*rppg/kernel \(3, 2\)"):
+        export.load(str(tmp_path), wanted)
+
+
+def test_folders_that_are_none_are_one_line(tmp_path):
+    with pytest.raises(UserError, match="no config.json of `main.py export`"):
+        export.load(str(tmp_path), tree())
+    (tmp_path / "config.json").write_text('{"model_type": "clip"}')
+    with pytest.raises(UserError, match="its schema is None"):
+        export.load(str(tmp_path), tree())
+    export.write(tmp_path, tree(rppg=(3, 2)), {}, 0)
+    (tmp_path / export.ARRAYS).write_bytes((tmp_path / export.ARRAYS).read_bytes()[:-1])
+    with pytest.raises(UserError, match="no whole safetensors file"):
+        export.load(str(tmp_path), tree())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        export.write(tmp_path / "file/folder", tree(), {}, 0)
+
+
+def first_state(config, workdir):
+    """What training starts from, and a scorer of it."""
+    mesh = sharding.make_mesh(config.train.devices)
+    model, tokens = scoring.build_model(config)
+    transformation, _, abstract, create = train.prepare_state(config, model, tokens, mesh)
+    state = train.with_weights(create(), config.to_dict(), workdir, transformation, abstract)
+    return state, scoring.Scorer(model, mesh, tokens, variables=state.variables)
+
+
+def test_export_and_init_from_give_the_same_scores(tiny_records, tmp_path, capsys):
+    start, run, out = tmp_path / "start", tmp_path / "run", tmp_path / "out"
+    config = tiny.training_config(tiny_records, seed=3)
+    fresh, _ = first_state(config, tmp_path)
+    assert not (tmp_path / train.WEIGHTS).exists()
+    export.write(start, jax.device_get(fresh.variables), config.to_dict(), 0)
+
+    config = tiny.training_config(tiny_records, init_from=str(start))
+    train.train(config, run)
+    assert "init_from=" in capsys.readouterr().err
+    listed = json.loads((run / train.WEIGHTS).read_text())["sources"]
+    assert [e["option"] for e in listed] == ["init_from"] and len(listed[0]["loaded"]) == len(
+        flatten_dict(fresh.variables)
+    )
+    shutil.rmtree(start)
+    written = (run / train.WEIGHTS).read_bytes()
+    train.train(config, run)  # goes on from its checkpoint: the folder is not missed
+    assert (run / train.WEIGHTS).read_bytes() == written
+
+    chain.export(config, run, str(out))
+    inputs = tiny.random_batch(rows=3, views=1)
+    expected = scoring.restore_for_scoring(run, config).score(inputs)
+    config = tiny.training_config(tiny_records, init_from=str(out), seed=4)
+    state, scorer = first_state(config, tmp_path)
+    for name, value in scorer.score(inputs).items():
+        np.testing.assert_array_equal(value, expected[name])
+    assert int(state.step) == 0 and all(jnp.all(leaf == 0) for leaf in jax.tree.leaves(state.opt_state))
+
+
+def test_the_command_wants_a_folder(capsys):
+    config = "--config=configs/synthetic.py"
+    assert run_main("export", config) == 2 and "--out=FOLDER" in capsys.readouterr().err
+    assert run_main("train", config, "--out=x") == 2 and "goes with the verb export" in capsys.readouterr().err
+    assert run_main("export", config, "--out=x", "--workdir=/nowhere/x") == 2
+    assert "error: " in capsys.readouterr().err
+
+
+def test_init_from_is_a_loader_s_folder(tmp_path):
+    kinds = [k.function for k in apply.LOADERS if k.option == "init_from" and k.takes(str(tmp_path))]
+    assert kinds[0] == "export:load"

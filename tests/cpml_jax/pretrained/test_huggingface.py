@@ -1,0 +1,292 @@
+"""CLIP in Hugging Face's layout: transformers' own numbers and token ids, and folders that are not whole."""
+
+import json
+import unicodedata
+from pathlib import Path
+
+import clip_folder
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cpml_jax import prompts
+from cpml_jax.errors import UserError
+from cpml_jax.models.clip import ImageEncoder, TextEncoder
+from cpml_jax.pretrained import huggingface
+
+pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def made():
+    return clip_folder.model()
+
+
+@pytest.fixture(scope="module")
+def folder(made, tmp_path_factory):
+    return clip_folder.write(tmp_path_factory.mktemp("clip"), made)
+
+
+def encoders(settings: dict) -> tuple[TextEncoder, ImageEncoder]:
+    image = {k: v for k, v in settings["image"].items() if k != "image_size"}
+    width = settings["projection"]
+    return TextEncoder(**settings["text"], projection=width), ImageEncoder(**image, projection=width)
+
+
+def ours(folder: Path, tokens: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings by the loading path."""
+    results = []
+    for encoder, load, x in zip(
+        encoders(huggingface.settings(folder)), (huggingface.load_text, huggingface.load_image), (tokens, images),
+        strict=True,
+    ):  # fmt: skip
+        fresh = jax.eval_shape(lambda encoder=encoder, x=x: encoder.init(jax.random.key(0), jnp.asarray(x)))
+        loaded = load(str(folder), fresh)
+        assert not loaded.fresh and loaded.batch_stats == {}
+        assert len(loaded.loaded) == len(jax.tree.leaves(fresh["params"]))
+        results.append(np.asarray(jax.jit(encoder.apply)({"params": loaded.params}, jnp.asarray(x))))
+    return tuple(results)
+
+
+def inputs(settings: dict, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    last, length = settings["text"]["vocab_size"] - 1, settings["text"]["context_length"]
+    tokens = rng.integers(0, last - 1, (rows, length))
+    tokens[:, 0] = last - 1
+    for row, end in enumerate(rng.integers(3, length, rows)):
+        tokens[row, end:] = last
+    size = settings["image"]["image_size"]
+    return tokens.astype(np.int32), rng.normal(size=(rows, size, size, 3)).astype(np.float32)
+
+
+def assert_same(a: np.ndarray, b: np.ndarray) -> None:
+    """Cosine of every row at least 0.99999, and 1e-4 of the largest number."""
+    cosine = (a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)
+    assert cosine.min() >= 0.99999
+    assert np.abs(a - b).max() <= 1e-4 * np.abs(b).max()
+
+
+@pytest.mark.parametrize("activation", ["quick_gelu", "gelu"])
+def test_embeddings_are_those_of_transformers(tmp_path, activation):
+    made = clip_folder.model(activation=activation, seed=1)
+    folder = clip_folder.write(tmp_path, made)
+    tokens, images = inputs(huggingface.settings(folder), rows=3)
+    for a, b in zip(ours(folder, tokens, images), clip_folder.reference(made, tokens, images), strict=True):
+        assert_same(a, b)
+
+
+def test_embeddings_of_the_full_shape_are_those_of_transformers(tmp_path):
+    """ViT-B/16: 150 million parameters, one prompt, one image."""
+    made = clip_folder.full_model()
+    made.save_pretrained(tmp_path)
+    tokens, images = inputs(huggingface.settings(tmp_path), rows=1)
+    for a, b in zip(ours(tmp_path, tokens, images), clip_folder.reference(made, tokens, images), strict=True):
+        assert a.shape == (1, 512) and np.std(b) > 1e-3
+        assert_same(a, b)
+    (tmp_path / huggingface.WHOLE).unlink()  # 600 MB
+
+
+def test_shards_and_half_precision_give_the_same_arrays(made, folder, tmp_path):
+    import torch
+
+    clip_folder.write(tmp_path / "shards", made, max_shard_size="60KB")
+    assert (tmp_path / "shards" / huggingface.INDEX).is_file()
+    prefixes = huggingface.PREFIXES["text"]
+    whole, others = huggingface.arrays(folder, prefixes)
+    parts, others_too = huggingface.arrays(tmp_path / "shards", prefixes)
+    assert others == others_too and "logit_scale" in others and whole.keys() == parts.keys()
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], parts[name])
+    halved = clip_folder.model().to(torch.bfloat16)
+    clip_folder.write(tmp_path / "half", halved)
+    tokens, images = inputs(huggingface.settings(folder), rows=1)
+    # bfloat16 weights, float32 arithmetic: what PyTorch gives when it widens them again.
+    for a, b in zip(
+        ours(tmp_path / "half", tokens, images), clip_folder.reference(halved.float(), tokens, images), strict=True
+    ):
+        assert_same(a, b)
+
+
+def test_settings_are_the_folder_s(folder):
+    given = huggingface.settings(folder)
+    assert given["text"] == dict(
+        width=16, layers=2, heads=2, context_length=32, vocab_size=len(clip_folder.vocabulary()[0]),
+        activation="quick_gelu",
+    )  # fmt: skip
+    assert given["image"] == dict(width=24, layers=3, heads=3, image_size=32, patch=8, activation="quick_gelu")
+    assert given["projection"] == 16
+
+
+def test_published_shapes_come_from_files_that_say_little(tmp_path):
+    """What openai's files leave out are CLIP's own defaults, ViT-B/32's."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip", "vision_config": {"patch_size": 16}}))
+    given = huggingface.settings(tmp_path)
+    assert given["text"] | {"vocab_size": 49408} == given["text"]
+    assert (given["text"]["width"], given["text"]["layers"], given["text"]["heads"]) == (512, 12, 8)
+    assert (given["image"]["width"], given["image"]["patch"], given["image"]["image_size"]) == (768, 16, 224)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model_type": "bert"}, "'bert', not 'clip'"),
+        ({"text_config": {"hidden_act": "relu"}}, "hidden_act='relu'"),
+        ({"vision_config": {"layer_norm_eps": 1e-3}}, "vision_config.layer_norm_eps=0.001"),
+        ({"text_config": {"intermediate_size": 60}}, "intermediate_size=60"),
+        ({"text_config": {"eos_token_id": 7}}, "eos_token_id=7"),
+        ({"text_config": {"hidden_size": "wide"}}, "config.json"),
+    ],
+)
+def test_another_model_is_refused(folder, tmp_path, change, said):
+    config = json.loads((folder / "config.json").read_text())
+    for key, value in change.items():
+        config[key] = config[key] | value if isinstance(value, dict) else value
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=said) as caught:
+        huggingface.settings(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_folders_are_one_line(folder, tmp_path):
+    fresh = {"params": {}}
+    for name, text in ((huggingface.CONFIG, "{"), (huggingface.CONFIG, "[1]"), (huggingface.CONFIG, None)):
+        broken = clip_folder.write(tmp_path / str(text))
+        (broken / name).unlink() if text is None else (broken / name).write_text(text)
+        with pytest.raises(UserError, match="config.json") as caught:
+            huggingface.load_text(str(broken), fresh)
+        assert "\n" not in str(caught.value)
+    whole = (folder / huggingface.WHOLE).read_bytes()
+    for length in (0, 5, 100, len(whole) - 1):
+        broken = clip_folder.write(tmp_path / f"cut{length}")
+        (broken / huggingface.WHOLE).write_bytes(whole[:length])
+        with pytest.raises(UserError, match="model.safetensors: no whole safetensors file"):
+            huggingface.load_image(str(broken), fresh)
+    broken = clip_folder.write(tmp_path / "none")
+    (broken / huggingface.WHOLE).unlink()
+    with pytest.raises(UserError, match="none of model.safetensors"):
+        huggingface.load_text(str(broken), fresh)
+    (broken / huggingface.INDEX).write_text(json.dumps({"weight_map": {"a": "model-00001-of-00002.safetensors"}}))
+    with pytest.raises(UserError, match="model-00001-of-00002.safetensors: no such file"):
+        huggingface.load_text(str(broken), fresh)
+    for index in ('{"weight_map": {"a": "../x.safetensors"}}', "{}", "no"):
+        (broken / huggingface.INDEX).write_text(index)
+        with pytest.raises(UserError, match="index"):
+            huggingface.load_text(str(broken), fresh)
+
+
+def test_arrays_that_do_not_fit_are_listed(folder):
+    encoder = encoders(huggingface.settings(folder))[0]
+    tokens = jnp.zeros((1, 4), jnp.int32)
+    wider = jax.eval_shape(lambda: encoder.clone(vocab_size=7, projection=8).init(jax.random.key(0), tokens))
+    with pytest.raises(UserError, match=r"projection/kernel: \(16, 16\) for \(16, 8\).*token_embedding"):
+        huggingface.load_text(str(folder), wider)
+
+
+def test_a_name_that_is_nowhere_is_one_line(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    (tmp_path / "file").write_text("")
+    for name in (str(tmp_path / "nothing"), "nothing", "a/b/c", str(tmp_path / "file")):
+        with pytest.raises(UserError, match="no name on the hub|a file"):
+            huggingface.locate(name)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody answers there
+    with pytest.raises(UserError, match="nobody/clip: no such folder here, and the hub does not give it") as caught:
+        huggingface.locate("nobody/clip")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_the_hub_s_cache_holds_needs_no_hub(folder, tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    commit = "0" * 40
+    repository = tmp_path / "models--somebody--clip"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs/main").write_text(commit)
+    (repository / "snapshots").mkdir()
+    (repository / "snapshots" / commit).symlink_to(folder)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert huggingface.settings(huggingface.locate("somebody/clip"))["projection"] == 16
+
+
+# --- token ids -----------------------------------------------------------------------------------------------------
+
+
+def twin_tokens(text: str, vocab: dict[str, int], merges: list[tuple[str, str]]) -> list[int]:
+    """CLIP's byte-pair encoding, written out (Radford et al., ICML 2021, and GPT-2's table of bytes)."""
+    import regex
+
+    ranks = {pair: i for i, pair in enumerate(merges)}
+    pieces = regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+")
+    letters = prompts.byte_symbols()
+    text = regex.sub(r"\s+", " ", unicodedata.normalize("NFC", text)).lower()
+    ids = [vocab[prompts.START]]
+    for piece in pieces.findall(text):
+        symbols = [letters[byte] for byte in piece.encode()]
+        symbols[-1] += prompts.WORD_END
+        while pairs := [pair for pair in zip(symbols, symbols[1:], strict=False) if pair in ranks]:
+            symbols = list(prompts.merged(tuple(symbols), min(pairs, key=ranks.get)))
+        ids += [vocab[symbol] for symbol in symbols]
+    return [*ids, vocab[prompts.END]]
+
+
+def varied_texts(count: int = 200) -> list[str]:
+    rng = np.random.default_rng(0)
+    alphabets = [
+        "abcdefghijklmnopqrstuvwxyz", "ABCDEFGH XYZ", "0123456789", "!?.,;:'\"()[]{}<>|/\\@#$%^&*-_=+~`", "éàüößñçøå",
+        "Ελληνικά", "русский", "中文字符漢字", "日本語カナ", "한국어", "العربية", "हिन्दी", "🙂🎭👩‍🔬🇩🇪", " \t\n\u00a0", "e\u0301o\u0308",
+    ]  # fmt: skip
+    texts = ["", " ", "it's I'll we've DON'T", "word " * 60, "a" * 300, "<|notspecial|>", "café cafe\u0301", "ß ẞ"]
+    while len(texts) < count:
+        words = []
+        for _ in range(rng.integers(1, 9)):
+            if rng.random() < 0.4:
+                words.append(str(rng.choice(clip_folder.WORDS)))
+            else:
+                letters = list(alphabets[rng.integers(len(alphabets))])
+                words.append("".join(rng.choice(letters, rng.integers(1, 8))))
+        texts.append(str(rng.choice(["", " ", "  ", "-"])).join(words))
+    return texts
+
+
+def test_token_ids_are_clip_s_and_transformers(folder, tmp_path):
+    from transformers import CLIPTokenizer
+
+    vocab, merges = clip_folder.vocabulary()
+    tokenizer = prompts.load_tokenizer(folder)
+    CLIPTokenizer(vocab=vocab, merges=merges).save_pretrained(tmp_path)
+    assert (tmp_path / "tokenizer.json").is_file() and not (tmp_path / "vocab.json").exists()
+    other_layout = prompts.load_tokenizer(tmp_path)
+    theirs = CLIPTokenizer.from_pretrained(str(folder))
+    bank = [prompt for side in prompts.TEMPLATES for prompt in side]
+    for text in bank + varied_texts():
+        expected = twin_tokens(text, vocab, merges)
+        for source in (tokenizer, other_layout, theirs):
+            assert source(text)["input_ids"] == expected, text
+    for row, text in zip(prompts.tokenize(tokenizer, (bank,), 32)[0].tolist(), bank, strict=True):
+        expected = twin_tokens(text, vocab, merges)
+        assert row == expected + expected[-1:] * (32 - len(expected))
+
+
+def test_a_folder_without_a_tokenizer_is_refused(folder, tmp_path):
+    """transformers itself makes an empty one, without a word."""
+    with pytest.raises(UserError, match="neither tokenizer.json nor vocab.json"):
+        prompts.load_tokenizer(tmp_path)
+    (tmp_path / "vocab.json").write_bytes((folder / "vocab.json").read_bytes())
+    with pytest.raises(UserError, match="neither"):
+        prompts.load_tokenizer(tmp_path)
+    (tmp_path / "merges.txt").write_text((folder / "merges.txt").read_text() + "cut")
+    with pytest.raises(UserError, match="no CLIP tokenizer there.*line"):
+        prompts.load_tokenizer(tmp_path)
+    (tmp_path / "merges.txt").write_bytes((folder / "merges.txt").read_bytes())
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(UserError, match="no CLIP tokenizer there"):
+        prompts.load_tokenizer(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    vocab = json.loads((folder / "vocab.json").read_text())
+    vocab["one_more"] = len(vocab)
+    (tmp_path / "vocab.json").write_text(json.dumps(vocab))
+    with pytest.raises(UserError, match="not the largest"):
+        prompts.load_tokenizer(tmp_path)
