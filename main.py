@@ -1,7 +1,7 @@
-"""Flags and dispatch: main.py [prepare|train|evaluate|predict] --config=F [--workdir=D] [--config.key=value ...].
+"""Flags and dispatch: main.py [prepare|train|evaluate|predict|sweep] --config=F [--workdir=D] [--config.key=value ...].
 
 With no verb: whatever is missing of prepare, train, evaluate, in that order. prepare --verify looks at the data sets'
-roots and stops.
+roots and stops. main.py compare RUN RUN ... [--out=FOLDER] takes no configuration: it reads finished runs.
 """
 
 import difflib
@@ -14,7 +14,7 @@ from ml_collections import config_flags
 
 from cpml_jax.errors import UserError
 
-VERBS = ("prepare", "train", "evaluate", "predict")
+VERBS = ("prepare", "train", "evaluate", "predict", "sweep", "compare")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration, as configs/synthetic.py[:argument].")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run's files go; runs/<name of the config> if not given.")
@@ -33,6 +33,14 @@ _BEAM_RUNNER = flags.DEFINE_string(
     "Prepare as an Apache Beam pipeline on this runner: FlinkRunner, DataflowRunner, ...",
 )
 _BEAM_OPTIONS = flags.DEFINE_list("beam_options", [], "Options of --beam_runner: key=value,key=value.")
+_PROTOCOL = flags.DEFINE_list(
+    "protocol", [], "With sweep: protocols whose tables to fill; eval.protocols if not given."
+)
+_SEEDS = flags.DEFINE_list(
+    "seeds", [], "With sweep: train every run with each: 0,1,2; the configuration's if not given."
+)
+_ROWS = flags.DEFINE_list("rows", [], "With sweep --protocol=ablation: rows of the table; all if not given.")
+_OUT = flags.DEFINE_string("out", "", "With compare: folder for compare.md, compare.tex and compare.csv.")
 
 
 def start_distributed() -> None:
@@ -62,6 +70,10 @@ def run(verb: str | None, config, workdir: str, arguments: list[str]) -> int:
         raise UserError("--beam_options are options of a runner: give --beam_runner too")
     if _BEAM_RUNNER.value and verb not in (None, "prepare"):
         raise UserError(f"--beam_runner is for prepare; {verb} knows no Beam")
+    if verb == "sweep":
+        from cpml_jax import sweep
+
+        return sweep.run(config, workdir, _PROTOCOL.value, seeds(), _ROWS.value)
     if _VERIFY.value:
         chain.verify(config, workdir)
     else:
@@ -71,22 +83,41 @@ def run(verb: str | None, config, workdir: str, arguments: list[str]) -> int:
     return 0
 
 
+def seeds() -> tuple[int, ...]:
+    try:
+        return tuple(int(seed) for seed in _SEEDS.value)
+    except ValueError:
+        raise UserError(f"--seeds={','.join(_SEEDS.value)}: seeds are whole numbers, as 0,1,2") from None
+
+
 def main(argv: list[str]) -> int:
-    if _CONFIG.value is None:
-        raise UserError("--config is missing; for the embedded benchmark: main.py --config=configs/synthetic.py")
     verb, arguments = (argv[1], argv[2:]) if len(argv) > 1 else (None, [])
     if verb is not None and verb not in VERBS:
         near = difflib.get_close_matches(verb, VERBS, n=1)
         raise UserError(
             f"unknown verb {verb!r}{f', did you mean {near[0]!r}?' if near else ''}; the verbs are {', '.join(VERBS)}"
         )
+    check_flags(verb)
+    if verb == "compare":
+        from cpml_jax import compare
+
+        return compare.run(arguments, _OUT.value)
+    if _CONFIG.value is None:
+        raise UserError("--config is missing; for the embedded benchmark: main.py --config=configs/synthetic.py")
+    config = _CONFIG.value
+    return run(verb, config, _WORKDIR.value or os.path.join("runs", config.name), arguments)
+
+
+def check_flags(verb: str | None) -> None:
+    """Refuse flags of another verb."""
     for flag in (_VERIFY, _CROP_TREE):
         if flag.value and verb != "prepare":
             raise UserError(f"--{flag.name} goes with the verb prepare: main.py prepare --{flag.name} --config=...")
     if _VERIFY.value and _CROP_TREE.value:
         raise UserError("--verify prepares nothing, so there is no --crop_tree to write; give one of the two")
-    config = _CONFIG.value
-    return run(verb, config, _WORKDIR.value or os.path.join("runs", config.name), arguments)
+    for flag, owner in ((_PROTOCOL, "sweep"), (_SEEDS, "sweep"), (_ROWS, "sweep"), (_OUT, "compare")):
+        if flag.value and verb != owner:
+            raise UserError(f"--{flag.name} goes with the verb {owner}")
 
 
 def parse(argv: list[str]) -> list[str]:
