@@ -33,11 +33,11 @@ def run(arguments: list[str], out: str = "", *, paired: Callable | None = None, 
     Raises:
       UserError: a folder holds no evaluation, or there are fewer than two runs.
     """
-    if paired is None:
-        from cpml_jax.significance import paired
     found = [finished for folder in arguments for finished in compare_runs.load(Path(folder))]
     if len(found) < 2:
         raise UserError("compare needs two runs or more: main.py compare RUN RUN ... [--out=FOLDER]")
+    if paired is None:
+        from cpml_jax.significance import paired
     table = compare(compare_runs.columns(found), paired, resamples)
     print(compare_formats.markdown(table), flush=True)
     if out:
@@ -54,14 +54,17 @@ def run(arguments: list[str], out: str = "", *, paired: Callable | None = None, 
 def compare(columns: list[Column], paired: Callable, resamples: int) -> dict:
     """{columns: names, rows: [{test: words, cells: [...]}], notes: [...]}; see `cell` for what a cell holds."""
     keys = list(dict.fromkeys(key for column in columns for one in column.runs for key in one.results))
-    rows, notes = [], []
+    rows, said = [], {}
     for key in keys:
         cells = [cell(column, columns[0], key, paired, resamples) for column in columns]
-        words = compare_runs.words(key)
-        rows.append({"test": words, "cells": cells})
-        notes += [
-            f"{words}, {c.name}: {found['note']}" for c, found in zip(columns, cells, strict=True) if found["note"]
-        ]
+        rows.append({"test": compare_runs.words(key), "cells": cells})
+        for column, found in zip(columns, cells, strict=True):
+            if found["note"]:
+                said.setdefault((column.name, found["note"]), []).append(compare_runs.words(key))
+    notes = [
+        f"{name}, {tests[0] if len(tests) == 1 else f'{len(tests)} tests'}: {note}"
+        for (name, note), tests in said.items()
+    ]
     names = [column.name for column in columns]
     return {"columns": names, "rows": rows, "notes": [*notes, *compare_runs.notes(columns)]}
 
@@ -70,10 +73,11 @@ def cell(column: Column, first: Column, key: Key, paired: Callable, resamples: i
     """One column's figures on one test, at video level; what does not exist is None.
 
     Returns:
-      auc: the run's, or the mean over the seeds. ci95: [lo, hi] of a single run. std: over several seeds. seeds: their
-      number. clip_auc: as auc. To the first column: difference; difference_ci95 and p_bootstrap, p_delong of a single
-      pair of runs; difference_std of several pairs; pairs: [{seeds, videos, difference, ci95, p_bootstrap, p_delong}];
-      p_seeds: t-test over the seeds, paired where both columns have them. note: why something is missing.
+      auc: the run's, or the mean over the seeds; clip_auc likewise. ci95: [lo, hi] of a single run. std: over several
+      seeds. seeds: their number. To the first column: difference; difference_ci95 and p_bootstrap, p_delong of a
+      single pair of runs; difference_std of several pairs; difference_seeds, if not all of both columns;
+      pairs: [{seeds, videos, difference, ci95, p_bootstrap, p_delong}]; p_seeds: t-test over the seeds, paired where
+      both columns have them. note: why something is missing.
     """
     results = [one.results[key] for one in column.runs if key in one.results]
     videos = [r["video"] for r in results if r["video"]["auc"] is not None]
@@ -90,7 +94,7 @@ def cell(column: Column, first: Column, key: Key, paired: Callable, resamples: i
         "clip_auc": float(np.mean(clips)) if clips else None,
     }
     nothing = dict.fromkeys(
-        ("difference", "difference_ci95", "difference_std", "p_bootstrap", "p_delong", "p_seeds")
+        ("difference", "difference_ci95", "difference_std", "difference_seeds", "p_bootstrap", "p_delong", "p_seeds")
     ) | {"pairs": []}  # fmt: skip
     if column is first or not aucs:
         return base | nothing | {"note": note}
@@ -113,6 +117,10 @@ def differences(column: Column, first: Column, key: Key, paired: Callable, resam
     if pairs:
         deltas = [pair["difference"] for pair in pairs]
         found |= {"difference": float(np.mean(deltas)), "difference_std": _std(deltas)}
+        seeds = sorted({pair["seeds"][0] for pair in pairs})
+        # A mean difference that is not the difference of the means shown must say so.
+        partial = len(pairs) < max(len(column.runs), len(first.runs))
+        found["difference_seeds"] = seeds if partial else None
     if len(pairs) == 1:
         found |= {name: pairs[0][name] for name in ("p_bootstrap", "p_delong")}
         found["difference_ci95"] = pairs[0]["ci95"]

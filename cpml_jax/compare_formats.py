@@ -15,7 +15,7 @@ LEGEND = (
 )
 CSV_FIELDS = (
     "test", "column", "auc", "ci95_low", "ci95_high", "std", "seeds", "clip_auc", "difference", "difference_ci95_low",
-    "difference_ci95_high", "difference_std", "p_bootstrap", "p_delong", "p_seeds", "pairs", "note",
+    "difference_ci95_high", "difference_std", "difference_seeds", "p_bootstrap", "p_delong", "p_seeds", "pairs", "note",
 )  # fmt: skip
 
 
@@ -31,14 +31,20 @@ def _p(value: float) -> str:
     return f"p={value:.3f}" if value >= 0.001 else "p<0.001"
 
 
+def _signed(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:+.{digits}f}"  # the sum makes -0.0 a plain 0
+
+
 def _difference(cell: dict) -> str:
     if cell["difference"] is None:
         return "-"
-    text = f"{cell['difference']:+.3f}"
+    text = _signed(cell["difference"], 3)
     if cell["difference_std"] is not None:
         text += f" ± {cell['difference_std']:.3f}"
     if cell["difference_ci95"]:
-        text += " [{:+.2f}, {:+.2f}]".format(*cell["difference_ci95"])
+        text += " [{}, {}]".format(*(_signed(end, 2) for end in cell["difference_ci95"]))
+    if cell["difference_seeds"]:
+        text += f" (seed {', '.join(map(str, cell['difference_seeds']))} alone)"
     tests = (("p_bootstrap", "bootstrap"), ("p_delong", "DeLong"), ("p_seeds", "seeds"))
     said = [f"{name} {_p(cell[key])}" for key, name in tests if cell[key] is not None]
     return text + (f"; {', '.join(said)}" if said else "")
