@@ -71,6 +71,16 @@ def run(
     states = {run.name: state_of(folder_of(workdir, run), configs[run.name], run) for run in runs}
     _tell(listing(runs, configs, states, workdir))
 
+    failed = carry_out_all(config, workdir, runs, configs, states, train, evaluate)
+    _tell((Path(workdir) / TABLES).read_text())
+    for name, reason in failed.items():
+        _tell(f"failed: {name}: {reason}")
+    say(f"written: {Path(workdir) / RESULTS} and {Path(workdir) / TABLES}")
+    return 1 if failed else 0
+
+
+def carry_out_all(config, workdir, runs: list[Run], configs: dict, states: dict, train, evaluate) -> dict[str, str]:
+    """Train and evaluate what is not finished, the tables written after each. Returns why runs failed, by name."""
     failed: dict[str, str] = {}
     kept = earlier_cells(config, workdir, runs)
     write(config, workdir, runs, configs, failed, kept)
@@ -85,11 +95,7 @@ def run(
         finally:
             jax.clear_caches()  # every run compiles anew; without this a long sweep fills the memory
         write(config, workdir, runs, configs, failed, kept)
-    _tell((Path(workdir) / TABLES).read_text())
-    for name, reason in failed.items():
-        _tell(f"failed: {name}: {reason}")
-    say(f"written: {Path(workdir) / RESULTS} and {Path(workdir) / TABLES}")
-    return 1 if failed else 0
+    return failed
 
 
 def _tell(text: str) -> None:

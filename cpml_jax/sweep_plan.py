@@ -184,13 +184,13 @@ def _in_dataset(config, tests_of) -> list[_Entry]:
 
 
 def _cross_compression(config, tests_of) -> list[_Entry]:
-    singles = _qualities(config)
-    entries = []
+    singles, entries = _qualities(config), []
     for chosen in [*((q,) for q in singles), *itertools.combinations(singles, 2)]:
         changes = trained_at(chosen)
         tests = tests_of("cross_compression", changes)
-        cells = [("cross_compression", "matrix", joined(chosen), test.quality, test) for test in tests]
-        entries.append((f"train_{joined(chosen)}", changes, cells))
+        name = joined(chosen)
+        cells = [("cross_compression", "matrix", name, test.quality, test) for test in tests]
+        entries.append((f"train_{name}", changes, cells))
     return entries
 
 
@@ -202,10 +202,8 @@ def _cross_manipulation(config, tests_of, there: tuple[str, ...]) -> list[_Entry
         )
     missing = [method for method in every if method not in there]
     if missing:
-        raise UserError(
-            f"cross_manipulation: the records of {config.train.dataset!r} hold no test clips of {missing[0]}; take it "
-            "out of train.methods, or prepare it"
-        )
+        where = f"the records of {config.train.dataset!r} hold no test clips of {missing[0]}"
+        raise UserError(f"cross_manipulation: {where}; take it out of train.methods, or prepare it")
     protocol, entries = "cross_manipulation", []
 
     def on_one(changes: dict, wanted: tuple[str, ...]) -> list[Test]:
@@ -234,7 +232,7 @@ def _cross_dataset(config, tests_of) -> list[_Entry]:
 def _ablation(config, tests_of, ablation: Ablation) -> list[_Entry]:
     base = flatten(config.to_dict())
     ablation.check(base)
-    entries = []
+    entries: list[_Entry] = []
     for row, own in ablation.rows.items():
         trained_on = ablation.trained_on or (tuple(config.train.qualities),)
         for qualities in [tuple(own["train.qualities"])] if "train.qualities" in own else trained_on:
