@@ -2,19 +2,19 @@
 
 With no verb: whatever is missing of prepare, train, evaluate, report. prepare --verify looks at the data sets'
 roots and stops. export --out=FOLDER writes the best checkpoint's model for init_from.
+main.py compare RUN RUN ... [--out=FOLDER] takes no configuration: it reads finished runs.
 """
 
 import difflib
 import os
-import re
 import sys
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from cpml_jax.errors import UserError
+from cpml_jax.errors import UserError, one_line
 
-VERBS = ("prepare", "train", "evaluate", "report", "predict", "export")
+VERBS = ("prepare", "train", "evaluate", "report", "predict", "sweep", "compare", "export")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration, as configs/synthetic.py[:argument].")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run's files go; runs/<name of the config> if not given.")
@@ -22,22 +22,35 @@ _COORDINATOR = flags.DEFINE_string(
     "coordinator", "", "host:port of process 0, for several hosts; 'auto' on TPU and SLURM."
 )
 _PROCESSES = flags.DEFINE_integer("processes", 0, "Number of hosts, with --coordinator=host:port.")
+_PROCESS = flags.DEFINE_integer("process", 0, "This host's number, with --coordinator=host:port.")
 _VERIFY = flags.DEFINE_bool("verify", False, "With prepare: look at the roots of the data sets, and prepare nothing.")
 _CROP_TREE = flags.DEFINE_string(
     "crop_tree", "", "With prepare: also write the crops and landmarks as a tree of files, FOLDER/<source>/...."
 )
-_PROTOCOL = flags.DEFINE_list(
-    "protocol", [], "With evaluate: protocols in place of eval.protocols; results of the others stay in the file."
-)
-_REPORT = flags.DEFINE_string("report", "", "With predict: an HTML file to write, what each answer rests on.")
-_OUT = flags.DEFINE_string("out", "", "With export: the folder that the model is written to.")
-_PROCESS = flags.DEFINE_integer("process", 0, "This host's number, with --coordinator=host:port.")
 _BEAM_RUNNER = flags.DEFINE_string(
-    "beam_runner",
-    "",
-    "Prepare as an Apache Beam pipeline on this runner: FlinkRunner, DataflowRunner, ...",
+    "beam_runner", "", "Prepare as an Apache Beam pipeline on this runner: FlinkRunner, DataflowRunner, ..."
 )
 _BEAM_OPTIONS = flags.DEFINE_list("beam_options", [], "Options of --beam_runner: key=value,key=value.")
+_PROTOCOL = flags.DEFINE_list("protocol", [], "With evaluate and sweep: protocols in place of eval.protocols.")
+_SEEDS = flags.DEFINE_list(
+    "seeds", [], "With sweep: train every run with each: 0,1,2; the configuration's if not given."
+)
+_ROWS = flags.DEFINE_list("rows", [], "With sweep --protocol=ablation: rows of the table; all if not given.")
+_REPORT = flags.DEFINE_string("report", "", "With predict: an HTML file to write, what each answer rests on.")
+_OUT = flags.DEFINE_string("out", "", "With export: the model's folder. With compare: the folder of the tables.")
+
+# Flags of some verbs alone; None is the run of all that is missing.
+OWNERS = (
+    (_VERIFY, ("prepare",)),
+    (_CROP_TREE, ("prepare",)),
+    (_BEAM_RUNNER, ("prepare", None)),
+    (_BEAM_OPTIONS, ("prepare", None)),
+    (_PROTOCOL, ("evaluate", "sweep")),
+    (_SEEDS, ("sweep",)),
+    (_ROWS, ("sweep",)),
+    (_REPORT, ("predict",)),
+    (_OUT, ("export", "compare")),
+)
 
 
 def start_distributed() -> None:
@@ -62,50 +75,62 @@ def run(verb: str | None, config, workdir: str, arguments: list[str]) -> int:
 
         return predict.run(config, workdir, arguments, page=_REPORT.value)
     if arguments:
-        raise UserError(f"{arguments[0]!r}: only predict takes files; the verbs are {', '.join(VERBS)}")
-    if _BEAM_OPTIONS.value and not _BEAM_RUNNER.value:
-        raise UserError("--beam_options are options of a runner: give --beam_runner too")
-    if _BEAM_RUNNER.value and verb not in (None, "prepare"):
-        raise UserError(f"--beam_runner is for prepare; {verb} knows no Beam")
+        raise UserError(f"{arguments[0]!r}: only predict and compare take files; the verbs are {', '.join(VERBS)}")
+    if verb == "sweep":
+        from cpml_jax import sweep
+
+        return sweep.run(config, workdir, _PROTOCOL.value, seeds(), _ROWS.value)
     if verb == "export":
         chain.export(config, workdir, _OUT.value)
     elif _VERIFY.value:
         chain.verify(config, workdir)
     else:
         chain.run(
-            verb,
-            config,
-            workdir,
-            protocols=tuple(_PROTOCOL.value),
-            beam_runner=_BEAM_RUNNER.value,
+            verb, config, workdir, protocols=tuple(_PROTOCOL.value), beam_runner=_BEAM_RUNNER.value,
             beam_options=tuple(_BEAM_OPTIONS.value),
-        )
+        )  # fmt: skip
     if _CROP_TREE.value:
         chain.write_crop_trees(config, workdir, _CROP_TREE.value)
     return 0
 
 
+def seeds() -> tuple[int, ...]:
+    try:
+        return tuple(int(seed) for seed in _SEEDS.value)
+    except ValueError:
+        raise UserError(f"--seeds={','.join(_SEEDS.value)}: seeds are whole numbers, as 0,1,2") from None
+
+
 def main(argv: list[str]) -> int:
-    if _CONFIG.value is None:
-        raise UserError("--config is missing; for the embedded benchmark: main.py --config=configs/synthetic.py")
     verb, arguments = (argv[1], argv[2:]) if len(argv) > 1 else (None, [])
     if verb is not None and verb not in VERBS:
         near = difflib.get_close_matches(verb, VERBS, n=1)
         raise UserError(
             f"unknown verb {verb!r}{f', did you mean {near[0]!r}?' if near else ''}; the verbs are {', '.join(VERBS)}"
         )
-    for flag in (_VERIFY, _CROP_TREE):
-        if flag.value and verb != "prepare":
-            raise UserError(f"--{flag.name} goes with the verb prepare: main.py prepare --{flag.name} --config=...")
-    for flag, its_verb in ((_PROTOCOL, "evaluate"), (_REPORT, "predict")):
-        if flag.value and verb != its_verb:
-            raise UserError(f"--{flag.name} goes with the verb {its_verb}: main.py {its_verb} --{flag.name}=...")
-    if bool(_OUT.value) != (verb == "export"):
-        raise UserError("--out=FOLDER goes with the verb export: main.py export --out=FOLDER --config=...")
-    if _VERIFY.value and _CROP_TREE.value:
-        raise UserError("--verify prepares nothing, so there is no --crop_tree to write; give one of the two")
+    check_flags(verb)
+    if verb == "compare":
+        from cpml_jax import compare
+
+        return compare.run(arguments, _OUT.value)
+    if _CONFIG.value is None:
+        raise UserError("--config is missing; for the embedded benchmark: main.py --config=configs/synthetic.py")
     config = _CONFIG.value
     return run(verb, config, _WORKDIR.value or os.path.join("runs", config.name), arguments)
+
+
+def check_flags(verb: str | None) -> None:
+    """Refuse flags of another verb, and flags that lack their partner."""
+    for flag, owners in OWNERS:
+        if flag.value and verb not in owners:
+            with_verbs = " and ".join(owner for owner in owners if owner)
+            raise UserError(f"--{flag.name} goes with {with_verbs}: main.py {owners[0]} --{flag.name}=...")
+    if _VERIFY.value and _CROP_TREE.value:
+        raise UserError("--verify prepares nothing, so there is no --crop_tree to write; give one of the two")
+    if _BEAM_OPTIONS.value and not _BEAM_RUNNER.value:
+        raise UserError("--beam_options are options of a runner: give --beam_runner too")
+    if verb == "export" and not _OUT.value:
+        raise UserError("export needs a folder to write to: main.py export --out=FOLDER --config=...")
 
 
 def parse(argv: list[str]) -> list[str]:
@@ -121,20 +146,6 @@ def parse(argv: list[str]) -> list[str]:
         raise UserError(f"--config: {one_line(error.__cause__ or error)}") from None
     except (AttributeError, KeyError, TypeError, ValueError, ImportError, SyntaxError) as error:
         raise UserError(one_line(error)) from None
-
-
-def one_line(error: BaseException) -> str:
-    """An exception's message as one line; of absl's long ones, the lines that say something."""
-    text = str(error.args[0]) if error.args else str(error)
-    mistyped = re.search(r'Did you mean "(\w+)" instead of "(\w+)"', text)
-    if mistyped:
-        return f"the configuration has no key {mistyped[2]!r}, did you mean {mistyped[1]!r}?"
-    alone = re.fullmatch(r"\W*(\w+)\W*", text)
-    if alone and isinstance(error, (AttributeError, KeyError)):
-        return f"the configuration has no key {alone[1]!r}"
-    lines = [line.strip() for line in text.replace("\\n", "\n").splitlines() if line.strip()]
-    telling = [line for line in lines if re.match(r"(\[Errno|TypeError|UserError|ValueError|NameError)", line)]
-    return " ".join((lines[:1] + telling[-1:]) if telling else lines).strip("'\" ")
 
 
 def guarded(argv: list[str]) -> int:

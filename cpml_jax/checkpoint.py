@@ -94,7 +94,8 @@ class Checkpoints:
 
     def restore_variables(self, step: int, abstract: dict) -> dict:
         """params and batch_stats of a step, in the shardings of `abstract`."""
-        return self._load(step, {"variables": abstract})["variables"]
+        # A model without batch norm has no batch_stats of its own, and a state always saves them, empty.
+        return self._load(step, {"variables": {"batch_stats": {}} | abstract})["variables"]
 
     def _load(self, step: int, wanted: dict) -> dict:
         try:

@@ -1,5 +1,21 @@
 """The one exception that means: the user can mend this. main.py prints it as a single line and exits with 2."""
 
+import re
+
 
 class UserError(Exception):
     """Bad input. The message is one line: what is wrong, where, and what to do about it."""
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's message as one line; of absl's long ones, the lines that say something."""
+    text = str(error.args[0]) if error.args else str(error)
+    mistyped = re.search(r'Did you mean "(\w+)" instead of "(\w+)"', text)
+    if mistyped:
+        return f"the configuration has no key {mistyped[2]!r}, did you mean {mistyped[1]!r}?"
+    alone = re.fullmatch(r"\W*(\w+)\W*", text)
+    if alone and isinstance(error, (AttributeError, KeyError)):
+        return f"the configuration has no key {alone[1]!r}"
+    lines = [line.strip() for line in text.replace("\\n", "\n").splitlines() if line.strip()]
+    telling = [line for line in lines if re.match(r"(\[Errno|TypeError|UserError|ValueError|NameError)", line)]
+    return " ".join((lines[:1] + telling[-1:]) if telling else lines).strip("'\" ")

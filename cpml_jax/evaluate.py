@@ -56,7 +56,11 @@ def run(config, workdir, names: tuple[str, ...] = ()) -> dict:
         protocols=names,
         qualities=config.eval.qualities,
         cross_datasets=others,
-        cross_quality=config.eval.cross_quality,
+        cross_quality=protocols.cross_qualities(
+            config.eval.cross_quality,
+            others,
+            {name: protocols.test_qualities(found.rows) for name, found in record_sets.items()},
+        ),
         methods=known | {name: protocols.test_methods(found.rows) for name, found in record_sets.items()},
         variants={name: protocols.test_qualities(record_sets[name].rows) for name in variants},
     )

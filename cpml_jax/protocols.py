@@ -60,6 +60,16 @@ def test_qualities(rows: Iterable[dict]) -> tuple[str, ...]:
 test_qualities.__test__ = False
 
 
+def cross_qualities(wanted: str, datasets: Iterable[str], stored: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """The quality to test each data set at: `wanted`, or the only one that it is stored at.
+
+    Args:
+      stored: data set -> the qualities of its test split, as far as they are known.
+    """
+    there = {name: stored.get(name, ()) for name in datasets}
+    return {name: found[0] if wanted not in found and len(found) == 1 else wanted for name, found in there.items()}
+
+
 def training_of(config) -> Training:
     train = config.train
     return Training(train.dataset, tuple(train.qualities), tuple(train.methods))
@@ -85,7 +95,7 @@ def make_tests(
     protocols: Iterable[str],
     qualities: Iterable[str],
     cross_datasets: Iterable[str],
-    cross_quality: str,
+    cross_quality: Mapping[str, str],
     methods: Mapping[str, tuple[str, ...]],
     variants: Mapping[str, tuple[str, ...]] | None = None,
 ) -> list[Test]:
@@ -95,7 +105,7 @@ def make_tests(
       training: what was trained on.
       protocols: names from PROTOCOLS.
       qualities: tests of cross_compression.
-      cross_datasets, cross_quality: tests of cross_dataset.
+      cross_datasets, cross_quality: tests of cross_dataset; the quality by data set (cross_qualities).
       methods: data set -> the manipulations that its test split holds, for every data set that may be asked for.
       variants: name of variants' records (variants_of) -> the variants in them.
 
@@ -167,13 +177,14 @@ def _cross_manipulation(training: Training, available: tuple[str, ...]) -> list[
 
 
 def _cross_dataset(
-    training: Training, datasets: Iterable[str], quality: str, methods: Mapping[str, tuple[str, ...]]
+    training: Training, datasets: Iterable[str], quality: Mapping[str, str], methods: Mapping[str, tuple[str, ...]]
 ) -> list[Test]:
     tests = []
     for dataset in datasets:
         if dataset == training.dataset:
             raise UserError(f"eval.cross_datasets names {dataset!r}, which is the training data set; take it out")
-        tests.append(Test("cross_dataset", training, dataset, quality, _known(dataset, methods)))
+        known = _known(dataset, methods)
+        tests.append(Test("cross_dataset", training, dataset, quality[dataset], known))
     if not tests:
         raise UserError("eval.protocols has cross_dataset, but eval.cross_datasets is empty")
     return tests

@@ -10,7 +10,7 @@ def run_main(*arguments: str) -> int:
     """Exit status of `main.py ARGUMENTS`."""
     import main
 
-    names = ("verify", "crop_tree", "out", "beam_runner", "beam_options")
+    names = [flag.name for flag, _ in main.OWNERS]
     defaults = {name: flags.FLAGS[name].default for name in names}
     flags.FLAGS.unparse_flags()
     for name in [name for name in flags.FLAGS if name.startswith("config.")]:  # left by an earlier call

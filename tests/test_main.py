@@ -27,7 +27,7 @@ def main(*arguments: str) -> subprocess.CompletedProcess:
         ([CONFIG, "--config.train.steps=many"], "many"),
         ([CONFIG, "--wrokdir=x"], "Did you mean: workdir"),
         (["trian", CONFIG], "did you mean 'train'"),
-        (["train", CONFIG, "video.mp4"], "only predict takes files"),
+        (["train", CONFIG, "video.mp4"], "only predict and compare take files"),
     ],
 )
 def test_a_mistake_is_one_clear_line(arguments, said):

@@ -18,6 +18,8 @@ TWO = ("Deepfakes", "Face2Face")
 SPLITS = {"train": range(0, 2), "val": range(2, 6), "test": range(6, 12)}
 TIMES = np.arange(FRAMES) / 30.0
 
+C23 = {"a": "c23", "b": "c23", "c": "c23"}  # what cross_dataset tests at
+
 
 class FakeRecords:
     """A record set in memory. A clip's first pixel holds its score, so that a fake scorer can read it."""
@@ -94,7 +96,7 @@ def evaluated(
         "b": FakeRecords("b", ("c23",), splits={"test": range(4)}),
     }
     tests = make_tests(
-        training, protocols=protocols, qualities=qualities, cross_datasets=("b",), cross_quality="c23",
+        training, protocols=protocols, qualities=qualities, cross_datasets=("b",), cross_quality=C23,
         methods={"a": TWO, "b": TWO},
     )  # fmt: skip
     arguments = dict(
@@ -276,7 +278,7 @@ def test_variants_carry_their_condition_and_keep_their_arrays_out(tmp_path):
         row["source_bitrate"] = {"raw": 9e5, "h264-crf28": 3e4, "av1-crf50": 1e4}[row["compression"]]
     records = {"a": FakeRecords("a"), "a.compression_curve": made}
     tests = make_tests(
-        TRAINING, protocols=("in_dataset", "compression_curve"), qualities=(), cross_datasets=(), cross_quality="c23",
+        TRAINING, protocols=("in_dataset", "compression_curve"), qualities=(), cross_datasets=(), cross_quality=C23,
         methods={"a": TWO}, variants={"a.compression_curve": ("raw", "h264-crf28", "av1-crf50")},
     )  # fmt: skip
     result, _ = evaluated(tmp_path, records, tests=tests)

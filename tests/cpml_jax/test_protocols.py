@@ -7,9 +7,16 @@ from cpml_jax.protocols import Training
 FOUR = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 METHODS = {"a": FOUR, "b": FOUR, "celeb": ("Celeb-synthesis",)}
 
+C23 = {"a": "c23", "b": "c23", "c": "c23"}  # what cross_dataset tests at
+
 
 def tests(*names, training=None, **changes):
-    arguments = dict(qualities=("raw", "c23", "c40"), cross_datasets=("b",), cross_quality="c23", methods=METHODS)
+    arguments = dict(
+        qualities=("raw", "c23", "c40"),
+        cross_datasets=("b",),
+        cross_quality=C23,
+        methods=METHODS,
+    )
     return protocols.make_tests(training or Training("a", ("raw", "c23"), FOUR), protocols=names, **arguments | changes)
 
 

@@ -1,0 +1,74 @@
+"""The ablation table: rows of small differences from one configuration, written in configs/ablation.py.
+
+def table() -> dict[str, dict]:                    name of the row -> {dotted key: value}
+    return {"full": {}, "no_cqsl": {"loss.cqsl": 0.0}}
+
+TRAINED_ON = (("c23",), ("raw", "c23"))            if it likes: every row is trained on each of these
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+from collections.abc import Mapping
+
+from cpml_jax.errors import UserError
+
+MODULE = "configs.ablation"
+# Records, tests and seeds are the same for all rows, or the rows could not be compared.
+_SHARED = ("seed", "name", "data", "eval")
+
+
+@dataclasses.dataclass(frozen=True)
+class Ablation:
+    """The table.
+
+    Attributes:
+      rows: name of the row -> {dotted key: value}; {} is the method as configured.
+      trained_on: sets of training qualities, best first; every row is trained on each, unless it sets train.qualities
+        itself. Empty: on the configuration's own train.qualities.
+    """
+
+    rows: Mapping[str, Mapping]
+    trained_on: tuple[tuple[str, ...], ...] = ()
+
+    def chosen(self, names: tuple[str, ...]) -> Ablation:
+        """The table of these rows alone; the whole one for no names."""
+        unknown = [name for name in names if name not in self.rows]
+        if unknown:
+            raise UserError(f"--rows: the ablation table has no row {unknown[0]!r}; there are: {', '.join(self.rows)}")
+        return Ablation({name: self.rows[name] for name in names or self.rows}, self.trained_on)
+
+    def check(self, base: Mapping) -> None:
+        """Refuse rows that do not fit a flat configuration {dotted key: value}.
+
+        Raises:
+          UserError: no rows, a name that is no folder's, or a key that does not exist or that all rows share.
+        """
+        if not self.rows:
+            raise UserError(f"ablation: table() of {MODULE} has no rows")
+        for row, changes in self.rows.items():
+            if not re.fullmatch(r"[\w.+-]+", row):
+                raise UserError(f"ablation: row {row!r} names a folder: use letters, digits and _ . + - alone")
+            wrong = sorted(key for key in changes if key not in base or key.split(".")[0] in _SHARED)
+            if wrong:
+                raise UserError(
+                    f"ablation: row {row!r} sets {wrong[0]!r}; it may set the keys of configs/base.py but for "
+                    f"{', '.join(_SHARED)}, which all rows share"
+                )
+
+
+def configured() -> Ablation:
+    """The table of configs/ablation.py.
+
+    Raises:
+      UserError: there is no such file.
+    """
+    try:
+        module = importlib.import_module(MODULE)
+    except ModuleNotFoundError as error:
+        if error.name not in ("configs", MODULE):
+            raise
+        raise UserError("ablation: configs/ablation.py is missing; it gives table() -> {row: {key: value}}") from None
+    return Ablation(module.table(), tuple(tuple(qualities) for qualities in getattr(module, "TRAINED_ON", ())))

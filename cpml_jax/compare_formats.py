@@ -1,0 +1,112 @@
+"""A comparison as Markdown, LaTeX and CSV. Nothing here computes a figure (compare.py does)."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from cpml_jax.sweep_table import markdown as markdown_table
+
+LEGEND = (
+    "AUC of videos with its 95 % interval (bootstrap over identities), or mean ± standard deviation over seeds. "
+    "Δ: to the first column, on the same videos. p: paired bootstrap over identities, and DeLong's test, of one pair "
+    "of runs; t-test over the seeds where a column has several (the tests of each pair of seeds are in the CSV). "
+    "None is corrected for the number of tests."
+)
+CSV_FIELDS = (
+    "test", "column", "auc", "ci95_low", "ci95_high", "std", "seeds", "clip_auc", "difference", "difference_ci95_low",
+    "difference_ci95_high", "difference_std", "difference_seeds", "p_bootstrap", "p_delong", "p_seeds", "pairs", "note",
+)  # fmt: skip
+
+
+def _auc(cell: dict) -> str:
+    if cell["auc"] is None:
+        return "-"
+    if cell["std"] is not None:
+        return f"{cell['auc']:.3f} ± {cell['std']:.3f}"
+    return f"{cell['auc']:.3f}" + (f" [{cell['ci95'][0]:.2f}, {cell['ci95'][1]:.2f}]" if cell["ci95"] else "")
+
+
+def _p(value: float) -> str:
+    return f"p={value:.3f}" if value >= 0.001 else "p<0.001"
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:+.{digits}f}"  # the sum makes -0.0 a plain 0
+
+
+def _difference(cell: dict) -> str:
+    if cell["difference"] is None:
+        return "-"
+    text = _signed(cell["difference"], 3)
+    if cell["difference_std"] is not None:
+        text += f" ± {cell['difference_std']:.3f}"
+    if cell["difference_ci95"]:
+        text += " [{}, {}]".format(*(_signed(end, 2) for end in cell["difference_ci95"]))
+    if cell["difference_seeds"]:
+        text += f" (seed {', '.join(map(str, cell['difference_seeds']))} alone)"
+    tests = (("p_bootstrap", "bootstrap"), ("p_delong", "DeLong"), ("p_seeds", "seeds"))
+    said = [f"{name} {_p(cell[key])}" for key, name in tests if cell[key] is not None]
+    return text + (f"; {', '.join(said)}" if said else "")
+
+
+def _cells(table: dict) -> tuple[list[str], list[list[str]]]:
+    """Head and body: an AUC column for each run, and one for its difference, but for the first."""
+    first, *others = table["columns"]
+    head = ["test", first, *(text for name in others for text in (name, f"Δ {name}"))]
+    body = []
+    for row in table["rows"]:
+        reference, *rest = row["cells"]
+        body.append(
+            [row["test"], _auc(reference), *(text for cell in rest for text in (_auc(cell), _difference(cell)))]
+        )
+    return head, body
+
+
+def markdown(table: dict) -> str:
+    head, body = _cells(table)
+    notes = [f"- {note}" for note in table["notes"]]
+    return "\n".join([markdown_table(head, body), "", LEGEND, "", *notes]).rstrip() + "\n"
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "Δ": r"$\Delta$", "<": r"$<$", ">": r"$>$",
+    "|": r"\textbar{}",
+}  # fmt: skip
+
+
+def _escaped(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def latex(table: dict) -> str:
+    """A tabular for the package booktabs; the notes stand as comments and below it."""
+    head, body = _cells(table)
+    lines = [" & ".join(map(_escaped, line)) + r" \\" for line in (head, *body)]
+    notes = [_escaped(text) + r"\\" for text in (LEGEND, *table["notes"])]
+    return "\n".join(
+        [
+            f"\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", r"\toprule", lines[0], r"\midrule", *lines[1:],
+            r"\bottomrule", r"\end{tabular}", "", r"{\footnotesize\noindent", *notes, "}", "",
+        ]
+    )  # fmt: skip
+
+
+def csv_lines(table: dict) -> str:
+    """One line a test and column; `pairs` holds one `seed/seed: difference p_bootstrap p_delong` for each pair."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, CSV_FIELDS, lineterminator="\n")
+    writer.writeheader()
+    for row in table["rows"]:
+        for name, cell in zip(table["columns"], row["cells"], strict=True):
+            low, high = cell["ci95"] or (None, None)
+            from_, to = cell["difference_ci95"] or (None, None)
+            pairs = " | ".join(
+                f"{p['seeds'][0]}/{p['seeds'][1]}: {p['difference']:.6f} {p['p_bootstrap']} {p['p_delong']}"
+                for p in cell["pairs"]
+            )
+            same = {key: cell[key] for key in CSV_FIELDS if key in cell and key != "pairs"}
+            ranges = dict(ci95_low=low, ci95_high=high, difference_ci95_low=from_, difference_ci95_high=to)
+            writer.writerow({"test": row["test"], "column": name, **same, **ranges, "pairs": pairs})
+    return file.getvalue()

@@ -1,0 +1,109 @@
+"""sweep.json and sweep.md: which runs are there, and what their evaluations put into the cells."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jax
+
+from cpml_jax import sweep_table
+from cpml_jax.checkpoint import FREE_KEYS, flatten
+from cpml_jax.files import write_json, write_whole
+from cpml_jax.sweep_plan import Cell, Run
+
+SCHEMA = "cpml-sweep/1.0.0"
+FOLDER, RESULTS, TABLES = "sweep", "sweep.json", "sweep.md"
+FINISHED, TRAINED, BEGUN, MISSING = "finished", "trained", "begun", "missing"
+# What of eval.* shapes no figure of a run.
+_FREE_EVAL = ("eval.protocols", "eval.batch_size")
+
+
+def folder_of(workdir, run: Run) -> Path:
+    return Path(workdir) / FOLDER / run.name
+
+
+def _read(path: Path) -> dict:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _shaping(config: dict, free: tuple[str, ...]) -> dict:
+    flat = flatten(json.loads(json.dumps(config)))
+    return {k: v for k, v in flat.items() if not any(k == key or k.startswith(key + ".") for key in free)}
+
+
+def state_of(folder: Path, config, run: Run) -> str:
+    """FINISHED: every cell is there. TRAINED: evaluation is missing tests. BEGUN: there are checkpoints. Or MISSING."""
+    report = _read(folder / "evaluation.json")  # written when training had ended
+    ours = config.to_dict()
+    if "config" in report and _shaping(report["config"], FREE_KEYS) == _shaping(ours, FREE_KEYS):
+        tests = [
+            {k: v for k, v in _shaping(c, _FREE_EVAL).items() if k.startswith("eval.")}
+            for c in (report["config"], ours)
+        ]
+        found = all(result_of(report, cell) for cell in run.cells)
+        return FINISHED if found and tests[0] == tests[1] else TRAINED
+    return BEGUN if (folder / "checkpoints").is_dir() else MISSING
+
+
+def result_of(report: dict, cell: Cell) -> dict | None:
+    """The entry of evaluation.json that a cell shows. The same test has the same figures under every protocol."""
+    test = cell.test
+    wanted = {"dataset": test.dataset, "quality": test.quality, "methods": list(test.methods)}
+    found = (r for r in report.get("results", ()) if r["test"] == wanted and r.get("condition") is None)
+    return next(found, None)
+
+
+def earlier_cells(config, workdir, runs: list[Run]) -> list[dict]:
+    """Filled cells of sweep.json that other calls made with the same configuration and this one does not ask for."""
+    written = _read(Path(workdir) / RESULTS)
+    if written.get("schema") != SCHEMA:
+        return []
+    if _shaping(written["config"], (*FREE_KEYS, "seed")) != _shaping(config.to_dict(), (*FREE_KEYS, "seed")):
+        return []
+    asked = {_place(cell_json(run, cell, {}, "")) for run in runs for cell in run.cells}
+    return [cell for cell in written["cells"] if cell["video"] is not None and _place(cell) not in asked]
+
+
+def _place(cell: dict) -> tuple:
+    return tuple(cell[key] for key in ("protocol", "table", "row", "column", "seed"))
+
+
+def cell_json(run: Run, cell: Cell, report: dict, why_not: str) -> dict:
+    """A cell of sweep.json; clip and video are null, with a note, as long as there is no figure."""
+    test = cell.test
+    result = result_of(report, cell)
+    filled = {key: result[key] if result else None for key in ("clip", "video")}
+    return {
+        "protocol": cell.protocol,
+        "table": cell.table,
+        "row": cell.row,
+        "column": cell.column,
+        "train": {"dataset": test.train.dataset, "qualities": test.train.qualities, "methods": test.train.methods},
+        "test": {"dataset": test.dataset, "quality": test.quality, "methods": test.methods},
+        "seed": cell.seed,
+        "run": run.name,
+        **filled,
+    } | ({} if result else {"note": why_not})
+
+
+def write(config, workdir, runs: list[Run], configs: dict, failed: dict[str, str], kept: list[dict]) -> None:
+    """sweep.json and sweep.md from the evaluations that are there, on the first of several hosts."""
+    if jax.process_index() != 0:
+        return
+    cells, described = list(kept), []
+    for run in runs:
+        folder = folder_of(workdir, run)
+        state = state_of(folder, configs[run.name], run)
+        report = _read(folder / "evaluation.json") if state == FINISHED else {}
+        why_not = f"failed: {failed[run.name]}" if run.name in failed else f"not there yet: {state}"
+        cells += [cell_json(run, cell, report, why_not) for cell in run.cells]
+        described.append({"name": run.name, "seed": run.seed, "changes": run.changes, "state": state})
+        described[-1] |= {"note": failed[run.name]} if run.name in failed else {}
+    value = {"schema": SCHEMA, "config": config.to_dict(), "runs": described, "cells": cells}
+    write_json(Path(workdir) / RESULTS, value)
+    write_whole(Path(workdir) / TABLES, "# Sweep\n\n" + sweep_table.tables(cells))

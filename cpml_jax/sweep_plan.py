@@ -1,0 +1,258 @@
+"""Which trainings fill which cells of the protocols' tables. Pure: nothing is read, nothing is trained.
+
+in_dataset          one training a quality (eval.qualities), tested at that quality: all methods, then each alone
+cross_compression   each quality and each pair of them, tested at each: the full matrix
+cross_manipulation  leave one method out, tested on it; and train on one, tested on each of the others
+cross_dataset       one training at eval.cross_quality, tested on every set of eval.cross_datasets
+ablation            every row of configs/ablation.py, tested like cross_compression and cross_dataset
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+
+from cpml_jax import protocols
+from cpml_jax.ablation import Ablation
+from cpml_jax.checkpoint import flatten
+from cpml_jax.errors import UserError
+from cpml_jax.protocols import Test, Training
+from cpml_jax.schema import compression_rank
+
+PROTOCOLS = ("in_dataset", "cross_compression", "cross_manipulation", "cross_dataset", "ablation")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One figure of one table.
+
+    Attributes:
+      protocol: name from PROTOCOLS.
+      table, row, column: where it stands; (protocol, table, row, column, seed) is a cell's own.
+      test: what its run is tested on; test.protocol is the one of eval.protocols that makes this test.
+    """
+
+    protocol: str
+    table: str
+    row: str
+    column: str
+    test: Test
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training and the cells that it fills.
+
+    Attributes:
+      name: of its folder: train_c23, train_raw+c23, without_Deepfakes, only_Face2Face, <ablation row>_c23, ..._seed1.
+      changes: dotted key -> value, what it changes of the configuration; the seed is one of them.
+    """
+
+    name: str
+    changes: dict
+    seed: int
+    cells: tuple[Cell, ...]
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """What to evaluate: eval.protocols of the run."""
+        return tuple(dict.fromkeys(cell.test.protocol for cell in self.cells))
+
+
+def planned_runs(
+    config,
+    names: Iterable[str],
+    seeds: Iterable[int],
+    *,
+    methods: Mapping[str, tuple[str, ...]],
+    stored: Mapping[str, tuple[str, ...]] | None = None,
+    ablation: Ablation | None = None,
+) -> list[Run]:
+    """Every run that the protocols need, once, in the order in which to train them: seed by seed.
+
+    Args:
+      config: the base ConfigDict; train.methods are the methods to rotate, eval.qualities the qualities.
+      names: from PROTOCOLS.
+      seeds: every run is trained with each.
+      methods: data set -> the manipulations of its test split, of the training set and of those of cross_dataset.
+      stored: data set -> the qualities of its test split; needed where that is not eval.cross_quality.
+      ablation: needed for "ablation".
+
+    Raises:
+      UserError: an unknown protocol, nothing to rotate or to compare, or a row of the ablation that does not fit.
+    """
+    names, seeds = tuple(dict.fromkeys(names)), tuple(dict.fromkeys(seeds))
+    if not seeds:
+        raise UserError("--seeds is empty; give one or more: --seeds=0,1,2")
+    for name in names:
+        check_name(name)
+    tests_of = functools.partial(_tests, config, methods, stored or {})
+    makers = {
+        "in_dataset": lambda: _in_dataset(config, tests_of),
+        "cross_compression": lambda: _cross_compression(config, tests_of),
+        "cross_manipulation": lambda: _cross_manipulation(config, tests_of, methods.get(config.train.dataset, ())),
+        "cross_dataset": lambda: _cross_dataset(config, tests_of),
+        "ablation": lambda: _ablation(config, tests_of, ablation or Ablation({})),
+    }
+    planned = [entry for name in names for entry in makers[name]()]
+    return [run for seed in seeds for run in _merged(config, planned, seed)]
+
+
+def check_name(name: str) -> None:
+    if name in PROTOCOLS:
+        return
+    if name in ("compression_curve", "corruption"):
+        raise UserError(f"--protocol={name} needs no training of its own: main.py evaluate --protocol={name}")
+    near = difflib.get_close_matches(name, PROTOCOLS, n=1)
+    hint = f", did you mean {near[0]!r}?" if near else f"; there are: {', '.join(PROTOCOLS)}"
+    raise UserError(f"--protocol: unknown protocol {name!r}{hint}")
+
+
+# A training before it meets its seed: name, changes, cells as (protocol, table, row, column, test).
+_Entry = tuple[str, dict, list[tuple[str, str, str, str, Test]]]
+
+
+def _merged(config, planned: list[_Entry], seed: int) -> list[Run]:
+    """Trainings that change the same become one run with the cells of all."""
+    base = flatten(config.to_dict())
+    found: dict[str, tuple[str, dict, list[Cell]]] = {}
+    for name, changes, cells in planned:
+        changes = {"seed": seed} | _differences(base, changes)
+        key = json.dumps(changes, sort_keys=True)
+        name, _, held = found.setdefault(key, (name + (f"_seed{seed}" if seed else ""), changes, []))
+        held += [Cell(*cell, seed=seed) for cell in cells]
+    names = [name for name, _, _ in found.values()]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"two different trainings are called {twice[0]!r}; rename the row of the ablation table")
+    return [Run(name, changes, seed, tuple(dict.fromkeys(cells))) for name, changes, cells in found.values()]
+
+
+def _differences(base: dict, changes: Mapping) -> dict:
+    def plain(value):
+        return json.loads(json.dumps(value))
+
+    return {key: value for key, value in changes.items() if plain(base.get(key)) != plain(value)}
+
+
+def joined(qualities: Iterable[str]) -> str:
+    return "+".join(qualities)
+
+
+def trained_at(qualities: tuple[str, ...]) -> dict:
+    """Several qualities are views of one another; one alone has views that the model makes itself (METHOD.md)."""
+    return {"train.qualities": qualities, "train.views": "recorded" if len(qualities) > 1 else "downsampled"}
+
+
+def _tests(
+    config,
+    methods: Mapping[str, tuple[str, ...]],
+    stored: Mapping[str, tuple[str, ...]],
+    protocol: str,
+    changes: Mapping,
+) -> list[Test]:
+    """The tests that evaluation makes of a run with these changes."""
+    training = Training(
+        changes.get("train.dataset", config.train.dataset),
+        tuple(changes.get("train.qualities", config.train.qualities)),
+        tuple(changes.get("train.methods", config.train.methods)),
+    )
+    return protocols.make_tests(
+        training,
+        protocols=(protocol,),
+        qualities=tuple(config.eval.qualities),
+        cross_datasets=tuple(config.eval.cross_datasets),
+        cross_quality=protocols.cross_qualities(config.eval.cross_quality, config.eval.cross_datasets, stored),
+        methods=methods,
+    )
+
+
+def _qualities(config) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(config.eval.qualities))
+    if not found:
+        raise UserError("eval.qualities is empty; it holds the qualities to train on and to test at")
+    return tuple(sorted(found, key=compression_rank))
+
+
+def _in_dataset(config, tests_of) -> list[_Entry]:
+    entries = []
+    for quality in _qualities(config):
+        changes = trained_at((quality,))
+        cells = [
+            ("in_dataset", "by method", quality, test.methods[0] if len(test.methods) == 1 else "all", test)
+            for test in tests_of("in_dataset", changes)
+        ]
+        entries.append((f"train_{quality}", changes, cells))
+    return entries
+
+
+def _cross_compression(config, tests_of) -> list[_Entry]:
+    singles, entries = _qualities(config), []
+    for chosen in [*((q,) for q in singles), *itertools.combinations(singles, 2)]:
+        changes = trained_at(chosen)
+        tests = tests_of("cross_compression", changes)
+        name = joined(chosen)
+        cells = [("cross_compression", "matrix", name, test.quality, test) for test in tests]
+        entries.append((f"train_{name}", changes, cells))
+    return entries
+
+
+def _cross_manipulation(config, tests_of, there: tuple[str, ...]) -> list[_Entry]:
+    every = tuple(config.train.methods)
+    if len(every) < 2:
+        raise UserError(
+            f"cross_manipulation rotates train.methods, which holds {joined(every) or 'none'}; give several"
+        )
+    missing = [method for method in every if method not in there]
+    if missing:
+        where = f"the records of {config.train.dataset!r} hold no test clips of {missing[0]}"
+        raise UserError(f"cross_manipulation: {where}; take it out of train.methods, or prepare it")
+    protocol, entries = "cross_manipulation", []
+
+    def on_one(changes: dict, wanted: tuple[str, ...]) -> list[Test]:
+        return [t for t in tests_of(protocol, changes) if len(t.methods) == 1 and t.methods[0] in wanted]
+
+    for left_out in every:
+        changes = {"train.methods": tuple(m for m in every if m != left_out)}
+        cells = [(protocol, "leave one out", left_out, t.quality, t) for t in on_one(changes, (left_out,))]
+        entries.append((f"without_{left_out}", changes, cells))
+    for alone in every:
+        changes = {"train.methods": (alone,)}
+        tests = on_one(changes, tuple(m for m in every if m != alone))
+        cells = [(protocol, f"train on one, tested at {t.quality}", alone, t.methods[0], t) for t in tests]
+        entries.append((f"only_{alone}", changes, cells))
+    return entries
+
+
+def _cross_dataset(config, tests_of) -> list[_Entry]:
+    quality = config.eval.cross_quality
+    changes = trained_at((quality,))
+    tests = tests_of("cross_dataset", changes)
+    cells = [("cross_dataset", "data sets", quality, f"{test.dataset} {test.quality}", test) for test in tests]
+    return [(f"train_{quality}", changes, cells)]
+
+
+def _ablation(config, tests_of, ablation: Ablation) -> list[_Entry]:
+    base = flatten(config.to_dict())
+    ablation.check(base)
+    entries: list[_Entry] = []
+    for row, own in ablation.rows.items():
+        trained_on = ablation.trained_on or (tuple(config.train.qualities),)
+        for qualities in [tuple(own["train.qualities"])] if "train.qualities" in own else trained_on:
+            # Without a word of its own in the table, the configuration's own views stay.
+            changes = (trained_at(qualities) if ablation.trained_on or "train.qualities" in own else {}) | dict(own)
+            tests = tests_of("cross_compression", changes)
+            tests += tests_of("cross_dataset", changes) if config.eval.cross_datasets else []
+            home = changes.get("train.dataset", config.train.dataset)
+            columns = [t.quality if t.dataset == home else f"{t.dataset} {t.quality}" for t in tests]
+            table = f"trained on {joined(qualities)}"
+            cells = [("ablation", table, row, column, t) for column, t in zip(columns, tests, strict=True)]
+            # The unchanged method is a run of other protocols too: its name must not depend on which were asked.
+            unchanged = _differences(base, changes) == _differences(base, trained_at(qualities))
+            entries.append((f"{'train' if unchanged else row}_{joined(qualities)}", changes, cells))
+    return entries

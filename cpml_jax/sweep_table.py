@@ -1,0 +1,73 @@
+"""The tables of a sweep, from the cells of sweep.json to Markdown that reads well in a terminal too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+LEGENDS = {
+    "in_dataset": "rows: trained and tested at; columns: tested on",
+    "cross_compression": "rows: trained at; columns: tested at",
+    "cross_dataset": "rows: trained at; columns: tested on",
+    "ablation": "rows: of the ablation table; columns: tested at",
+}
+
+
+def tables(cells: Iterable[dict]) -> str:
+    """Every table of the cells of sweep.json, in the order of their first cell: AUC of videos.
+
+    Of several seeds a figure is the mean and the standard deviation over them, with their number.
+    """
+    grouped: dict[tuple[str, str], list[dict]] = {}
+    for cell in cells:
+        grouped.setdefault((cell["protocol"], cell["table"]), []).append(cell)
+    blocks = []
+    for (protocol, name), members in grouped.items():
+        rows, columns = (list(dict.fromkeys(cell[key] for cell in members)) for key in ("row", "column"))
+        body = [
+            [row, *(_figure([c for c in members if (c["row"], c["column"]) == (row, column)]) for column in columns)]
+            for row in rows
+        ]
+        title = f"## {protocol}, {name}: AUC of videos ({_legend(protocol, name)})"
+        blocks.append("\n".join([title, "", markdown(["", *columns], body)]))
+    explained = (
+        "One seed: the AUC and its 95 % interval, a bootstrap over identities. Several: mean ± standard deviation over "
+        "the seeds, with their number. `-`: there is no figure (yet); sweep.json says why."
+    )
+    return "\n\n".join([*blocks, explained]) + "\n"
+
+
+def _legend(protocol: str, table: str) -> str:
+    if protocol != "cross_manipulation":
+        return LEGENDS[protocol]
+    if table == "leave one out":
+        return "rows: left out of training and tested on; columns: tested at"
+    return "rows: trained on; columns: tested on"
+
+
+def _figure(cells: Sequence[dict]) -> str:
+    levels = [cell["video"] for cell in cells if cell["video"] and cell["video"]["auc"] is not None]
+    if not levels:
+        return "-"
+    if len(cells) == 1:
+        interval = levels[0]["auc_ci95"]
+        return f"{levels[0]['auc']:.3f}" + (f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else "")
+    values = [level["auc"] for level in levels]
+    spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{spread} ({len(values)})"
+
+
+def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A table whose columns are aligned, the first to the left and the others to the right."""
+    lines = [[str(cell).replace("|", "\\|") for cell in line] for line in (head, *body)]
+    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(head))]
+
+    def joined(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cells) + " |"
+
+    padded = [
+        [c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))] for line in lines
+    ]
+    ruler = [("-" * (w - 1) + ":") if i else "-" * w for i, w in enumerate(widths)]
+    return "\n".join(joined(line) for line in (padded[0], ruler, *padded[1:]))
