@@ -5,6 +5,7 @@ A figure that does not exist (no clips, or clips of one class only) is None, nev
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,8 +13,6 @@ from sklearn import metrics as sk
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FAKE, REAL
-
-_CHUNK = 1 << 21  # elements of a bootstrap array that are held at once: 16 MB as float64
 
 
 def check_scores(labels, scores, names: Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +70,9 @@ def auc(labels, scores) -> float | None:
 def average_precision(labels, scores) -> float | None:
     """Mean precision over the recall steps (no interpolation), fakes positive. None for less than two classes."""
     labels, scores = check_scores(labels, scores)
-    return None if undefined_reason(labels) else float(sk.average_precision_score(labels, scores))
+    if undefined_reason(labels):
+        return None
+    return min(1.0, float(sk.average_precision_score(labels, scores)))  # its sum may end a rounding error above 1
 
 
 def eer(labels, scores) -> tuple[float | None, float | None]:
@@ -90,6 +91,39 @@ def eer(labels, scores) -> tuple[float | None, float | None]:
     rate = float(np.interp(0.0, difference, false_alarms))
     nearest = int(np.argmin(np.abs(difference[1:]))) + 1  # the first point's threshold is infinite
     return rate, float(thresholds[nearest])
+
+
+def tpr_at_fpr(labels, scores, fpr: float) -> tuple[float | None, str | None]:
+    """The largest share of fakes that is found while at most that share of the test's own reals is called fake.
+
+    A property of these very labels, as the EER: its threshold lies among the reals that are tested.
+
+    Args:
+      labels, scores: (N,).
+      fpr: share of false alarms that is allowed.
+
+    Returns:
+      (share, note). With fewer than 1/fpr reals no false alarm at all is allowed, and the note says so: the figure is
+      then the share of fakes above the highest real. (None, reason) for less than two classes.
+    """
+    labels, scores = check_scores(labels, scores)
+    reason = undefined_reason(labels)
+    if reason:
+        return None, reason
+    false_alarms, hits, _ = sk.roc_curve(labels, scores, drop_intermediate=False)
+    share = float(hits[false_alarms <= fpr].max())
+    n_real = int((labels == REAL).sum())
+    few = f"TPR at FPR {fpr:g} is that at no false alarm: {n_real} reals are fewer than {math.ceil(1 / fpr - 1e-9)}"
+    return share, few if n_real * fpr < 1 - 1e-9 else None
+
+
+def rates(labels, scores, threshold: float | None) -> tuple[float | None, float | None]:
+    """(share of fakes called fake, share of reals called fake) at a threshold; None where there is nothing to share."""
+    labels, scores = check_scores(labels, scores)
+    if threshold is None:
+        return None, None
+    called = scores >= threshold
+    return tuple(float(called[labels == c].mean()) if (labels == c).any() else None for c in (FAKE, REAL))
 
 
 def accuracy(labels, scores, threshold: float | None) -> float | None:
@@ -132,60 +166,6 @@ def best_threshold(labels, scores) -> float | None:
     return float(middle if middle > distinct[lower] else distinct[lower + 1])  # neighbouring floats have no middle
 
 
-def bootstrap_auc_ci95(
-    labels, scores, groups, *, resamples: int = 1000, seed: int = 0
-) -> tuple[list[float] | None, str | None]:
-    """95 % percentile interval of the AUC by the bootstrap over identities (cluster bootstrap).
-
-    Clips of one identity are alike, so identities are drawn with replacement, each with all of its clips; drawing
-    clips would give intervals that are too narrow.
-
-    Args:
-      labels, scores: (N,).
-      groups: (N,) hashable, the identity of every clip.
-      resamples: how many; 0 switches the interval off.
-      seed: of NumPy's generator; the same arguments give the same interval.
-
-    Returns:
-      ([low, high], None), or (None, reason) where there is no interval. Resamples in which a class is missing
-      have no AUC and are left out; if those are more than half, there is no interval.
-    """
-    labels, scores = check_scores(labels, scores)
-    reason = undefined_reason(labels)
-    if reason or resamples <= 0:
-        return None, reason or "no interval asked for"
-    names = {name: index for index, name in enumerate(dict.fromkeys(groups))}
-    if len(names) < 2:
-        return None, "no interval: a single identity"
-    order = np.argsort(scores, kind="stable")
-    labels, scores = labels[order], scores[order]
-    member = np.asarray([names[g] for g in groups])[order]
-    first, last = np.searchsorted(scores, scores, "left"), np.searchsorted(scores, scores, "right")
-
-    rng = np.random.default_rng(seed)
-    values = []
-    step = max(1, _CHUNK // max(len(scores), len(names)))
-    for start in range(0, resamples, step):
-        count = min(step, resamples - start)
-        times = rng.multinomial(len(names), np.full(len(names), 1.0 / len(names)), size=count)
-        values.append(_weighted_auc(labels, times[:, member].astype(np.float64), first, last))
-    values = np.concatenate(values)
-    values = values[np.isfinite(values)]
-    if 2 * len(values) < resamples:
-        return None, "no interval: most resamples of the identities lack a class"
-    low, high = np.percentile(values, (2.5, 97.5))
-    return [float(low), float(high)], None
-
-
-def _weighted_auc(labels: np.ndarray, weights: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """AUC of R weightings (R, N) of clips sorted by score; first and last bound each clip's run of equal scores."""
-    real, fake = weights * (labels == REAL), weights * (labels == FAKE)
-    below = np.concatenate([np.zeros((len(weights), 1)), np.cumsum(real, axis=1)], axis=1)
-    won = (fake * 0.5 * (below[:, first] + below[:, last])).sum(1)
-    pairs = real.sum(1) * fake.sum(1)
-    return np.divide(won, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
-
-
 def video_level(rows: Sequence[dict], scores) -> tuple[list[dict], np.ndarray]:
     """One score a video: the mean over its clips.
 
@@ -205,25 +185,3 @@ def video_level(rows: Sequence[dict], scores) -> tuple[list[dict], np.ndarray]:
         if len({rows[i]["label"] for i in members}) > 1:
             raise ValueError(f"clips of video {key} carry both labels")
     return [rows[m[0]] for m in places.values()], np.asarray([scores[m].mean() for m in places.values()], np.float64)
-
-
-def summary(labels, scores, groups, *, threshold: float | None, resamples: int, seed: int = 0) -> dict:
-    """All figures of one level (clip or video) of a result, as they stand in evaluation.json.
-
-    Returns:
-      {n_real, n_fake, auc, auc_ci95, ap, eer, acc}; a figure that does not exist is None and `note` says why.
-    """
-    labels, scores = check_scores(labels, scores)
-    interval, no_interval = bootstrap_auc_ci95(labels, scores, groups, resamples=resamples, seed=seed)
-    figures = {
-        "n_real": int((labels == REAL).sum()),
-        "n_fake": int((labels == FAKE).sum()),
-        "auc": auc(labels, scores),
-        "auc_ci95": interval,
-        "ap": average_precision(labels, scores),
-        "eer": eer(labels, scores)[0],
-        "acc": accuracy(labels, scores, threshold),
-    }
-    no_threshold = "no threshold: validation lacks a class" if threshold is None else None
-    notes = [note for note in (undefined_reason(labels) or no_interval, no_threshold) if note]
-    return figures | ({"note": "; ".join(notes)} if notes else {})

@@ -7,7 +7,7 @@ from cpml_jax.protocols import Training
 FOUR = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 METHODS = {"a": FOUR, "b": FOUR, "celeb": ("Celeb-synthesis",)}
 
-C23 = {"a": "c23", "b": "c23", "c": "c23"}  # what cross_dataset tests at
+C23 = dict.fromkeys(("a", "b", "c", "celeb", "dfd"), "c23")  # what cross_dataset tests at
 
 
 def tests(*names, training=None, **changes):
