@@ -142,7 +142,7 @@ def svg(figure: Figure, name: str) -> str:
     box = re.search(r'viewBox="[^"]*"', head)[0]
     rest = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', rest)
     rest = re.sub(r"url\(#([^)]*)\)", rf"url(#{name}-\1)", rest)
-    rest = re.sub(r'xlink:href="#', rf'href="#{name}-', rest)
+    rest = re.sub(r'xlink:href="#', rf'href="#{name}-', rest).replace("xlink:href=", "href=")
     rest = rest.replace(INK, "currentColor").replace("'DejaVu Sans'", "system-ui, sans-serif")
     rest = re.sub(r"\n\s*", "\n", rest)
     return f'<svg class="plot" {box} aria-hidden="true" focusable="false">{rest.strip()}'

@@ -75,8 +75,8 @@ def _det(level: str, scored: dict) -> Plate:
         rate = metrics.eer(labels, scores)[0]
         x, y = (norm.ppf(np.clip(rates, *_DET_LIMITS)) for rates in (false, missed))
         look = canvas.look(place)
-        axes.plot(x, y, label=f"{name}: EER {rate:.1%}", markevery=_spread(x), clip_on=False, **look)
-        said.append(f"{name} {rate:.1%}")
+        axes.plot(x, y, label=f"{name}: EER {100 * rate:.1f} %", markevery=_spread(x), clip_on=False, **look)
+        said.append(f"{name} {100 * rate:.1f} %")
         for column, values in zip(columns.values(), ([name] * len(false), false, missed, thresholds), strict=True):
             column.extend(values)
     ticks = [f"{100 * tick:g} %" for tick in _DET_TICKS]

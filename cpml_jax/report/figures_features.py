@@ -11,6 +11,7 @@ from cpml_jax import schema
 from cpml_jax.report import canvas
 from cpml_jax.report.canvas import Absent, Plate
 from cpml_jax.report.run_files import FEATURES, RunFiles, lines_of_test
+from cpml_jax.report.words import figure_of
 from cpml_jax.schema import FAKE, REAL
 
 POINTS = 600  # of the t-SNE, at most
@@ -99,7 +100,7 @@ def similarities(run: RunFiles) -> list[Plate]:
     room = 0.05 * max(high - low, 1e-3)
     limits = (low - room, high + room)
     axes.plot(limits, limits, color=canvas.SOFT, lw=1, ls=":")
-    for label in (FAKE, REAL):
+    for label in (REAL, FAKE):
         own = cosines[labels == label]
         if len(own):
             axes.scatter(own[:, REAL], own[:, FAKE], s=22, facecolors="none", edgecolors=canvas.CLASS_COLOURS[label],
@@ -115,7 +116,7 @@ def similarities(run: RunFiles) -> list[Plate]:
     between = float(prompts[REAL] @ prompts[FAKE])
     title = (
         "Similarity of every test clip to both prompts. Above the dotted line the fake prompt is nearer; the prompts' "
-        f"own cosine is {between:.2f}."
+        f"own cosine is {figure_of(between, 2)}."
     )
     columns = {"clip_id": [line["clip_id"] for line in lines], "label": labels, "method": [c["method"] for c in lines],
                "compression": [c["compression"] for c in lines], "cosine_real": cosines[:, REAL],

@@ -9,6 +9,7 @@ from cpml_jax import schema
 from cpml_jax.report import canvas
 from cpml_jax.report.canvas import Absent, Plate
 from cpml_jax.report.run_files import FEATURES, RunFiles, lines_of_test, number
+from cpml_jax.report.words import figure_of
 from cpml_jax.schema import FAKE, FRAME_RATE, REAL
 
 BAND_BPM = (36.0, 240.0)  # beats/min: the band in which a pulse can lie (METHOD, L_CQSL)
@@ -108,7 +109,7 @@ def _waves(label: int, same: list[dict], waves: np.ndarray, traces: np.ndarray) 
         axes.plot(seconds, trace, color=canvas.SOFT, ls=canvas.DASHES[2], lw=1.5, label="classical trace (POS)")
         axes.plot(seconds, wave, color=canvas.CLASS_COLOURS[label], lw=1.8, label="the model's wave")
         known = np.isfinite(trace).all() and trace.std() > 0 and wave.std() > 0
-        rho = f"{np.corrcoef(wave, trace)[0, 1]:.2f}" if known else "unknown"
+        rho = figure_of(np.corrcoef(wave, trace)[0, 1], 2) if known else "unknown"
         compression = canvas.shown(line["compression"], 10)
         axes.set_title(f"{compression}: correlation {rho}, P(fake) {line['p_fake']:.3f}", loc="left", pad=2)
         axes.set(ylim=(-3.5, 3.5), yticks=[-2, 0, 2])

@@ -96,16 +96,16 @@ def rate_curves(run: RunFiles) -> list[Plate]:
     found = _conditioned(run, "codec", "bitrate_bps", "compression_curve")
     plates = []
     for dataset, results in found.items():
-        figure, axes = canvas.panel(4.0)
+        figure, axes = canvas.panel(4.3)
         lines = _lines(results, "codec", "bitrate_bps")
         axes.set_xscale("log")
-        columns, ends = _draw(axes, lines, scale=1e-3)
+        columns, _ = _draw(axes, lines, scale=1e-3)
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.tick_params(axis="x", labelrotation=30)
         axes.set(xlabel="bit rate of the re-encoding, kbit/s (log)", ylabel="video AUC")
-        canvas.label_ends(axes, ends)
+        canvas.legend_below(figure, axes, 2)  # the lines end together at 1: names at their ends would crowd
         title = f"AUC against the bit rate on {canvas.shown(dataset)}; bars are 95 % intervals."
         columns = {"codec": columns[0], "bitrate_bps": columns[1], "crf": columns[5], "auc": columns[2],
                    "auc_low": columns[3], "auc_high": columns[4]}  # fmt: skip
@@ -172,7 +172,7 @@ def _draw(axes, lines: dict, scale: float = 1.0, intervals: bool = True):
         spans = [result["video"].get("auc_ci95") or (None, None) for _, result in points]
         low, high = (np.array([_or_nan(span[side]) for span in spans]) for side in (0, 1))
         look = canvas.look(place)
-        axes.plot(x * scale, y, **look)
+        axes.plot(x * scale, y, label=canvas.shown(name, 14), **look)
         known = np.isfinite(y) & np.isfinite(low) & np.isfinite(high)
         if intervals and known.any():
             reach = np.clip([y - low, high - y], 0, None)[:, known]

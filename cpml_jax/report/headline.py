@@ -119,8 +119,9 @@ def _rules(first: dict) -> str:
         f"Accuracy at the threshold that {text(threshold.get('rule'))} (video: {figure_of(threshold.get('video'))}). "
         if threshold.get("rule") else ""
     )  # fmt: skip
+    aggregation = text(first.get("aggregation") or "not said")
     return (
-        f'<p class="soft">AP, EER, accuracy, TPR and ECE are of videos. {text(first.get("aggregation", ""))}. {cut}'
+        f'<p class="soft">AP, EER, accuracy, TPR and ECE are of videos. Aggregation, {aggregation}. {cut}'
         "Intervals by bootstrap over identities. A dash: the figure does not exist or an older evaluation did not "
         "write it.</p>"
     )

@@ -44,8 +44,8 @@ _FIGURES: tuple[tuple[str, str, Callable[[RunFiles], list[Plate]]], ...] = (
     ("corruptions", "AUC against corruption", figures_results.corruption_curves),
     ("scores", "Scores", figures_curves.histograms),
     ("calibration", "Calibration", figures_curves.reliability),
-    ("features", "The unified feature (t-SNE)", figures_features.embedding),
     ("prompts", "Similarity to the prompts", figures_features.similarities),
+    ("features", "The unified feature (t-SNE)", figures_features.embedding),
     ("pulse", "Pulse across compressions", figures_pulse.waves_and_spectra),
 )
 _PICTURES = (
@@ -106,7 +106,7 @@ def document(run: RunFiles, record_sets: Mapping, folder: Path, name: str) -> st
     style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     links = "".join(f'<li><a href="#{anchor}">{title}</a></li>' for anchor, title, _ in sections)
     body = "".join(
-        f'<section id="{anchor}"><h2>{title}</h2>'
+        f'<section id="{anchor}"{_width(content)}><h2>{title}</h2>'
         + (f"<p>{_INTRO[anchor]}</p>" if anchor in _INTRO and "<figure" in content else "")
         + f"{content}</section>"
         for anchor, title, content in sections
@@ -117,6 +117,11 @@ def document(run: RunFiles, record_sets: Mapping, folder: Path, name: str) -> st
     )
 
 
+def _width(content: str) -> str:
+    """Sections of one figure share a line with their neighbour where there is room."""
+    return ' class="half"' if content.count("<figure") == 1 else ""
+
+
 def _or_reason(draw: Callable[[], str]) -> str:
     try:
         return draw()
@@ -125,7 +130,8 @@ def _or_reason(draw: Callable[[], str]) -> str:
 
 
 def _plates(plates: list[Plate], folder: Path) -> str:
-    return f'<div class="plates">{"".join(plate_html(plate, folder) for plate in plates)}</div>'
+    kind = "plates three" if len(plates) == 3 else "plates"
+    return f'<div class="{kind}">{"".join(plate_html(plate, folder) for plate in plates)}</div>'
 
 
 def plate_html(plate: Plate, folder: Path | None) -> str:
