@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
 from cpml_jax.schema import FAKE, REAL
 
@@ -149,6 +150,9 @@ def svg(figure: Figure, name: str) -> str:
 
 
 def _save(figure: Figure, stream, **options) -> None:
+    if figure.get_layout_engine() is not None and not isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine):
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once and not at every writing: half of the report's time
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in another script: boxes in the PNG
         figure.savefig(stream, **options)

@@ -88,7 +88,8 @@ def waves_and_spectra(run: RunFiles) -> list[Plate]:
     return plates + [_spectra(label, same, waves, traces) for label, same in chosen.items()]
 
 
-def _z(wave: np.ndarray) -> np.ndarray:
+def z_score(wave: np.ndarray) -> np.ndarray:
+    """(T,) with mean 0 and standard deviation 1; zeros if flat."""
     spread = wave.std()
     return (wave - wave.mean()) / spread if spread > 0 else wave * 0.0
 
@@ -104,7 +105,7 @@ def _waves(label: int, same: list[dict], waves: np.ndarray, traces: np.ndarray) 
     columns = {"clip_id": [], "compression": [], "time_s": [], "wave": [], "trace_pos": []}
     said = []
     for axes, line in zip(panels[:, 0], same, strict=True):
-        wave, trace = _z(waves[line["row"]].astype(float)), traces[line["row"]].astype(float)
+        wave, trace = z_score(waves[line["row"]].astype(float)), traces[line["row"]].astype(float)
         seconds = np.arange(len(wave)) / FRAME_RATE
         axes.plot(seconds, trace, color=canvas.SOFT, ls=canvas.DASHES[2], lw=1.5, label="classical trace (POS)")
         axes.plot(seconds, wave, color=canvas.CLASS_COLOURS[label], lw=1.8, label="the model's wave")
