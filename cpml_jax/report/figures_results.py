@@ -67,8 +67,9 @@ def _matrix(name: str, title: str, cells: dict[tuple[str, str], dict], row_label
         said = "none" if value is None else f"{value:.3f}"
         if value is not None and interval[0] is not None:
             said += f"\n{interval[0]:.2f}\N{EN DASH}{interval[1]:.2f}"
-        light = value is None or _scaled(value) > 0.55
-        axes.text(j, i, said, ha="center", va="center", fontsize=10, color="#000000" if light else "#fefefe")
+        on_colour = "#000000" if value is not None and _scaled(value) > 0.55 else "#fefefe"
+        colour = canvas.INK if value is None else on_colour  # an empty cell is the page
+        axes.text(j, i, said, ha="center", va="center", fontsize=10, color=colour)
     edges = np.arange(len(tests) + 1) - 0.5, np.arange(len(rows) + 1) - 0.5
     mesh = axes.pcolormesh(*edges, values, cmap=colours, vmin=0.5, vmax=1.0, edgecolors=canvas.SOFT, lw=1)
     axes.set_xticks(range(len(tests)), [canvas.shown(t, 12) for t in tests])
