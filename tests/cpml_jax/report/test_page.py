@@ -1,6 +1,6 @@
 """The report: one file that fetches nothing, every section in it, right numbers beside it, whatever is missing."""
 
-import csv
+import functools
 import json
 import math
 import re
@@ -9,136 +9,10 @@ import subprocess
 
 import numpy as np
 import pytest
-import tiny_page
 from sklearn import metrics as sk
+from tiny_page import SECTIONS, Records, table, write_run, written
 
-from cpml_jax import report
-from cpml_jax.errors import UserError
-from cpml_jax.records import CorruptRecord
 from cpml_jax.report import canvas, faces, figures_features, figures_pulse, page, run_files
-
-HOSTILE = "<script>alert(1)</script>&\"'$x^2$</svg>\u202e\udcff"
-LENGTH, WIDTH = 32, 6
-SECTIONS = (
-    "results", "curves", "compression", "rates", "corruptions", "scores", "calibration", "prompts", "features",
-    "pulse", "saliency", "wrong", "training",
-)  # fmt: skip
-
-
-class Records:
-    """Record sets' part that the report uses."""
-
-    def __init__(self, lines, broken=()):
-        self.rows, self.broken = [{"clip_id": line["clip_id"]} for line in lines], set(broken)
-
-    def read(self, row, frame_size):
-        if row["clip_id"] in self.broken:
-            raise CorruptRecord(row["clip_id"], "frame 3 is not an image")
-        frames = np.random.default_rng(0).integers(0, 255, (9, 8, 8, 3), dtype=np.uint8)
-        return {"frames": frames.repeat(frame_size // 8, 1).repeat(frame_size // 8, 2)}
-
-
-def scores(methods=("Deepfakes", "FaceSwap"), qualities=("raw", "c23"), identities=4, windows=2, real="real"):
-    rng, lines = np.random.default_rng(1), []
-    for method in (real, *methods):
-        for quality in qualities:
-            for identity in range(identities):
-                for window in range(windows):
-                    label = int(method != real)
-                    margin = float(rng.normal(3 * label - 1.5, 2))
-                    video = f"{identity:03d}" + (f"_{method}" if label else "")
-                    key = f"faces/{method}/{quality}/{video}"
-                    lines.append(
-                        dict(clip_id=f"{key}/{window}", video_key=key, dataset="faces", method=method,
-                             compression=quality, split="test", video=video, window=window, identity=str(identity),
-                             source_identity="", label=label, p_fake=1 / (1 + math.exp(-margin)), logit_margin=margin,
-                             heart_rate_bpm=70.0, pulse_correlation_pos=float(rng.uniform()),
-                             heart_rate_truth_bpm=None if label else 72.0)
-                    )  # fmt: skip
-    return lines
-
-
-def level(auc, /, **changes):
-    known = dict(n_real=8, n_fake=16, auc=auc, auc_ci95=[auc - 0.1, min(auc + 0.05, 1.0)], ap=0.9, eer=0.2, acc=0.8)
-    return known | dict(tpr_at_fpr={"0.01": 0.5, "0.001": None}, ece=0.03, brier=0.1) | changes
-
-
-def result(auc, protocol="in_dataset", quality="raw", methods=("Deepfakes", "FaceSwap"), **changes):
-    train = {"dataset": "faces", "qualities": ["raw", "c23"], "methods": ["Deepfakes", "FaceSwap"]}
-    return {
-        "protocol": protocol, "train": train, "condition": None,
-        "test": {"dataset": "faces", "quality": quality, "methods": list(methods)},
-        "sampler": {}, "aggregation": "video: mean of the video's clip scores",
-        "threshold": {"clip": 0.5, "video": 0.5, "rule": "maximises balanced accuracy"},
-        "clip": level(auc), "video": level(auc),
-    } | changes  # fmt: skip
-
-
-def evaluation():
-    codecs = [
-        result(0.6 + 0.05 * i, "compression_curve",
-               condition={"kind": "codec", "codec": codec, "crf": 40 - 6 * i, "bitrate_bps": 3e4 * 2**i})
-        for codec in ("h264", "av1") for i in range(3)
-    ]  # fmt: skip
-    spoiled = [
-        result(0.9 - 0.1 * s, "corruption", condition={"kind": "corruption", "corruption": name, "strength": s})
-        for name in ("blur", "noise") for s in (1, 2)
-    ]  # fmt: skip
-    plain = [result(0.95), result(0.85, quality="c23"), result(0.9, methods=["FaceSwap"])]
-    return {
-        "schema": "cpml-evaluation/1.1.0", "config": {"name": "tiny", "seed": 3},
-        "checkpoint": {"step": 1234, "selection": "validation"}, "calibration": {"temperature": 2.0},
-        "provenance": {"records": {"faces": {"sha256": "ab12", "clips": 24}}, "commit": "c0ffee", "versions": {}},
-        "results": [*plain, *codecs, *spoiled], "excluded": [],
-    }  # fmt: skip
-
-
-def write_run(folder, lines=None, report_json=None, arrays=True):
-    folder.mkdir(exist_ok=True)
-    lines = scores() if lines is None else lines
-    rng = np.random.default_rng(2)
-    (folder / "evaluation.json").write_text(json.dumps(evaluation() if report_json is None else report_json))
-    (folder / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    curves = [{"kind": "train", "step": s, "loss": 3.0 / s, "ce": 1.0 / s} for s in range(1, 400)]
-    curves += [{"kind": "val", "step": s, "auc": 0.9, "cross_entropy": 0.3} for s in (100, 200)]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in curves) + '{"kind": "tra')
-    if arrays:
-        ids = np.array([line["clip_id"].encode("utf-8", "replace").decode() for line in lines])
-        waves = np.sin(np.arange(LENGTH) / 4) + rng.normal(size=(len(lines), LENGTH))
-        np.savez(
-            folder / "features.npz", clip_id=ids, unified=rng.normal(size=(len(lines), WIDTH)).astype("f4"),
-            logits=rng.normal(size=(len(lines), 2)).astype("f4"), wave=waves.astype("f4"),
-            trace=np.where(np.arange(len(lines))[:, None] % 3, waves, np.nan).astype("f4"),
-            class_embeddings=np.eye(2, WIDTH, dtype="f4"),
-        )  # fmt: skip
-        np.savez(folder / "saliency.npz", clip_id=ids[:3], saliency=rng.uniform(size=(3, 8, 8)).astype("f4"))
-    return lines
-
-
-def written(folder, record_sets) -> tuple[str, tiny_page.Parsed]:
-    path = report.write(folder, record_sets)
-    assert path == folder / "report.html"
-    source = path.read_text(encoding="utf-8")
-    parsed = tiny_page.Parsed(source)
-    assert set(SECTIONS) <= parsed.ids
-    return source, parsed
-
-
-def table(folder, name) -> list[dict]:
-    with open(folder / "figures" / f"{name}.csv", newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-@pytest.fixture
-def no_png(monkeypatch):
-    """Half of the time goes into PNG files, which one test looks at."""
-    monkeypatch.setattr(canvas, "png", lambda figure: b"")
-
-
-@pytest.fixture
-def no_drawing(no_png, monkeypatch):
-    """Figures are made, and not drawn."""
-    monkeypatch.setattr(canvas, "svg", lambda figure, name: "<svg></svg>")
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +21,9 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     lines = write_run(folder)
     broken = faces.most_wrong(lines)[0]["clip_id"]
-    return folder, lines, *written(folder, {"faces": Records(lines, [broken])})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(canvas, "png", functools.partial(canvas.png, dpi=40))  # small ones are quicker
+        return folder, lines, *written(folder, {"faces": Records(lines, [broken])})
 
 
 def test_every_section_is_drawn(whole):
@@ -265,116 +141,6 @@ def test_the_same_run_gives_the_same_drawings(whole):
     with canvas.style():
         for plate in figures_features.embedding(run_files.read(folder))[:1]:
             assert canvas.svg(plate.figure, plate.name) in source
-
-
-@pytest.mark.usefixtures("no_drawing")
-def test_an_older_evaluation_says_what_it_lacks(tmp_path):
-    old = evaluation()
-    for key in ("calibration", "provenance"):
-        del old[key]
-    del old["checkpoint"]["selection"]
-    old["results"] = [r for r in old["results"] if not r["condition"]]
-    for entry in old["results"]:
-        del entry["condition"]
-        for name in ("clip", "video"):
-            entry[name] = {k: v for k, v in entry[name].items() if k not in ("tpr_at_fpr", "ece", "brier")}
-    lines = [{k: v for k, v in line.items() if k != "logit_margin"} for line in scores()]
-    write_run(tmp_path / "old", lines, old, arrays=False)
-    source, parsed = written(tmp_path / "old", {})
-    for name in ("features.npz", "saliency.npz"):
-        assert f"{name} is not in this run's folder; main.py evaluate writes it." in parsed.text
-    assert "--protocol=compression_curve" in source and "--protocol=corruption" in source
-    assert {r["stage"] for r in table(tmp_path / "old", "reliability")} == {"as trained"}
-    for new, line in zip(run_files.read(tmp_path / "old").scores, scores(), strict=True):
-        assert new["logit_margin"] == pytest.approx(line["logit_margin"], abs=1e-6)
-
-
-@pytest.mark.parametrize("gone", ["evaluation.json", "scores.jsonl", "metrics.jsonl"])
-@pytest.mark.usefixtures("no_drawing")
-def test_any_file_may_be_missing(tmp_path, gone):
-    write_run(tmp_path / "run", scores(methods=("Deepfakes",), qualities=("raw",)), arrays=False)
-    (tmp_path / "run" / gone).unlink()
-    _, parsed = written(tmp_path / "run", {})
-    assert f"{gone} is not in this run's folder" in parsed.text
-
-
-def test_nothing_to_report_is_one_clear_line(tmp_path):
-    with pytest.raises(UserError, match="nothing to report; run `main.py train`"):
-        report.write(tmp_path, {})
-
-
-@pytest.mark.parametrize(
-    ("name", "content"), [("evaluation.json", "{"), ("scores.jsonl", "{}\n{"), ("features.npz", "no zip")]
-)
-def test_a_broken_file_is_named(tmp_path, name, content):
-    write_run(tmp_path / "run")
-    (tmp_path / "run" / name).write_text(content)
-    with pytest.raises(UserError, match=f"{name}: .*run `main.py evaluate` again"):
-        report.write(tmp_path / "run", {})
-
-
-@pytest.mark.usefixtures("no_png")
-def test_one_class_and_figures_that_are_none(tmp_path):
-    lines = [line for line in scores(identities=2) if line["label"] == 0]
-    lines += [lines[0] | {"clip_id": "x", "p_fake": None, "logit_margin": None}]
-    none = dict(auc=None, auc_ci95=None, ap=None, eer=None, acc=None, tpr_at_fpr=None, ece=None, note="no fake clips")
-    plain = result(0.5, clip=level(0.5, **none), video=level(0.5, **none))
-    plain["threshold"] = {"clip": None, "video": None, "rule": "x", "note": "validation split: no fake clips"}
-    codec = plain | {"condition": {"kind": "codec", "codec": "h264", "crf": 28, "bitrate_bps": 1e4}}
-    write_run(tmp_path / "run", lines, evaluation() | {"results": [plain, codec], "calibration": {"note": "one class"}})
-    source, parsed = written(tmp_path / "run", {})
-    assert "each test set holds clips of one class only" in parsed.text and "no fake clips" in parsed.text
-    assert "1 lines of scores.jsonl have no finite score" in parsed.text
-    assert not re.search(r"\bnan\b|\bNone\b|\binf\b", parsed.text)
-    assert table(tmp_path / "run", "compression_matrix")[0]["auc"] == ""
-
-
-def test_features_of_another_evaluation_are_not_drawn(tmp_path):
-    lines = write_run(tmp_path / "run")
-    (tmp_path / "run" / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines[::-1]))
-    with pytest.raises(canvas.Absent, match="features.npz is of another evaluation"):
-        figures_features.embedding(run_files.read(tmp_path / "run"))
-
-
-def test_equal_features_flat_waves_and_dark_saliency(tmp_path):
-    lines = write_run(tmp_path / "run")
-    ids = np.array([line["clip_id"] for line in lines])
-    zeros = np.zeros((len(lines), LENGTH), "f4")
-    np.savez(tmp_path / "run" / "features.npz", clip_id=ids, unified=np.ones((len(lines), WIDTH), "f4"), wave=zeros,
-             trace=zeros, class_embeddings=np.zeros((2, WIDTH), "f4"))  # fmt: skip
-    dark = np.stack([np.zeros((8, 8)), np.full((8, 8), np.nan)])
-    np.savez(tmp_path / "run" / "saliency.npz", clip_id=ids[:2], saliency=dark)
-    run = run_files.read(tmp_path / "run")
-    for plate in (*figures_features.embedding(run), *figures_features.similarities(run)):
-        for column in plate.columns.values():
-            assert all(np.isfinite(value) for value in column if isinstance(value, float))
-    said = " ".join(plate.alt for plate in figures_pulse.waves_and_spectra(run))
-    assert "no peak" in said and "unknown" in said
-    html, sheet, _ = faces.where_it_looks(run, faces.Frames({"faces": Records(lines)}))
-    assert html.count("data:image/jpeg") == 4 and sheet.shape == (2 * faces.SIZE, 2 * faces.SIZE, 3)
-
-
-@pytest.mark.usefixtures("no_png")
-def test_hostile_names_stay_text(tmp_path):
-    lines = [
-        line | {key: HOSTILE for key in ("dataset", "method", "video")}
-        if line["label"]
-        else line | {"compression": HOSTILE}
-        for line in scores(identities=2)
-    ]
-    odd = evaluation()
-    odd["config"]["name"] = HOSTILE
-    odd["checkpoint"]["selection"] = f"oracle: {HOSTILE}"
-    for entry in odd["results"]:
-        entry["test"] = {"dataset": HOSTILE, "quality": HOSTILE, "methods": [HOSTILE]}
-        entry["train"] = entry["train"] | {"dataset": HOSTILE, "qualities": [HOSTILE]}
-        for key in ("codec", "corruption"):
-            if entry["condition"] and key in entry["condition"]:
-                entry["condition"][key] = HOSTILE
-    write_run(tmp_path / "run", lines, odd)
-    source, parsed = written(tmp_path / "run", {"faces": Records(lines)})
-    assert "script" not in parsed.tags and "alert(1)" in parsed.text
-    assert "<strong>selected by oracle" in source
 
 
 def test_a_spectrum_finds_the_rate():

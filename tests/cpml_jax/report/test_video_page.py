@@ -7,7 +7,7 @@ import pytest
 import tiny_page
 
 from cpml_jax.errors import UserError
-from cpml_jax.report import video_page
+from cpml_jax.report import canvas, video_page
 from cpml_jax.report.figures_video import WindowArrays
 
 HOSTILE = "/videos/<img src=x onerror=alert(1)>$a_b$\udcff.mp4"
@@ -43,6 +43,12 @@ def arrays(count=3):
     ]  # fmt: skip
 
 
+@pytest.fixture
+def no_drawing(monkeypatch):
+    """Figures are made, and not drawn: one test looks at them."""
+    monkeypatch.setattr(canvas, "svg", lambda figure, name: "<svg></svg>")
+
+
 def written(tmp_path, answers, windows):
     path = video_page.write(tmp_path / "out.html", answers, windows, window_s=5.0)
     source = path.read_text(encoding="utf-8")
@@ -62,6 +68,7 @@ def test_one_video_says_what_its_score_means(tmp_path):
     assert source.count("data:image/jpeg") == 3 * 8 and "videos" not in parsed.ids
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_the_windows_of_the_highest_scores_come_first_and_few(tmp_path):
     _, parsed = written(tmp_path, [answer(count=9, faces=2)], [arrays(9)])
     shown = [float(x) for x in re.findall(r"P\(fake\) (0\.\d+)", parsed.text)]
@@ -69,6 +76,7 @@ def test_the_windows_of_the_highest_scores_come_first_and_few(tmp_path):
     assert "6 of 9 windows" in parsed.text and "face 1" in parsed.text
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_several_videos_have_an_index_and_an_error_is_said(tmp_path):
     low = answer(label="real", video="/videos/b.mp4") | {"score": 0.1}
     failed = {"video": HOSTILE, "error": f"{HOSTILE}: no face in this video could be measured"}
@@ -78,6 +86,7 @@ def test_several_videos_have_an_index_and_an_error_is_said(tmp_path):
     assert "Not scored:" in parsed.text and "no face in this video" in parsed.text and "is below the" in parsed.text
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_a_model_with_fewer_streams_shows_fewer_figures(tmp_path):
     bare = answer() | {"heart_rate_bpm": None}
     _, parsed = written(tmp_path, [bare], [[WindowArrays() for _ in range(3)]])
@@ -85,6 +94,7 @@ def test_a_model_with_fewer_streams_shows_fewer_figures(tmp_path):
     assert not re.search(r"\bnan\b|\bNone\b", parsed.text)
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_what_does_not_fit_is_refused(tmp_path):
     with pytest.raises(ValueError, match="3 windows in the answer, arrays of 2"):
         video_page.write(tmp_path / "out.html", [answer()], [arrays(2)], window_s=5.0)
