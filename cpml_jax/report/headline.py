@@ -1,0 +1,127 @@
+"""The report's head: what was evaluated, and the table of results."""
+
+from __future__ import annotations
+
+from cpml_jax.report.canvas import Absent
+from cpml_jax.report.run_files import RESULTS, RunFiles, is_pooled, number
+from cpml_jax.report.words import figure_of, foreign, table, text
+
+_HEAD = (
+    "test set", "protocol", "trained on", "methods", "videos", "clip AUC", "95 %", "video AUC", "95 %", "AP", "EER",
+    "acc", "TPR at FPR 1 %", "0.1 %", "ECE",
+)  # fmt: skip
+_WORDS = 4
+
+
+def header(run: RunFiles, folder: str) -> str:
+    """HTML of the page's top: name, checkpoint, selection, data, versions."""
+    config, checkpoint = run.evaluation.get("config") or {}, run.evaluation.get("checkpoint") or {}
+    name = config.get("name") or folder
+    facts = [f"run {foreign(folder)}"]
+    if checkpoint.get("step") is not None:
+        facts.append(f"checkpoint of step {checkpoint['step']:,}")
+    selection = checkpoint.get("selection")
+    if selection:
+        oracle = str(selection).startswith("oracle")
+        facts.append(f"<strong>selected by {text(selection)}</strong>" if oracle else f"selected by {text(selection)}")
+    facts += [f"seed {text(config['seed'])}"] if "seed" in config else []
+    items = "".join(f"<li>{fact}</li>" for fact in facts)
+    return f'<header><p class="soft">Report</p><h1>{foreign(name)}</h1><ul class="facts">{items}</ul></header>'
+
+
+def provenance(run: RunFiles) -> str:
+    """HTML that names data, commit and versions, folded away."""
+    known = run.evaluation.get("provenance") or {}
+    if not known:
+        return ""
+    rows = [
+        (foreign(name), foreign(str(records.get("sha256", "unknown"))), figure_of(records.get("clips"), 0))
+        for name, records in (known.get("records") or {}).items()
+    ]
+    versions = ", ".join(f"{text(k)} {text(v)}" for k, v in (known.get("versions") or {}).items())
+    commit = f"<p>Commit {foreign(known.get('commit') or 'unknown')}; {versions}.</p>"
+    listing = table(("records", "SHA-256", "clips"), rows, words=2) if rows else ""
+    return f"<details><summary>Made from: data, commit, versions</summary>{commit}{listing}</details>"
+
+
+def results(run: RunFiles) -> str:
+    """The headline table; lines by method, and lines of re-encodings and corruptions, are folded away below it."""
+    if not run.results:
+        raise Absent(run.why(RESULTS))
+    plain = [r for r in run.results if not r.get("condition")]
+    pooled = [r for r in plain if is_pooled(r, run.results)]
+    single = [r for r in plain if not is_pooled(r, run.results)]
+    other = [r for r in run.results if r.get("condition")]
+    parts = [table(_HEAD, [cells(r) for r in pooled], _WORDS)]
+    for title, group in (("By method", single), ("Re-encodings and corruptions", other)):
+        if group:
+            listing = table(_HEAD, [cells(r) for r in group], _WORDS)
+            parts.append(f"<details><summary>{title}: {len(group)} results</summary>{listing}</details>")
+    notes = dict.fromkeys(_notes(run))
+    listed = "".join(f"<li>{note}</li>" for note in notes)
+    return "".join(parts) + (f'<ul class="notes">{listed}</ul>' if listed else "") + _rules(run.results[0])
+
+
+def cells(result: dict) -> list[str]:
+    """HTML cells of one result."""
+    train, test, clip, video = result["train"], result["test"], result["clip"], result["video"]
+    methods = test["methods"][0] if len(test["methods"]) == 1 else f"{len(test['methods'])} together"
+    rates = video.get("tpr_at_fpr") or {}
+    return [
+        f"{foreign(test['dataset'])} {foreign(test['quality'])}{_condition(result.get('condition'))}",
+        text(result["protocol"]).replace("_", " "),
+        foreign(" + ".join(map(str, train["qualities"]))),
+        foreign(methods),
+        f"{video.get('n_real', 0)}+{video.get('n_fake', 0)}",
+        figure_of(clip.get("auc")),
+        _interval(clip.get("auc_ci95")),
+        f"<b>{figure_of(video.get('auc'))}</b>",
+        _interval(video.get("auc_ci95")),
+        *(figure_of(video.get(key)) for key in ("ap", "eer", "acc")),
+        figure_of(rates.get("0.01")),
+        figure_of(rates.get("0.001")),
+        figure_of(video.get("ece")),
+    ]
+
+
+def _condition(condition: dict | None) -> str:
+    if not condition:
+        return ""
+    if condition.get("kind") == "codec":
+        rate = number(condition.get("bitrate_bps"))
+        at = "" if rate is None else f", {rate / 1000:,.0f} kbit/s"
+        return f" {foreign(condition.get('codec'))} crf {foreign(condition.get('crf'))}{at}"
+    return f" {foreign(condition.get('corruption', condition.get('kind')))} {foreign(condition.get('strength', ''))}"
+
+
+def _interval(span) -> str:
+    if not span or number(span[0]) is None:
+        return "\N{EN DASH}"
+    return f"{span[0]:.2f}\N{EN DASH}{span[1]:.2f}"
+
+
+def _notes(run: RunFiles):
+    for result in run.results:
+        where = f"{foreign(result['test']['dataset'])} {foreign(result['test']['quality'])}"
+        for holder in (result, result["video"], result.get("threshold") or {}):
+            if holder.get("note"):
+                yield f"{where}: {text(holder['note'])}"
+    if run.dropped:
+        yield f"{run.dropped:,} lines of scores.jsonl have no finite score and are left out of the figures"
+    excluded = run.evaluation.get("excluded") or []
+    if excluded:
+        yield f"{len(excluded):,} clips were excluded; evaluation.json lists them with their reasons"
+
+
+def _rules(first: dict) -> str:
+    threshold = first.get("threshold") or {}
+    cut = (
+        f"Accuracy at the threshold that {text(threshold.get('rule'))} (video: {figure_of(threshold.get('video'))}). "
+        if threshold.get("rule") else ""
+    )  # fmt: skip
+    aggregation = text(first.get("aggregation") or "not said")
+    return (
+        f'<p class="soft">AP, EER, accuracy, TPR and ECE are of videos. Aggregation, {aggregation}. {cut}'
+        "Intervals by bootstrap over identities. A dash: the figure does not exist or an older evaluation did not "
+        "write it.</p>"
+    )

@@ -1,0 +1,157 @@
+"""A run's report as one HTML file that carries everything, and its figures as PNG and CSV beside it.
+
+No script, no font, no picture comes from elsewhere: it opens on any machine, from a mail, years later.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import cv2
+
+from cpml_jax.errors import UserError
+from cpml_jax.files import write_whole
+from cpml_jax.report import (
+    canvas,
+    faces,
+    figures_curves,
+    figures_features,
+    figures_pulse,
+    figures_results,
+    figures_training,
+    headline,
+    run_files,
+)
+from cpml_jax.report.canvas import Absent, Plate
+from cpml_jax.report.run_files import RunFiles
+from cpml_jax.report.words import text
+
+PAGE, FIGURES = "report.html", "figures"
+HEAD = (
+    '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    # Nothing may be fetched, whatever a name manages to be.
+    '<meta http-equiv="Content-Security-Policy" '
+    "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+)
+# anchor, heading, what draws it
+_FIGURES: tuple[tuple[str, str, Callable[[RunFiles], list[Plate]]], ...] = (
+    ("curves", "ROC and DET", figures_curves.roc_and_det),
+    ("compression", "Across compressions", figures_results.matrices),
+    ("rates", "AUC against the bit rate", figures_results.rate_curves),
+    ("corruptions", "AUC against corruption", figures_results.corruption_curves),
+    ("scores", "Scores", figures_curves.histograms),
+    ("calibration", "Calibration", figures_curves.reliability),
+    ("prompts", "Similarity to the prompts", figures_features.similarities),
+    ("features", "The unified feature (t-SNE)", figures_features.embedding),
+    ("pulse", "Pulse across compressions", figures_pulse.waves_and_spectra),
+)
+_PICTURES = (
+    ("saliency", "Where the model looks", faces.where_it_looks),
+    ("wrong", "The most wrong clips", faces.wrong_clips),
+)
+_LAST = (("training", "Training", figures_training.training),)
+_INTRO = {
+    "features": "Neighbours in the plane are neighbours in the feature; distances between far groups mean little. The "
+    "large marks are the prompts.",
+    "pulse": "One clip at every compression: a real one whose wave is of middling quality, and a fake of the same "
+    "person where there is one. The wave should survive compression.",
+}
+
+
+def write(workdir, record_sets: Mapping) -> Path:
+    """Write <workdir>/report.html, and <workdir>/figures/<name>.png and .csv of every figure.
+
+    What is missing (an older evaluation, no saliency, no records) is said in its section, with the command that
+    makes it.
+
+    Args:
+      workdir: the run's folder: evaluation.json, scores.jsonl, features.npz, saliency.npz, metrics.jsonl.
+      record_sets: name -> records.RecordSet, for the frames; may be empty.
+
+    Returns:
+      The page's path.
+
+    Raises:
+      UserError: nothing to report, a file cannot be read, or the page cannot be written.
+    """
+    workdir = Path(workdir)
+    run = run_files.read(workdir)
+    folder = workdir / FIGURES
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with canvas.style():
+            page = document(run, record_sets, folder, workdir.resolve().name)
+        # Text that cannot be written as UTF-8 was replaced where it came in.
+        write_whole(workdir / PAGE, page)
+    except OSError as error:
+        raise UserError(
+            f"{workdir}: the report cannot be written ({error.strerror}); make room, or choose another --workdir"
+        ) from None
+    return workdir / PAGE
+
+
+def document(run: RunFiles, record_sets: Mapping, folder: Path, name: str) -> str:
+    """The whole page as text; figures are written to `folder` on the way."""
+    frames = faces.Frames(record_sets)
+    sections = [("results", "Results", _or_reason(lambda: headline.results(run) + headline.provenance(run)))]
+    for anchor, title, draw in _FIGURES:
+        sections.append((anchor, title, _or_reason(lambda draw=draw: _plates(draw(run), folder))))
+    for anchor, title, draw in _PICTURES:
+        sections.append((anchor, title, _or_reason(lambda a=anchor, d=draw: _pictures(a, d(run, frames), folder))))
+    for anchor, title, draw in _LAST:
+        sections.append((anchor, title, _or_reason(lambda draw=draw: _plates(draw(run), folder))))
+    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    links = "".join(f'<li><a href="#{anchor}">{title}</a></li>' for anchor, title, _ in sections)
+    body = "".join(
+        f'<section id="{anchor}"{_width(content)}><h2>{title}</h2>'
+        + (f"<p>{_INTRO[anchor]}</p>" if anchor in _INTRO and "<figure" in content else "")
+        + f"{content}</section>"
+        for anchor, title, content in sections
+    )
+    return (
+        f"{HEAD}<title>{text(name)}: report</title><style>{style}</style></head><body>{headline.header(run, name)}"
+        f'<nav aria-label="Sections"><ul>{links}</ul></nav><main>{body}</main></body></html>\n'
+    )
+
+
+def _width(content: str) -> str:
+    """Sections of one figure share a line with their neighbour where there is room."""
+    return ' class="half"' if content.count("<figure") == 1 else ""
+
+
+def _or_reason(draw: Callable[[], str]) -> str:
+    try:
+        return draw()
+    except Absent as reason:
+        return f'<p class="missing">{text(reason)}</p>'
+
+
+def _plates(plates: list[Plate], folder: Path) -> str:
+    kind = "plates three" if len(plates) == 3 else "plates"
+    return f'<div class="{kind}">{"".join(plate_html(plate, folder) for plate in plates)}</div>'
+
+
+def plate_html(plate: Plate, folder: Path | None) -> str:
+    """A <figure>; its PNG and CSV are written to `folder`, if there is one."""
+    picture = canvas.svg(plate.figure, plate.name)
+    image = canvas.png(plate.figure) if folder or len(picture) > canvas.LARGEST_SVG else b""
+    if len(picture) > canvas.LARGEST_SVG and len(image) * 4 // 3 < len(picture):
+        data = base64.b64encode(image).decode()
+        picture = f'<img class="plot" src="data:image/png;base64,{data}" alt="{text(plate.alt)}">'
+    else:
+        picture = f'<div role="img" aria-label="{text(plate.alt)}">{picture}</div>'
+    if folder:
+        write_whole(folder / f"{plate.name}.png", image)
+        write_whole(folder / f"{plate.name}.csv", canvas.csv_text(plate.columns))
+    return f'<figure id="figure-{plate.name}">{picture}<figcaption>{text(plate.title)}</figcaption></figure>'
+
+
+def _pictures(name: str, drawn: tuple, folder: Path) -> str:
+    html, sheet, columns = drawn
+    if sheet is not None:
+        write_whole(folder / f"{name}.png", cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
+    write_whole(folder / f"{name}.csv", canvas.csv_text(columns))
+    return html

@@ -1,0 +1,147 @@
+"""One video's page, or several videos' pages in one file: scores over time, faces, pulse, similarity, saliency.
+
+Plain data in: predict's JSON answer (predict.describe) and, in the order of its `windows`, the arrays of each window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cpml_jax.errors import UserError
+from cpml_jax.files import write_whole
+from cpml_jax.report import canvas, faces, page
+from cpml_jax.report.figures_video import WindowArrays, pulses, score_over_time, similarity
+from cpml_jax.report.run_files import number
+from cpml_jax.report.words import figure_of, foreign, table, text
+
+STRIPS = 6  # windows whose faces are shown: the highest scores first
+MEANING = (
+    "The score is the model's P(fake) for the face that looks most forged, averaged over that face's windows. It is "
+    "not a proof and not the chance that this video is forged: it says how much the clips resemble the forgeries of "
+    "the training data, and it can be wrong for other kinds of forgery, heavy compression, small or covered faces. "
+    "A low score does not show that a video is genuine."
+)
+
+
+def write(path, answers: Sequence[Mapping], windows: Sequence[Sequence[WindowArrays]], *, window_s: float) -> Path:
+    """Write the page of one or several videos.
+
+    Args:
+      path: of the HTML file.
+      answers: predict's JSON answer a video: {video, score, label, threshold, heart_rate_bpm, windows, faces, ...},
+        or {video, error}.
+      windows: a video's WindowArrays, in the order of its answer's `windows`; empty for an error.
+      window_s: length of a window in seconds.
+
+    Returns:
+      The path.
+
+    Raises:
+      UserError: the file cannot be written.
+      ValueError: a video's windows are not as many as its answer names.
+    """
+    path = Path(path)
+    with canvas.style():
+        videos = [video_html(n, a, w, window_s) for n, (a, w) in enumerate(zip(answers, windows, strict=True), 1)]
+    index = _index(answers) if len(answers) > 1 else ""
+    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    title = Path(str(answers[0]["video"])).name if len(answers) == 1 else f"{len(answers)} videos"
+    source = (
+        f"{page.HEAD}<title>{text(title)}: prediction</title><style>{style}</style></head><body>"
+        f'<header><p class="soft">Prediction</p><h1>{foreign(title)}</h1><p>{MEANING}</p></header>'
+        f"<main>{index}{''.join(videos)}</main></body></html>\n"
+    )
+    try:
+        write_whole(path, source)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another place with --report") from None
+    return path
+
+
+def _index(answers: Sequence[Mapping]) -> str:
+    """A table of all videos, the highest score first, errors last."""
+    numbered = list(enumerate(answers, 1))
+    numbered.sort(key=lambda pair: (number(pair[1].get("score")) is None, -(number(pair[1].get("score")) or 0.0)))
+    rows = [
+        (f'<a href="#video-{n}">{foreign(answer["video"])}</a>',
+         text(answer.get("label") or "error"), figure_of(answer.get("score")),
+         figure_of(answer.get("heart_rate_bpm"), 0), figure_of(len(answer.get("windows") or []), 0))
+        for n, answer in numbered
+    ]  # fmt: skip
+    listing = table(("video", "called", "score", "beats/min", "windows"), rows, words=2)
+    return f'<section id="videos"><h2>Videos, the highest score first</h2>{listing}</section>'
+
+
+def video_html(place: int, answer: Mapping, windows: Sequence[WindowArrays], window_s: float) -> str:
+    """A <section> of one video."""
+    head = f'<section id="video-{place}"><h2>{foreign(answer["video"])}</h2>'
+    if "error" in answer:
+        return f'{head}<p class="missing">Not scored: {text(answer["error"])}</p></section>'
+    spans = answer["windows"]
+    if len(spans) != len(windows):
+        raise ValueError(f"{answer['video']}: {len(spans)} windows in the answer, arrays of {len(windows)}")
+    ranked = sorted(range(len(spans)), key=lambda i: (-spans[i]["score"], spans[i]["start_s"]))
+    name = f"video{place}"
+    plates = [score_over_time(name, answer, window_s)]
+    plates += [plate for plate in (similarity(name, spans, windows),) if plate]
+    plates += pulses(name, spans, windows, ranked)
+    drawn = "".join(page.plate_html(plate, None) for plate in plates)
+    pictured = [i for i in ranked if windows[i].frames is not None][:STRIPS]
+    cards = "".join(_window_card(spans[i], windows[i], window_s) for i in pictured)
+    more = f"<p>{len(pictured)} of {len(spans)} windows.</p>" if len(spans) > len(pictured) else ""
+    return (
+        f"{head}{verdict(answer)}{_faces(answer)}"
+        f'<div class="plates">{drawn}</div><h3>Windows, the highest score first</h3>{more}'
+        f'<div class="cards">{cards}</div></section>'
+    )
+
+
+def verdict(answer: Mapping) -> str:
+    """One sentence on what this video's score says."""
+    threshold = answer.get("threshold") or {}
+    rule = "chosen on the validation split" if threshold.get("from") == "validation" else "the default, not calibrated"
+    side = "at or above" if answer["label"] == "fake" else "below"
+    rate = number(answer.get("heart_rate_bpm"))
+    pulse = "" if rate is None else f" The model reads a pulse of {rate:.0f} beats/min"
+    if rate is not None:
+        classical = number(answer.get("heart_rate_pos_bpm"))
+        pulse += "." if classical is None else f"; the classical method {classical:.0f}."
+    return (
+        f"<p>Called <b>{text(answer['label'])}</b>: the score {figure_of(answer['score'])} is {side} the threshold "
+        f"{figure_of(threshold.get('value'))} ({rule}).{pulse}</p>"
+    )
+
+
+def _faces(answer: Mapping) -> str:
+    if len(answer.get("faces") or []) < 2:
+        return ""
+    rows = [
+        (f"face {face['face']}", figure_of(face["score"]), figure_of(face.get("windows"), 0),
+         figure_of(face.get("heart_rate_bpm"), 0), figure_of(face.get("track_quality"), 2))
+        for face in answer["faces"]
+    ]  # fmt: skip
+    return table(("face", "score", "windows", "beats/min", "track quality"), rows)
+
+
+def _window_card(span: Mapping, window: WindowArrays, window_s: float) -> str:
+    start = span["start_s"]
+    heading = f"{figure_of(start, 1)} to {figure_of(start + window_s, 1)} s"
+    frames = faces.spread(np.asarray(window.frames))
+    images = faces.strip_html(frames, f"Face {span['face']} from {heading}")
+    overlay = ""
+    if window.saliency is not None:
+        alt = f"Saliency over face {span['face']} from {heading}"
+        picture = faces.overlaid(frames[len(frames) // 2], window.saliency)
+        overlay = (
+            f'<figure class="pair"><div>{faces.jpeg(frames[len(frames) // 2], "")}'
+            f"{faces.jpeg(picture, alt)}</div>"
+            "<figcaption>Where a small change of the picture moves the score most.</figcaption></figure>"
+        )
+    return (
+        f'<article class="card"><h3>{heading}</h3><p class="tags"><span>face {span["face"]}</span> '
+        f"<span>P(fake) {figure_of(span['score'])}</span> <span>{figure_of(span.get('heart_rate_bpm'), 0)} beats/min"
+        f"</span></p>{images}{overlay}</article>"
+    )

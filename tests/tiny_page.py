@@ -1,0 +1,159 @@
+"""A small run to report on, and its page parsed strictly enough to find what a browser would forgive."""
+
+import csv
+import json
+import math
+from html.parser import HTMLParser
+
+import numpy as np
+
+from cpml_jax import report
+from cpml_jax.records import CorruptRecord
+
+LENGTH, WIDTH = 32, 6
+SECTIONS = (
+    "results", "curves", "compression", "rates", "corruptions", "scores", "calibration", "prompts", "features",
+    "pulse", "saliency", "wrong", "training",
+)  # fmt: skip
+VOID = {"meta", "img", "br"}
+
+
+class Parsed(HTMLParser):
+    """Tags must close in order; collects ids, attributes and text."""
+
+    def __init__(self, source: str):
+        super().__init__()
+        self.open, self.attributes, self.words, self.tags = [], [], [], []
+        self.feed(source)
+        self.close()
+        assert self.open == []
+        ids = [value for _, key, value in self.attributes if key == "id"]
+        assert len(ids) == len(set(ids)), "an id stands twice"
+        self.ids = set(ids)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, key, value) for key, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "img":
+            assert "alt" in dict(attrs)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, key, value) for key, value in attrs]
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.words)
+
+
+class Records:
+    """Record sets' part that the report uses."""
+
+    def __init__(self, lines, broken=()):
+        self.rows, self.broken = [{"clip_id": line["clip_id"]} for line in lines], set(broken)
+
+    def read(self, row, frame_size):
+        if row["clip_id"] in self.broken:
+            raise CorruptRecord(row["clip_id"], "frame 3 is not an image")
+        frames = np.random.default_rng(0).integers(0, 255, (9, 8, 8, 3), dtype=np.uint8)
+        return {"frames": frames.repeat(frame_size // 8, 1).repeat(frame_size // 8, 2)}
+
+
+def scores(methods=("Deepfakes", "FaceSwap"), qualities=("raw", "c23"), identities=4, windows=2, real="real"):
+    rng, lines = np.random.default_rng(1), []
+    for method in (real, *methods):
+        for quality in qualities:
+            for identity in range(identities):
+                for window in range(windows):
+                    label = int(method != real)
+                    margin = float(rng.normal(3 * label - 1.5, 2))
+                    video = f"{identity:03d}" + (f"_{method}" if label else "")
+                    key = f"faces/{method}/{quality}/{video}"
+                    lines.append(
+                        dict(clip_id=f"{key}/{window}", video_key=key, dataset="faces", method=method,
+                             compression=quality, split="test", video=video, window=window, identity=str(identity),
+                             source_identity="", label=label, p_fake=1 / (1 + math.exp(-margin)), logit_margin=margin,
+                             heart_rate_bpm=70.0, pulse_correlation_pos=float(rng.uniform()),
+                             heart_rate_truth_bpm=None if label else 72.0)
+                    )  # fmt: skip
+    return lines
+
+
+def level(auc, /, **changes):
+    known = dict(n_real=8, n_fake=16, auc=auc, auc_ci95=[auc - 0.1, min(auc + 0.05, 1.0)], ap=0.9, eer=0.2, acc=0.8)
+    return known | dict(tpr_at_fpr={"0.01": 0.5, "0.001": None}, ece=0.03, brier=0.1) | changes
+
+
+def result(auc, protocol="in_dataset", quality="raw", methods=("Deepfakes", "FaceSwap"), **changes):
+    train = {"dataset": "faces", "qualities": ["raw", "c23"], "methods": ["Deepfakes", "FaceSwap"]}
+    return {
+        "protocol": protocol, "train": train, "condition": None,
+        "test": {"dataset": "faces", "quality": quality, "methods": list(methods)},
+        "sampler": {}, "aggregation": "video: mean of the video's clip scores",
+        "threshold": {"clip": 0.5, "video": 0.5, "rule": "maximises balanced accuracy"},
+        "clip": level(auc), "video": level(auc),
+    } | changes  # fmt: skip
+
+
+def evaluation():
+    codecs = [
+        result(0.6 + 0.05 * i, "compression_curve",
+               condition={"kind": "codec", "codec": codec, "crf": 40 - 6 * i, "bitrate_bps": 3e4 * 2**i})
+        for codec in ("h264", "av1") for i in range(3)
+    ]  # fmt: skip
+    spoiled = [
+        result(0.9 - 0.1 * s, "corruption", condition={"kind": "corruption", "corruption": name, "strength": s})
+        for name in ("blur", "noise") for s in (1, 2)
+    ]  # fmt: skip
+    plain = [result(0.95), result(0.85, quality="c23"), result(0.9, methods=["FaceSwap"])]
+    return {
+        "schema": "cpml-evaluation/1.1.0", "config": {"name": "tiny", "seed": 3},
+        "checkpoint": {"step": 1234, "selection": "validation"}, "calibration": {"temperature": 2.0},
+        "provenance": {"records": {"faces": {"sha256": "ab12", "clips": 24}}, "commit": "c0ffee", "versions": {}},
+        "results": [*plain, *codecs, *spoiled], "excluded": [],
+    }  # fmt: skip
+
+
+def write_run(folder, lines=None, report_json=None, arrays=True):
+    folder.mkdir(exist_ok=True)
+    lines = scores() if lines is None else lines
+    rng = np.random.default_rng(2)
+    (folder / "evaluation.json").write_text(json.dumps(evaluation() if report_json is None else report_json))
+    (folder / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    curves = [{"kind": "train", "step": s, "loss": 3.0 / s, "ce": 1.0 / s} for s in range(1, 400)]
+    curves += [{"kind": "val", "step": s, "auc": 0.9, "cross_entropy": 0.3} for s in (100, 200)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in curves) + '{"kind": "tra')
+    if arrays:
+        ids = np.array([line["clip_id"].encode("utf-8", "replace").decode() for line in lines])
+        waves = np.sin(np.arange(LENGTH) / 4) + rng.normal(size=(len(lines), LENGTH))
+        np.savez(
+            folder / "features.npz", clip_id=ids, unified=rng.normal(size=(len(lines), WIDTH)).astype("f4"),
+            logits=rng.normal(size=(len(lines), 2)).astype("f4"), wave=waves.astype("f4"),
+            trace=np.where(np.arange(len(lines))[:, None] % 3, waves, np.nan).astype("f4"),
+            class_embeddings=np.eye(2, WIDTH, dtype="f4"),
+        )  # fmt: skip
+        np.savez(folder / "saliency.npz", clip_id=ids[:3], saliency=rng.uniform(size=(3, 8, 8)).astype("f4"))
+    return lines
+
+
+def written(folder, record_sets) -> tuple[str, Parsed]:
+    path = report.write(folder, record_sets)
+    assert path == folder / "report.html"
+    source = path.read_text(encoding="utf-8")
+    parsed = Parsed(source)
+    assert set(SECTIONS) <= parsed.ids
+    return source, parsed
+
+
+def table(folder, name) -> list[dict]:
+    with open(folder / "figures" / f"{name}.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
