@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from cpml_jax import metrics, signal
+from cpml_jax import metrics, pulse_figures, signal
 from cpml_jax.files import write_whole
 from cpml_jax.input_pipeline import eval_batches
 from cpml_jax.schema import FAKE, FRAME_RATE, REAL
@@ -129,8 +129,9 @@ def _pulse_figures(wave, trace: np.ndarray, truth: list[np.ndarray | None], coun
         rho = np.asarray(signal.pearson(wave, np.nan_to_num(other)))
         return [float(r) if known else None for r, known in zip(rho, np.isfinite(other).all(1), strict=True)]
 
-    columns = (rates.tolist(), correlation(trace), correlation(true))
-    keys = ("heart_rate_bpm", "pulse_correlation_pos", "pulse_correlation_truth")
+    snr = [pulse_figures.snr_db(w, rate) for w, rate in zip(wave, rates, strict=True)]
+    columns = (rates.tolist(), correlation(trace), correlation(true), snr)
+    keys = ("heart_rate_bpm", "pulse_correlation_pos", "pulse_correlation_truth", "pulse_snr_db")
     return [dict(zip(keys, values, strict=True)) for values in zip(*columns, strict=True)][:count]
 
 

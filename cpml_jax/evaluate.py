@@ -11,7 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
-from cpml_jax import checkpoint, conditions, evaluation_file, metrics, protocols, provenance
+from cpml_jax import (
+    calibration,
+    checkpoint,
+    conditions,
+    evaluation_file,
+    metrics,
+    protocols,
+    provenance,
+    pulse_figures,
+    summary,
+)
 from cpml_jax.clip_scores import ClipScores, score_clips
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation_file import RESULTS, SCHEMA, SCORES
@@ -20,7 +30,6 @@ from cpml_jax.input_pipeline import sampler_description
 from cpml_jax.journal import say
 from cpml_jax.protocols import Test, Training
 from cpml_jax.records import RecordSet, records_dir
-from cpml_jax.schema import FAKE, REAL
 from cpml_jax.table import table
 
 
@@ -143,13 +152,20 @@ def evaluate(
             scorer, records, rows, num_frames=num_frames, frame_size=frame_size, batch_size=batch_size,
             excluded=excluded,
         )  # fmt: skip
+        if protocols.is_variants(name):
+            for line in found.lines.values():
+                line["condition"] = line["compression"]
         scores.lines |= found.lines
         # Arrays of thousands of re-encodings would make the file too large for what the report shows of them.
         scores.arrays |= found.arrays if not protocols.is_variants(name) else {}
 
-    thresholds = _thresholds(scores.of(validation))
+    measured = scores.of(validation)
+    thresholds = _thresholds(measured)
+    temperature, note = calibration.fit_temperature(
+        [line["label"] for line in measured], [line["logit_margin"] for line in measured]
+    )
     results = [
-        _result(test, rows, scores.of(rows), thresholds, sampler, bootstrap, seed)
+        _result(test, rows, scores.of(rows), thresholds, temperature, sampler, bootstrap, seed)
         for test, rows in zip(tests, chosen, strict=True)
     ]
     report = finite(
@@ -158,7 +174,9 @@ def evaluate(
             "config": config_json,
             "checkpoint": {"step": scorer.step, "selection": scorer.selection},
             "provenance": provenance.provenance(record_sets),
+            "calibration": {"temperature": temperature} | ({"note": note} if note else {}),
             "results": results,
+            "pulse_across_compressions": _pulse_across(scores),
             "excluded": excluded,
         }
     )
@@ -193,17 +211,28 @@ def _thresholds(lines: list[dict]) -> dict:
 
 
 def _result(
-    test: Test, rows: list[dict], lines: list[dict], thresholds: dict, sampler: dict, bootstrap: int, seed: int
+    test: Test,
+    rows: list[dict],
+    lines: list[dict],
+    thresholds: dict,
+    temperature: float | None,
+    sampler: dict,
+    bootstrap: int,
+    seed: int,
 ) -> dict:
     """One entry of evaluation.json's results."""
     train = {"dataset": test.train.dataset, "qualities": test.train.qualities, "methods": test.train.methods}
     videos, means = metrics.video_level(lines, [line["p_fake"] for line in lines])
+    certain = calibration.calibrated([line["logit_margin"] for line in lines], temperature)
 
-    def level(name: str, rows: list[dict], scores) -> dict:
+    def level(name: str, rows: list[dict], scores, probabilities) -> dict:
         # A clip of an unknown identity stands for itself.
         groups = [row["identity"] or row["video_key"] for row in rows]
         labels = [row["label"] for row in rows]
-        return metrics.summary(labels, scores, groups, threshold=thresholds[name], resamples=bootstrap, seed=seed)
+        return summary.level(
+            labels, scores, groups, threshold=thresholds[name], resamples=bootstrap, probabilities=probabilities,
+            seed=seed,
+        )  # fmt: skip
 
     result = {
         "protocol": test.protocol,
@@ -213,11 +242,11 @@ def _result(
         "sampler": sampler,
         "aggregation": "video: mean of the video's clip scores",
         "threshold": thresholds,
-        "clip": level("clip", lines, [line["p_fake"] for line in lines]),
-        "video": level("video", videos, means),
+        "clip": level("clip", lines, [line["p_fake"] for line in lines], certain),
+        "video": level("video", videos, means, metrics.video_level(lines, certain)[1]),
     }
     if any("heart_rate_bpm" in line for line in lines):
-        result["pulse"] = _pulse_summary(lines)
+        result["pulse"] = pulse_figures.summary(lines)
     missing = sorted(set(test.methods) - {line["method"] for line in lines})
     return result | ({"note": f"no clips of: {', '.join(missing)}"} if missing else {})
 
@@ -233,17 +262,8 @@ def _condition(test: Test, rows: list[dict]) -> dict | None:
     return condition | {"bitrate_bps": float(np.mean(rates)) if rates else None}
 
 
-def _pulse_summary(lines: list[dict]) -> dict:
-    """Mean Pearson correlation of the model's wave with the classical trace, and with the truth where it is known."""
-
-    def mean(key: str, label: int) -> float | None:
-        values = [line[key] for line in lines if line["label"] == label and line.get(key) is not None]
-        return float(np.mean(values)) if values else None
-
-    pos, truth = "pulse_correlation_pos", "pulse_correlation_truth"
-    return {
-        "real": mean(pos, REAL),
-        "fake": mean(pos, FAKE),
-        "real_truth": mean(truth, REAL),
-        "fake_truth": mean(truth, FAKE),
-    }
+def _pulse_across(scores: ClipScores) -> list[dict]:
+    """pulse_figures.similarity_across of the test clips; empty without the rPPG stream."""
+    lines = [line for name, line in scores.lines.items() if line["split"] == "test" and name in scores.arrays]
+    waves = scores.waves(lines)
+    return [] if waves is None else pulse_figures.similarity_across(lines, waves)

@@ -75,7 +75,15 @@ def write(workdir, report: dict, scores: ClipScores, class_embeddings: np.ndarra
     kept = earlier_results(earlier, report)
     if kept:
         records = earlier["provenance"]["records"] | report["provenance"]["records"]
+        across = report["pulse_across_compressions"]
+        again = {(pair["dataset"], *pair["compressions"]) for pair in across}
+        across = [
+            pair
+            for pair in earlier.get("pulse_across_compressions", [])
+            if (pair["dataset"], *pair["compressions"]) not in again
+        ] + across
         report = report | {
+            "pulse_across_compressions": across,
             "provenance": report["provenance"] | {"records": records},
             "results": kept + report["results"],
             "excluded": _without_repeats(earlier["excluded"] + report["excluded"]),

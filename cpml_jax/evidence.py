@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+
+from cpml_jax.report.figures_video import WindowArrays
 
 STRIP = 6  # frames shown of the window that decides; one of every other
 PICTURED_FACES = 4  # faces whose deciding window is shown in full, with its saliency
@@ -17,8 +20,7 @@ class Evidence:
     the highest score of a face.
 
     Attributes:
-      windows: a dict a window, in the order of scoring: face, start_s, score, frames (K, 128, 128, 3) uint8, wave (T,)
-        float32 or None, trace (T,) float32, cosines (2,) of u with t_real and t_fake or None, saliency (S, S) or None.
+      windows: in the order of scoring.
     """
 
     def __init__(self, class_embeddings: np.ndarray | None):
@@ -32,16 +34,13 @@ class Evidence:
                 self._deciding[clip.face] = (float(p), len(self.windows), clip)
             middle = len(clip.frames) // 2
             self.windows.append(
-                {
-                    "face": int(clip.face),
-                    "start_s": float(clip.start_s),
-                    "score": float(p),
-                    "frames": np.array(clip.frames[middle : middle + 1]),
-                    "wave": np.array(scores["wave"][i]) if "wave" in scores else None,
-                    "trace": np.asarray(clip.pulse_pos, np.float32),
-                    "cosines": self._cosines(scores["unified"][i]),
-                    "saliency": None,
-                }
+                WindowArrays(
+                    frames=np.array(clip.frames[middle : middle + 1]),
+                    wave=np.array(scores["wave"][i]) if "wave" in scores else None,
+                    trace=np.asarray(clip.pulse_pos, np.float32),
+                    cosines=self._cosines(scores["unified"][i]),
+                    saliency=None,
+                )
             )
 
     def _cosines(self, unified: np.ndarray) -> np.ndarray | None:
@@ -49,7 +48,7 @@ class Evidence:
             return None
         return self._prompts @ (unified / max(float(np.linalg.norm(unified)), 1e-12))
 
-    def finish(self, saliency: Callable[[list], np.ndarray]) -> list[dict]:
+    def finish(self, saliency: Callable[[list], np.ndarray]) -> list[WindowArrays]:
         """The windows, with pictures of the deciding ones.
 
         Args:
@@ -58,5 +57,7 @@ class Evidence:
         deciding = sorted(self._deciding.values(), key=lambda found: -found[0])[:PICTURED_FACES]
         for (_, place, clip), drawn in zip(deciding, saliency([clip for *_, clip in deciding]), strict=True):
             chosen = np.linspace(0, len(clip.frames) - 1, STRIP).round().astype(int)
-            self.windows[place] |= {"frames": np.array(clip.frames[chosen]), "saliency": drawn}
+            self.windows[place] = dataclasses.replace(
+                self.windows[place], frames=np.array(clip.frames[chosen]), saliency=drawn
+            )
         return self.windows

@@ -137,7 +137,8 @@ def predict(
     if page:
         from cpml_jax.report import video_page  # matplotlib, which an answer alone does not need
 
-        video_page.write(page, shown)
+        answers, windows = zip(*shown, strict=True)
+        video_page.write(page, list(answers), list(windows), window_s=num_frames / FRAME_RATE)
     return int(failed)
 
 

@@ -70,6 +70,8 @@ def read(workdir) -> RunFiles:
     curves = _json_lines(workdir / CURVES, cut_short=True) if there(CURVES) else []
     if not (evaluation or lines or curves):
         raise UserError(f"{workdir}: nothing to report; run `main.py train` and `main.py evaluate` with it first")
+    # Re-encoded and corrupted clips have scores and no features: they come into no figure that is drawn from clips.
+    lines = [line for line in lines if not line.get("condition")]
     scores = [line | {"row": row, "logit_margin": _margin(line)} for row, line in enumerate(lines)]
     scores = [line for line in scores if number(line.get("p_fake")) is not None]
     if features and not _is_of(features, lines):
@@ -137,7 +139,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 def lines_of_test(run: RunFiles) -> list[dict]:
     """The scores of test clips as they are recorded: no validation, no re-encoding, no corruption."""
-    return [line for line in run.scores if line.get("split", "test") == "test" and not line.get("condition")]
+    return [line for line in run.scores if line.get("split", "test") == "test"]
 
 
 def sets_of_test(run: RunFiles) -> dict[tuple[str, str], list[dict]]:

@@ -124,7 +124,9 @@ def test_the_files_hold_what_the_readme_says(tmp_path):
         "config",
         "checkpoint",
         "provenance",
+        "calibration",
         "results",
+        "pulse_across_compressions",
         "excluded",
     ]
     assert written["checkpoint"] == {"step": 7, "selection": "validation"}
@@ -139,7 +141,8 @@ def test_the_files_hold_what_the_readme_says(tmp_path):
         assert set(each["test"]) == {"dataset", "quality", "methods"} and each["sampler"]["num_frames"] == FRAMES
         for level, windows in (("clip", 2), ("video", 1)):
             figures = each[level]
-            assert list(figures) == ["n_real", "n_fake", "auc", "auc_ci95", "ap", "eer", "acc"]
+            assert list(figures)[:7] == ["n_real", "n_fake", "auc", "auc_ci95", "ap", "eer", "acc"]
+            assert list(figures)[7:] == ["tpr", "fpr", "tpr_at_fpr", "tdr", "ece", "brier", "note"]
             people = 4 if each["test"]["dataset"] == "b" else 6
             assert (figures["n_real"], figures["n_fake"]) == (
                 people * windows,

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from cpml_jax import metrics, schema
+from cpml_jax import intervals, metrics, schema, summary
 from cpml_jax.errors import UserError
 
 # Few distinct scores, so that ties are the rule.
@@ -80,7 +80,7 @@ def test_one_class_or_nothing_is_none_with_a_reason(labels, reason):
     assert metrics.undefined_reason(labels) == reason
     assert metrics.auc(labels, scores) is None and metrics.average_precision(labels, scores) is None
     assert metrics.eer(labels, scores) == (None, None) and metrics.best_threshold(labels, scores) is None
-    figures = metrics.summary(labels, scores, ["a"] * len(labels), threshold=0.5, resamples=10)
+    figures = summary.level(labels, scores, ["a"] * len(labels), threshold=0.5, resamples=10)
     assert figures["auc"] is None and figures["auc_ci95"] is None and figures["note"] == reason
     assert (figures["acc"] is None) == (len(labels) == 0)
 
@@ -106,18 +106,18 @@ def cohort(identities: int, clips: int, seed: int = 0, spread: float = 1.0):
 def test_bootstrap_is_by_identity_and_holds_the_value():
     labels, scores, groups = cohort(20, 10)
     value = metrics.auc(labels, scores)
-    (low, high), reason = metrics.bootstrap_auc_ci95(labels, scores, groups)
+    (low, high), reason = intervals.bootstrap_auc_ci95(labels, scores, groups)
     assert reason is None and low < value < high
-    clips = metrics.bootstrap_auc_ci95(labels, scores, np.arange(len(labels)))[0]
+    clips = intervals.bootstrap_auc_ci95(labels, scores, np.arange(len(labels)))[0]
     assert high - low > 1.2 * (clips[1] - clips[0])  # resampled clip by clip it would look too certain
-    assert [low, high] == metrics.bootstrap_auc_ci95(labels, scores, groups)[0]
-    assert [low, high] != metrics.bootstrap_auc_ci95(labels, scores, groups, seed=1)[0]
+    assert [low, high] == intervals.bootstrap_auc_ci95(labels, scores, groups)[0]
+    assert [low, high] != intervals.bootstrap_auc_ci95(labels, scores, groups, seed=1)[0]
 
 
 def test_bootstrap_resamples_give_scikit_learns_auc():
     labels, scores, groups = cohort(7, 4, seed=3)
     scores = np.round(scores, 0)  # ties
-    low_high = metrics.bootstrap_auc_ci95(labels, scores, groups, resamples=50, seed=5)[0]
+    low_high = intervals.bootstrap_auc_ci95(labels, scores, groups, resamples=50, seed=5)[0]
     drawn = np.random.default_rng(5).multinomial(7, np.full(7, 1 / 7), size=50)
     values = [sk.roc_auc_score(labels, scores, sample_weight=times[groups]) for times in drawn]
     np.testing.assert_allclose(low_high, np.percentile(values, (2.5, 97.5)), atol=1e-12)
@@ -128,17 +128,17 @@ def test_bootstrap_covers():
     held = 0
     population = metrics.auc(*cohort(4000, 4, seed=99)[:2])
     for seed in range(60):
-        low, high = metrics.bootstrap_auc_ci95(*cohort(25, 4, seed=seed), resamples=200)[0]
+        low, high = intervals.bootstrap_auc_ci95(*cohort(25, 4, seed=seed), resamples=200)[0]
         held += low <= population <= high
     assert held >= 51  # of 57 expected
 
 
 def test_bootstrap_without_enough_identities_has_no_interval():
-    assert metrics.bootstrap_auc_ci95([0, 1], [0.1, 0.9], ["a", "a"]) == (None, "no interval: a single identity")
+    assert intervals.bootstrap_auc_ci95([0, 1], [0.1, 0.9], ["a", "a"]) == (None, "no interval: a single identity")
     # One real among many fakes' identities: most resamples are of one class.
-    interval, reason = metrics.bootstrap_auc_ci95([0, 1], [0.1, 0.9], ["a", "b"])
+    interval, reason = intervals.bootstrap_auc_ci95([0, 1], [0.1, 0.9], ["a", "b"])
     assert interval is None or reason is None
-    assert metrics.bootstrap_auc_ci95([0, 1], [0.1, 0.9], ["a", "b"], resamples=0)[0] is None
+    assert intervals.bootstrap_auc_ci95([0, 1], [0.1, 0.9], ["a", "b"], resamples=0)[0] is None
 
 
 def row(method: str, compression: str, video: str, label: int) -> dict:
