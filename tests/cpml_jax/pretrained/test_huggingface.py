@@ -236,7 +236,8 @@ def varied_texts(count: int = 200) -> list[str]:
     rng = np.random.default_rng(0)
     alphabets = [
         "abcdefghijklmnopqrstuvwxyz", "ABCDEFGH XYZ", "0123456789", "!?.,;:'\"()[]{}<>|/\\@#$%^&*-_=+~`", "éàüößñçøå",
-        "Ελληνικά", "русский", "中文字符漢字", "日本語カナ", "한국어", "العربية", "हिन्दी", "🙂🎭👩‍🔬🇩🇪", " \t\n\u00a0", "e\u0301o\u0308",
+        "Ελληνικά", "русский", "中文字符漢字", "日本語カナ", "한국어", "العربية", "हिन्दी", "🙂🎭👩‍🔬🇩🇪",
+        " \t\n\u00a0", "e\u0301o\u0308",
     ]  # fmt: skip
     texts = ["", " ", "it's I'll we've DON'T", "word " * 60, "a" * 300, "<|notspecial|>", "café cafe\u0301", "ß ẞ"]
     while len(texts) < count:
