@@ -70,7 +70,7 @@ def known(records: RecordSet, split: str, limit: int) -> list[dict]:
 
 
 def measure(records: RecordSet, weights: str, split: str, limit: int) -> list[dict]:
-    """A dictionary a clip: compression, truth, the two readings, and the wave's correlation with the true one."""
+    """A dictionary a clip: its compression, its true rate, and the two readings."""
     rows, wave, found = known(records, split, limit), None, []
     for row in rows:
         record = records.read(row)
