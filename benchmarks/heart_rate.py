@@ -24,7 +24,7 @@ from cpml_jax.errors import UserError
 from cpml_jax.models.physformer import PhysFormer
 from cpml_jax.pretrained import open_rppg
 from cpml_jax.records import RecordSet
-from cpml_jax.schema import CROP_SIZE
+from cpml_jax.schema import CROP_SIZE, REAL
 
 FPS = 30.0
 CLOSE = 3.0  # beats/min
@@ -55,9 +55,11 @@ def errors(read: np.ndarray, truth: np.ndarray) -> dict:
 
 def known(records: RecordSet, split: str, limit: int) -> list[dict]:
     """Real clips with a known rate: of every compression the first `limit` (0: all)."""
-    rows = [row for row in records.rows if row["heart_rate_truth"] is not None and split in ("all", row["split"])]
+    # Drawn forgeries that keep the target's face keep its pulse too, and its known rate.
+    there = [row for row in records.rows if row["label"] == REAL and split in ("all", row["split"])]
+    rows = [row for row in there if row["heart_rate_truth"] is not None]
     if not rows:
-        raise UserError(f"{records.directory}: no clip of the split {split!r} has a known heart rate")
+        raise UserError(f"{records.directory}: no real clip of the split {split!r} has a known heart rate")
     counts: dict[str, int] = {}
     chosen = []
     for row in sorted(rows, key=lambda row: row["clip_id"]):
@@ -68,7 +70,7 @@ def known(records: RecordSet, split: str, limit: int) -> list[dict]:
 
 
 def measure(records: RecordSet, weights: str, split: str, limit: int) -> list[dict]:
-    """A dictionary a clip: compression, truth, the two readings, and the wave's correlation with the true one."""
+    """A dictionary a clip: its compression, its true rate, and the two readings."""
     rows, wave, found = known(records, split, limit), None, []
     for row in rows:
         record = records.read(row)

@@ -7,9 +7,7 @@ import numpy as np
 
 from cpml_jax import prompts
 
-WORDS = (
-    "internationalisation forgery photograph compress compression real unreal faces bonafide 2024 don't café".split()
-)
+WORDS = "internationalisation forgery photograph compress compression unreal faces bonafide 2024 don't café".split()
 
 
 def vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:

@@ -36,7 +36,7 @@ def write(folder: Path, variables: Mapping, config: Mapping, step: int) -> None:
     """
     from safetensors.numpy import save
 
-    arrays = {"/".join(path): np.ascontiguousarray(value) for path, value in flatten_dict(dict(variables)).items()}
+    arrays = {"/".join(path): np.asarray(value, order="C") for path, value in flatten_dict(dict(variables)).items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / ARRAYS, save(arrays, metadata={"format": SCHEMA}))
