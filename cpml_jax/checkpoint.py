@@ -145,9 +145,11 @@ def check_config(workdir, config: dict, *, resume: bool) -> None:
     except ValueError:
         raise UserError(f"{path}: not readable as JSON; delete {path.parent} to train again") from None
     ours = flatten(json.loads(json.dumps(config)))
+    # Scoring reads a checkpoint of an earlier release: of a key that it did not have it had today's default.
+    compared = saved.keys() | ours.keys() if resume else saved.keys()
     differing = [
         key
-        for key in sorted(saved.keys() | ours.keys())
+        for key in sorted(compared)
         if saved.get(key) != ours.get(key) and (not _under(key, FREE_KEYS) if resume else _under(key, MODEL_KEYS))
     ]
     if differing:
