@@ -140,6 +140,7 @@ def restore_for_scoring(workdir, config, which: str = "best") -> Scorer:
             method="init_everything",
         )
     )
+    abstract = {"batch_stats": {}} | abstract  # without the rppg stream there are none, and the checkpoint says so
     shardings = state_shardings(abstract, mesh, config.train.shard_params)
     abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, shardings)
     variables = saved.restore_variables(step, abstract)
