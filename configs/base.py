@@ -120,7 +120,15 @@ def get_config() -> ConfigDict:
     text.weights = ""
     text.mode = "finetune"  # finetune | frozen | context (learned context tokens over a frozen encoder)
     text.prompts = "sampled"  # in training: sampled | ensemble; evaluation uses the ensemble
-    text.context_tokens = 4  # with mode=context
+    # The classes' prompts: "": the method's twelve; or a JSON file {"real": ["a prompt", ...], "fake": [...]}, with
+    # classes=methods {"real": [...], "Deepfakes": [...], ...}; each class as many as it likes.
+    text.bank = ""
+    # binary: real and fake | methods: real and each of train.methods, P(fake) being the sum over those. Without a bank
+    # their prompts are made from their names.
+    text.classes = "binary"
+    text.context_tokens = 4  # with mode=context: learned tokens in front of each prompt
+    text.context_per_class = False  # with mode=context: True: each class learns its own, not one for all
+    text.context_init = ""  # with mode=context: words that the learned tokens start from, as "a photo of a"; "": noise
     text.width = 512  # ViT-B/16's text encoder
     text.layers = 12
     text.heads = 8

@@ -27,10 +27,7 @@ def run(
     Every stage is safe to start again: preparation and training go on where they were, evaluation writes its
     file at the end, in one move.
     """
-    try:
-        Path(workdir).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--workdir={workdir}: cannot be made ({error.strerror}); choose another folder") from None
+    make_workdir(workdir)
     if verb in (None, "prepare"):
         prepare(config, workdir, beam_runner, beam_options)
     if verb in (None, "train"):
@@ -39,6 +36,14 @@ def run(
         evaluate(config, workdir, protocols)
     if verb == "report" or (verb is None and not report_is_current(workdir)):
         report(config, workdir)
+
+
+def make_workdir(workdir) -> None:
+    """Raises UserError if it cannot be made."""
+    try:
+        Path(workdir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--workdir={workdir}: cannot be made ({error.strerror}); choose another folder") from None
 
 
 def preparation():

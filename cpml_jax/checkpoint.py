@@ -14,9 +14,10 @@ from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
 from cpml_jax.state import TrainState
 
-FOLDER, CONFIG, TRAINING_DATA = "checkpoints", "config.json", "training_data.json"
+FOLDER, CONFIG, TRAINING_DATA, PROMPTS = "checkpoints", "config.json", "training_data.json", "prompts.json"
 # What a checkpoint's arrays and their meaning depend on, and what a restart may change without harm.
 MODEL_KEYS = ("model", "data.num_frames")
+CONTENT_KEYS = ("model.clip_text.bank",)  # a file that may have moved: check_prompts compares what is in it
 FREE_KEYS = (
     "data.records", "data.sources", "data.workers", "data.cache_mb", "data.read_threads", "eval", "name",
     "train.log_every", "train.eval_every", "train.checkpoint_every", "train.devices", "train.shard_params",
@@ -150,7 +151,9 @@ def check_config(workdir, config: dict, *, resume: bool) -> None:
     differing = [
         key
         for key in sorted(compared)
-        if saved.get(key) != ours.get(key) and (not _under(key, FREE_KEYS) if resume else _under(key, MODEL_KEYS))
+        if saved.get(key) != ours.get(key)
+        and key not in CONTENT_KEYS
+        and (not _under(key, FREE_KEYS) if resume else _under(key, MODEL_KEYS))
     ]
     if differing:
         shown = "; ".join(f"{key} was {saved.get(key)!r}, is {ours.get(key)!r}" for key in differing[:3])
@@ -167,6 +170,37 @@ def write_config(workdir, config: dict) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(config, indent=1, sort_keys=True))
+
+
+def write_prompts(workdir, bank: dict[str, tuple[str, ...]]) -> None:
+    """Write every class's prompts, in the order of the classes, beside the checkpoints: the user may edit a bank."""
+    write_whole(Path(workdir) / FOLDER / PROMPTS, json.dumps(bank, indent=1))
+
+
+def check_prompts(workdir, bank: dict[str, tuple[str, ...]]) -> None:
+    """Compare the classes and prompts with those that the workdir's checkpoints were trained with, if it has any.
+
+    Raises:
+      UserError: they differ.
+    """
+    path = Path(workdir) / FOLDER / PROMPTS
+    if not path.is_file():
+        return
+    try:
+        saved = json.loads(path.read_text())
+    except ValueError:
+        raise UserError(f"{path}: not readable as JSON; delete {path.parent} to train again") from None
+    if list(saved) != list(bank):
+        raise UserError(
+            f"{path}: checkpoints of the classes {', '.join(saved)}, not {', '.join(bank)}; set train.methods and "
+            "model.clip_text.classes back, or use another --workdir"
+        )
+    changed = [name for name in bank if saved[name] != list(bank[name])]
+    if changed:
+        raise UserError(
+            f"{path}: checkpoints of other prompts for {', '.join(changed)}; this file is a bank that holds them: "
+            "set model.clip_text.bank to a copy of it, or use another --workdir"
+        )
 
 
 def write_training_data(workdir, dataset: str, identities: set[str], records: dict) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import grain
 import numpy as np
@@ -65,7 +65,7 @@ class ClipReader:
 
 
 def stack_views(clips: list[list[dict]], labels: list[int]) -> dict[str, np.ndarray]:
-    """Clips with their quality views -> a batch (schema.BATCH)."""
+    """Clips with their quality views -> a batch (schema.BATCH without class_index)."""
     return {
         "frames": np.stack([np.stack([v["frames"] for v in views]) for views in clips]),
         "landmarks": np.stack([np.stack([v["landmarks"] for v in views]) for views in clips]),
@@ -83,8 +83,12 @@ def training_batches(
     read_threads: int,
     process_index: int = 0,
     process_count: int = 1,
+    classes: Mapping[str, int] | None = None,
 ) -> grain.DatasetIterator:
     """An iterator over this process's rows of every step's batch; its Grain state is the position in the data.
+
+    Args:
+      classes: number of the class of each `method`, real too; None: a clip's class is its label.
 
     Raises (while iterating):
       UserError: a record is corrupt. A training run does not change its data in silence.
@@ -101,7 +105,9 @@ def training_batches(
                 f"corrupt record {error.clip_id} in {reader.records.directory} ({error.reason}); "
                 "delete that folder and run `main.py prepare` again"
             ) from None
-        return stack_views(views, [clip[0]["label"] for clip in clips])
+        batch = stack_views(views, [clip[0]["label"] for clip in clips])
+        known = batch["label"] if classes is None else [classes[clip[0]["method"]] for clip in clips]
+        return batch | {"class_index": np.asarray(known, np.int32)}
 
     options = grain.ReadOptions(num_threads=read_threads, prefetch_buffer_size=2 * read_threads)
     return iter(grain.MapDataset.range(steps).map(load).to_iter_dataset(options))

@@ -27,8 +27,8 @@ def cross_entropy(logits: jax.Array, label: jax.Array, weight: jax.Array) -> jax
     """Cross-entropy of the prompt scores.
 
     Args:
-      logits: (B, 2) exp(tau) cos(u, t_c), order (real, fake).
-      label: (B,) 0 real, 1 fake.
+      logits: (B, C) exp(tau) cos(u, t_c), order (real, fake) or (real, the manipulations).
+      label: (B,) the clip's class, 0 real.
       weight: (B,).
 
     Returns:
@@ -75,19 +75,22 @@ def cmcl(unified: jax.Array, class_embeddings: jax.Array, label: jax.Array, weig
 
     Args:
       unified: (B, V, D) fused features.
-      class_embeddings: (2, D) t_c of unit length, order (real, fake).
-      label: (B,).
+      class_embeddings: (C, D) t_c of unit length, order (real, fake) or (real, the manipulations).
+      label: (B,) the clip's class, 0 real.
       weight: (B,).
 
     Returns:
-      align: sum_{i,q} 1 - cos(u, t_y); repel: sum_{i,q} cos(u, t_{1-y});
+      align: sum_{i,q} 1 - cos(u, t_y); repel: sum_{i,q} cos(u, t_{1-y}), with more than two classes the mean
+      of cos(u, t_c) over the C - 1 others, so that the weight keeps its meaning;
       steady: sum_i (cos(u_hi, t_y) - cos(u_lo, t_y))^2. Each () float32.
     """
     unified = unified.astype(jnp.float32)
     norm = jax.lax.rsqrt((unified * unified).sum(-1, keepdims=True) + 1e-12)
-    cosine = (unified * norm) @ class_embeddings.astype(jnp.float32).T  # (B, V, 2)
+    cosine = (unified * norm) @ class_embeddings.astype(jnp.float32).T  # (B, V, C)
+    classes = cosine.shape[-1]
     own = jnp.take_along_axis(cosine, label[:, None, None], axis=-1)[..., 0]
-    other = jnp.take_along_axis(cosine, 1 - label[:, None, None], axis=-1)[..., 0]
+    strange = jnp.arange(classes) != label[:, None, None]
+    other = jnp.where(strange, cosine, 0.0).sum(-1) / (classes - 1)
     views = unified.shape[1]
     count = _CLIPS * min(views, _VIEWS)
     steady = jnp.zeros((), jnp.float32)

@@ -10,7 +10,7 @@ import optax
 
 from cpml_jax.errors import UserError
 
-BASE_GROUP = "base"
+BASE_GROUP, FROZEN_GROUP = "base", "frozen"
 
 
 def parameter_path(path: tuple) -> str:
@@ -18,15 +18,16 @@ def parameter_path(path: tuple) -> str:
     return "/".join(str(getattr(entry, "key", getattr(entry, "name", entry))) for entry in path)
 
 
-def group_labels(params, groups: Sequence[tuple[str, float]]):
+def group_labels(params, groups: Sequence[tuple[str, float]], frozen: Sequence[str] = ()):
     """Name every parameter's group.
 
     Args:
       params: tree of arrays or shapes.
       groups: (regular expression, learning-rate factor) pairs; the first that matches a path from its start counts.
+      frozen: starts of paths that nothing trains, whatever the groups say.
 
     Returns:
-      A tree of the same structure: "base", or the matching expression.
+      A tree of the same structure: "base", "frozen", or the matching expression.
 
     Raises:
       UserError: an expression matches no parameter, which would silently train what was meant to be frozen.
@@ -35,11 +36,9 @@ def group_labels(params, groups: Sequence[tuple[str, float]]):
 
     def label(path, _) -> str:
         name = parameter_path(path)
-        for pattern, _factor in groups:
-            if re.match(pattern, name):
-                unused.discard(pattern)
-                return pattern
-        return BASE_GROUP
+        found = next((pattern for pattern, _ in groups if re.match(pattern, name)), BASE_GROUP)
+        unused.discard(found)
+        return FROZEN_GROUP if name.startswith(tuple(frozen)) else found
 
     labels = jax.tree_util.tree_map_with_path(label, params)
     if unused:
@@ -71,15 +70,17 @@ def make_optimizer(
     clip_norm: float,
     accumulate: int,
     groups: Sequence[tuple[str, float]],
+    frozen: Sequence[str] = (),
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
     """The transformation and the base group's schedule (a function of the parameter update's number).
 
     `steps` are training steps; an update takes `accumulate` of them. With accumulation the losses, batch
     statistics and real-fake pairs are those of each micro-batch; gradients are averaged. Matrices decay, biases
-    and norm scales do not. Frozen groups get no update, hold no moments and do not count in the clipped norm.
+    and norm scales do not. Frozen groups, and paths that start as `frozen` says, get no update and no decay, hold no
+    moments and do not count in the clipped norm.
     """
-    labels = group_labels(params, groups)
-    factors = {BASE_GROUP: 1.0, **dict(groups)}
+    labels = group_labels(params, groups, frozen)
+    factors = {BASE_GROUP: 1.0, **dict(groups)} | ({FROZEN_GROUP: 0.0} if frozen else {})
     updates = -(-steps // accumulate)
     schedule = learning_rate_schedule(learning_rate, updates, warmup_steps, final_fraction)
 

@@ -1,7 +1,8 @@
-"""Class prompts: the twelve templates, and their tokens."""
+"""Class prompts -> tokens. The prompts themselves are prompt_bank.py's."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -9,27 +10,8 @@ import numpy as np
 
 from cpml_jax.errors import UserError
 
-# METHOD.md, Encoders: real first, as in the labels.
-TEMPLATES: tuple[tuple[str, ...], tuple[str, ...]] = (
-    (
-        "This is an example of a real face",
-        "This is a bonafide face",
-        "This is a real face",
-        "This is how a real face looks like",
-        "a photo of a real face",
-        "This is not a forgery face",
-    ),
-    (
-        "This is an example of a forgery face",
-        "This is an example of an attack face",
-        "This is not a real face",
-        "This is how a forgery face looks like",
-        "a photo of a forgery face",
-        "a printout shown to be a forgery face",
-    ),
-)
-
 START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
+WORD = re.compile(r"[^\W\d_]+|\d|(?:[^\w\s]|_)+")  # CLIP's: letters, one digit, or signs
 
 
 def byte_symbols() -> list[str]:
@@ -43,7 +25,11 @@ def byte_symbols() -> list[str]:
 
 
 def learn_merges(words: list[str]) -> list[tuple[str, str]]:
-    """Byte-pair merges, most frequent pair first, until every word is one symbol (Sennrich et al., ACL 2016)."""
+    """Byte-pair merges, most frequent pair first, until every word is one symbol (Sennrich et al., ACL 2016).
+
+    Args:
+      words: written with byte_symbols.
+    """
     pieces = {word: (*word[:-1], word[-1] + WORD_END) for word in sorted(set(words))}
     merges = []
     while True:
@@ -71,16 +57,16 @@ def build_tokenizer(templates):
     """A CLIP tokenizer made from the prompt bank alone: one token a word, and bytes for anything else.
 
     Args:
-      templates: per class, prompts.
+      templates: per class, prompts; and any other words that are to be tokens.
 
     Returns:
       transformers.CLIPTokenizer. The end token has the largest id, as in CLIP's own vocabulary, and pads.
     """
     from transformers import CLIPTokenizer  # slow to import, and only needed here
 
-    words = [word for prompts in templates for prompt in prompts for word in prompt.lower().split()]
-    merges = learn_merges(words)
     letters = byte_symbols()
+    spoken = [word for prompts in templates for prompt in prompts for word in WORD.findall(prompt.lower())]
+    merges = learn_merges(["".join(letters[byte] for byte in word.encode()) for word in spoken])
     symbols = letters + [letter + WORD_END for letter in letters] + [a + b for a, b in merges] + [START, END]
     return CLIPTokenizer(vocab={symbol: i for i, symbol in enumerate(symbols)}, merges=merges)
 
@@ -119,26 +105,44 @@ def tokenize(tokenizer, templates, context_length: int, room: int = 0) -> np.nda
 
     Args:
       tokenizer: of build_tokenizer or load_tokenizer.
-      templates: per class, P prompts.
+      templates: per class, at least one prompt; P is the largest number of them.
       context_length: L.
       room: positions that must stay free for learned context tokens.
 
     Returns:
-      (classes, P, L) int32: start, words, end, then padding.
+      (classes, P, L) int32: start, words, end, then padding. A class's prompts come first; rows of the end token
+      alone fill up to P (`present`).
 
     Raises:
-      UserError: a prompt does not fit.
+      UserError: a prompt does not fit, or two classes share one.
     """
-    counts = {len(prompts) for prompts in templates}
-    if len(counts) != 1 or counts == {0}:
-        raise UserError(f"each class needs the same number of prompts, not {sorted(counts)}")
-    tokens = []
-    for prompt in (prompt for prompts in templates for prompt in prompts):
-        ids = tokenizer(prompt)["input_ids"]
-        if len(ids) + room > context_length:
-            raise UserError(
-                f"the prompt {prompt!r} has {len(ids)} tokens and {room} learned ones; "
-                f"model.clip_text.context_length={context_length} is too short"
-            )
-        tokens.append(ids + [tokenizer.eos_token_id] * (context_length - len(ids)))
-    return np.asarray(tokens, np.int32).reshape(len(templates), -1, context_length)
+    width = max(map(len, templates))
+    if not all(templates):
+        raise UserError("each class needs at least one prompt")
+    end = tokenizer.eos_token_id
+    tokens = np.full((len(templates), width, context_length), end, np.int32)
+    owner: dict[tuple, int] = {}
+    for number, prompts in enumerate(templates):
+        for place, prompt in enumerate(prompts):
+            ids = tokenizer(prompt)["input_ids"]
+            if {end, tokenizer.bos_token_id} & set(ids[1:-1]):
+                raise UserError(f"the prompt {prompt!r} holds {START} or {END}, which only the tokenizer may write")
+            if len(ids) + room > context_length:
+                raise UserError(
+                    f"the prompt {prompt!r} has {len(ids)} tokens and {room} learned ones; "
+                    f"model.clip_text.context_length={context_length} is too short"
+                )
+            if owner.setdefault(tuple(ids), number) != number:
+                raise UserError(f"two classes share the prompt {prompt!r}, so it tells nothing; give it to one of them")
+            tokens[number, place, : len(ids)] = ids
+    return tokens
+
+
+def present(tokens):
+    """Which rows of tokens (..., L) are prompts: (...) bool. A prompt starts with another token than it ends with."""
+    return tokens[..., 0] != tokens[..., -1]
+
+
+def context_words(tokenizer, words: str) -> tuple[int, ...]:
+    """Token ids of the words that learned context starts from, without start and end."""
+    return tuple(tokenizer(words)["input_ids"][1:-1])

@@ -81,6 +81,9 @@ BATCH: tuple[Field, ...] = (
     Field("landmarks", (None, None, None, NUM_LANDMARKS, 2), "float32", "face box", "(B, V, T, 68, 2)"),
     Field("pulse", (None, None), "float32", "z-score", "(B, T) classical trace of the best view: the pulse teacher"),
     Field("label", (None,), "int32", "", "(B,) 0 real, 1 fake"),
+    Field(
+        "class_index", (None,), "int32", "", "(B,) the clip's class of prompts; in training alone, where it is known"
+    ),
     Field("weight", (None,), "float32", "", "(B,) 1 for a clip, 0 for a row that only pads the batch"),
 )
 

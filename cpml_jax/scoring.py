@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cpml_jax import checkpoint, prompts, steps
+from cpml_jax import checkpoint, prompt_bank, prompts, steps
 from cpml_jax.errors import UserError
 from cpml_jax.models import cpml
 from cpml_jax.pretrained import apply, huggingface
@@ -40,8 +40,12 @@ class Scorer:
 
     @property
     def class_embeddings(self) -> np.ndarray:
-        """(2, D) float32 unit vectors t_c, real then fake."""
-        return np.asarray(jax.device_get(self._class_embeddings), np.float32)
+        """(2, D) float32 unit vectors t_c, real then fake; of several kinds of fake, their mean's direction."""
+        found = np.asarray(jax.device_get(self._class_embeddings), np.float32)
+        if len(found) == 2:
+            return found
+        fake = found[1:].mean(axis=0)
+        return np.stack([found[0], fake / np.linalg.norm(fake)])
 
     def score(self, batch: dict) -> dict[str, np.ndarray]:
         """Scores of a batch of one view.
@@ -69,14 +73,20 @@ class Scorer:
         return jax.tree.map(lambda value: value[:rows], jax.device_get(found))
 
 
+def read_bank(config) -> dict[str, tuple[str, ...]]:
+    """{class: its prompts} of a configuration, real first."""
+    text = config.model.clip_text
+    return prompt_bank.make(prompt_bank.class_names(text.classes, config.train.methods), text.bank)
+
+
 def build_model(config):
-    """The model and its prompts' tokens (2, P, L) from a configuration; shapes as its trained weights demand them."""
+    """The model and its prompts' tokens (C, P, L) from a configuration; shapes as its trained weights demand them."""
     given = apply.configured(config.model.to_dict())
-    text = given["clip_text"]
+    text, bank = given["clip_text"], tuple(read_bank(config).values())
     if text["weights"]:
         tokenizer = prompts.load_tokenizer(huggingface.locate(text["weights"]))
     else:
-        tokenizer = prompts.build_tokenizer(prompts.TEMPLATES)
+        tokenizer = prompts.build_tokenizer((*bank, (text["context_init"],)))
     vocabulary = text.pop("vocab_size", len(tokenizer))
     if vocabulary != len(tokenizer):
         raise UserError(
@@ -84,13 +94,15 @@ def build_model(config):
             f"config.json says {vocabulary}"
         )
     room = text["context_tokens"] if text["mode"] == "context" else 0
-    tokens = jnp.asarray(prompts.tokenize(tokenizer, prompts.TEMPLATES, text["context_length"], room=room))
+    tokens = jnp.asarray(prompts.tokenize(tokenizer, bank, text["context_length"], room=room))
+    words = prompts.context_words(tokenizer, text["context_init"])
     if config.train.precision not in ("float32", "bfloat16"):
         raise UserError(f"train.precision={config.train.precision!r}; it is float32 or bfloat16")
     if config.data.num_frames % 4 or config.data.num_frames <= 0:
         raise UserError(f"data.num_frames={config.data.num_frames} must be a positive multiple of 4")
     try:
-        model = cpml.build(given, vocabulary, jnp.dtype(config.train.precision))
+        dtype = jnp.dtype(config.train.precision)
+        model = cpml.build(given, vocabulary, dtype, classes=len(bank), context_words=words)
     except ValueError as error:
         raise UserError(f"config.model: {error}") from None
     return model, tokens
@@ -130,6 +142,7 @@ def restore(workdir, config, which: str = "best") -> tuple:
     if step is None:
         raise UserError(f"{workdir}: no {which} checkpoint yet; let `main.py train` reach train.eval_every first")
     model, tokens = build_model(config)
+    checkpoint.check_prompts(workdir, read_bank(config))
     mesh = make_mesh(config.train.devices)
     abstract = jax.eval_shape(
         lambda: model.init(

@@ -12,6 +12,8 @@ from flax import linen as nn
 from jax.sharding import Mesh
 
 from cpml_jax import augment, losses
+from cpml_jax.models.class_embeddings import draw, ensemble
+from cpml_jax.prompts import present
 from cpml_jax.sharding import batch_sharding, replicated
 from cpml_jax.state import TrainState
 
@@ -36,28 +38,36 @@ class LossWeights:
         return self.teacher * jnp.clip(1.0 - step / self.teacher_steps, 0.0, 1.0)
 
 
+def real_and_fake(logits: jax.Array) -> jax.Array:
+    """Logits of all classes (..., C), real first -> (..., 2): P(fake) of two is the sum over the fakes of C."""
+    if logits.shape[-1] == 2:
+        return logits
+    return jnp.stack([logits[..., 0], jax.nn.logsumexp(logits[..., 1:], axis=-1)], axis=-1)
+
+
 def total_loss(outputs: dict, class_embeddings: jax.Array, batch: dict, weights: LossWeights, step: jax.Array):
     """The sum of the weighted terms, and each term by name.
 
     Args:
-      outputs: of CPML: logits (B, V, 2), unified (B, V, D) and, with the rPPG stream, wave (B, V, T).
-      class_embeddings: (2, D).
-      batch: schema.BATCH.
+      outputs: of CPML: logits (B, V, C), unified (B, V, D) and, with the rPPG stream, wave (B, V, T).
+      class_embeddings: (C, D).
+      batch: schema.BATCH. class_index counts where there are more than two classes: of two, the label is one.
       weights: of the terms; a term of weight 0 is not computed.
       step: () the training step, for the teacher's decay.
     """
     label, weight = batch["label"], batch["weight"]
     logits = outputs["logits"] if weights.ce_views == "all" else outputs["logits"][:, :1]
-    clips, views, _ = logits.shape
-    spread = {"label": jnp.repeat(label, views), "weight": jnp.repeat(weight, views)}
-    terms: dict[str, jax.Array] = {"ce": losses.cross_entropy(logits.reshape(clips * views, 2), **spread)}
+    clips, views, classes = logits.shape
+    own = label if classes == 2 else batch["class_index"]
+    spread = {"label": jnp.repeat(own, views), "weight": jnp.repeat(weight, views)}
+    terms: dict[str, jax.Array] = {"ce": losses.cross_entropy(logits.reshape(clips * views, classes), **spread)}
     loss = weights.ce * terms["ce"]
     if "wave" in outputs and weights.cqsl:
         parts = losses.cqsl(outputs["wave"], label, weight)
         loss += weights.cqsl * sum(parts.values())
         terms |= parts
     if weights.cmcl:
-        parts = losses.cmcl(outputs["unified"], class_embeddings, label, weight)
+        parts = losses.cmcl(outputs["unified"], class_embeddings, own, weight)
         loss += weights.cmcl * sum(parts.values())
         terms |= parts
     if "wave" in outputs and weights.teacher:
@@ -83,11 +93,11 @@ def make_train_step(
     Args:
       model: CPML.
       optimizer: see optimizer.make_optimizer.
-      tokens: (2, P, L) int32 prompts of both classes.
-      class_embeddings: (2, D) when the text encoder is frozen: t_c is a constant then, not a computation.
+      tokens: (C, P, L) int32 prompts of all classes (prompts.tokenize).
+      class_embeddings: (C, P, D) of every prompt when the text encoder is frozen: constants then, not a computation.
       weights: of the losses.
       seed: every random draw of step n comes from fold_in(seed, n).
-      sampled_prompts: True: one template a class a step; False: the mean of all.
+      sampled_prompts: True: one prompt a class a step; False: the mean of all.
       flip: mirror half of the clips.
       downsampled: views that the model makes itself from view 0.
 
@@ -97,12 +107,11 @@ def make_train_step(
     """
 
     def class_prompts(variables: dict, key: jax.Array) -> jax.Array:
-        if class_embeddings is not None:
-            return class_embeddings
-        chosen = tokens
+        there, chosen = present(tokens), tokens if class_embeddings is None else class_embeddings
         if sampled_prompts:
-            template = jax.random.randint(key, (2,), 0, tokens.shape[1])
-            chosen = jnp.take_along_axis(tokens, template[:, None, None], axis=1)
+            chosen, there = draw(key, chosen, there), jnp.ones_like(there[:, :1])
+        if class_embeddings is not None:
+            return ensemble(chosen, there)
         return model.apply(variables, chosen, method="encode_prompts")
 
     def train_step(state: TrainState, batch: dict) -> tuple[TrainState, dict]:
@@ -121,7 +130,7 @@ def make_train_step(
                 rngs={"dropout": dropout_key}, mutable=["batch_stats"],
             )  # fmt: skip
             loss, terms = total_loss(outputs, embeddings, batch, weights, state.step)
-            right = (outputs["logits"][:, 0].argmax(-1) == batch["label"]) * batch["weight"]
+            right = (real_and_fake(outputs["logits"][:, 0]).argmax(-1) == batch["label"]) * batch["weight"]
             terms["accuracy"] = right.sum() / jnp.maximum(batch["weight"].sum(), 1e-8)
             return loss, (terms, changed.get("batch_stats", state.batch_stats))
 
@@ -151,12 +160,14 @@ def jit_train_step(train_step: Callable, mesh: Mesh, shardings: TrainState) -> C
 def jit_score_step(model: nn.Module, mesh: Mesh) -> Callable:
     """score_step(variables, class_embeddings, frames (B,1,T,S,S,3), landmarks (B,1,T,68,2)) -> dict, replicated.
 
-    p_fake (B,), logits (B, 2), unified (B, D) and, with the rPPG stream, wave (B, T).
+    p_fake (B,), logits (B, 2) of real and fake whatever the classes, unified (B, D) and, with the rPPG stream,
+    wave (B, T).
     """
 
     def score_step(variables: dict, class_embeddings: jax.Array, frames: jax.Array, landmarks: jax.Array) -> dict:
         outputs = model.apply(variables, frames, landmarks, class_embeddings, train=False)
         scores = {name: outputs[name][:, 0] for name in ("logits", "unified", "wave") if name in outputs}
+        scores["logits"] = real_and_fake(scores["logits"])
         return {"p_fake": jax.nn.softmax(scores["logits"], axis=-1)[:, 1], **scores}
 
     data = batch_sharding(mesh)
@@ -173,7 +184,8 @@ def jit_saliency_step(model: nn.Module, mesh: Mesh) -> Callable:
     def saliency_step(variables: dict, class_embeddings: jax.Array, frames: jax.Array, landmarks: jax.Array):
         def margin(pixels: jax.Array) -> jax.Array:
             logits = model.apply(variables, pixels, landmarks, class_embeddings, train=False)["logits"]
-            return (logits[:, 0, 1] - logits[:, 0, 0]).sum()  # clips do not mix without training: one gradient for all
+            logits = real_and_fake(logits[:, 0])
+            return (logits[:, 1] - logits[:, 0]).sum()  # clips do not mix without training: one gradient for all
 
         return jnp.abs(jax.grad(margin)(frames.astype(jnp.float32))[:, 0]).mean(axis=(1, -1))
 

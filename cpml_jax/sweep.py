@@ -62,6 +62,7 @@ def run(
         ablation = (ablation or ablation_table.configured()).chosen(tuple(rows))
     elif rows:
         raise UserError("--rows chooses rows of the ablation table; give it with --protocol=ablation")
+    chain.make_workdir(workdir)
     record_sets = opened_records(config, workdir, names, prepare)
     methods = {name: protocols.test_methods(found.rows) for name, found in record_sets.items()}
     stored = {name: protocols.test_qualities(found.rows) for name, found in record_sets.items()}

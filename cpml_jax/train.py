@@ -34,13 +34,15 @@ def train(config, workdir) -> TrainState:
       UserError: no records, checkpoints of another configuration, a corrupt record, a loss that is not finite.
     """
     workdir = Path(workdir)
-    plain = config.to_dict()
+    plain, text = config.to_dict(), config.model.clip_text
     checkpoint.check_config(workdir, plain, resume=True)
     records = RecordSet(records_dir(config, workdir, config.train.dataset))
     clips = training_clips(config, records)
     mesh = sharding.make_mesh(config.train.devices)
     check_batch_size(config.train.batch_size, mesh)
     model, tokens = scoring.build_model(config)
+    bank = scoring.read_bank(config)
+    checkpoint.check_prompts(workdir, bank)
     transformation, schedule, abstract, create = prepare_state(config, model, tokens, mesh)
 
     data = training_batches(
@@ -55,6 +57,7 @@ def train(config, workdir) -> TrainState:
         read_threads=config.data.read_threads,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
+        classes={name: number for number, name in enumerate(bank)} if text.classes == "methods" else None,
     )
     checkpoints = checkpoint.Checkpoints(workdir)
     start = checkpoints.latest_step()
@@ -63,23 +66,20 @@ def train(config, workdir) -> TrainState:
     else:
         state = checkpoints.restore(start, abstract, data)
     checkpoint.write_config(workdir, plain)
+    checkpoint.write_prompts(workdir, bank)
     seen = {row[key] for views in clips for row in views for key in ("identity", "source_identity")}
     checkpoint.write_training_data(workdir, config.train.dataset, seen, provenance.describe_records(records))
     say(f"training on {len(clips)} clips, from step {start or 0} of {config.train.steps}")
 
-    frozen = config.model.clip_text.mode == "frozen"
-    embeddings = None
-    if frozen:
-        embeddings = jax.jit(lambda v: model.apply(v, tokens, method="encode_prompts"))(state.variables)
     step_fn = steps.jit_train_step(
         steps.make_train_step(
             model,
             transformation,
             tokens=tokens,
-            class_embeddings=embeddings,
+            class_embeddings=constant_embeddings(config, model, tokens, state, mesh),
             weights=steps.LossWeights(**config.loss.to_dict()),
             seed=config.seed,
-            sampled_prompts=config.model.clip_text.prompts == "sampled",
+            sampled_prompts=text.prompts == "sampled",
             flip=config.train.flip,
             downsampled=tuple(config.train.downsampled) if config.train.views == "downsampled" else (),
         ),
@@ -146,7 +146,10 @@ def prepare_state(config, model, tokens, mesh):
 
     abstract_variables = jax.eval_shape(variables)
     transformation, schedule = optimizer.make_optimizer(
-        abstract_variables["params"], steps=train.steps, **config.optim.to_dict()
+        abstract_variables["params"],
+        steps=train.steps,
+        frozen=() if config.model.clip_text.mode == "finetune" else ("text_encoder/",),
+        **config.optim.to_dict(),
     )
     abstract = jax.eval_shape(lambda: create_state(variables(), transformation))
     shardings = sharding.state_shardings(abstract, mesh, train.shard_params)
@@ -169,6 +172,16 @@ def with_weights(state: TrainState, config: dict, workdir: Path, transformation,
     return jax.jit(lambda v: create_state(v, transformation), out_shardings=shardings)(variables)
 
 
+def constant_embeddings(config, model, tokens, state: TrainState, mesh) -> np.ndarray | None:
+    """(C, P, D) embedding of every prompt, once for the whole run, if nothing of them is trained."""
+    if config.model.clip_text.mode != "frozen":
+        return None
+    encode = jax.jit(
+        lambda v: model.apply(v, tokens, method="encode_templates"), out_shardings=sharding.replicated(mesh)
+    )
+    return jax.device_get(encode(state.variables))  # a step over several hosts takes no other host's constants
+
+
 def training_clips(config, records: RecordSet) -> list[sampler.Views]:
     """The training split's clips at all training qualities; what lacks one is counted aloud."""
     train = config.train
@@ -183,6 +196,13 @@ def training_clips(config, records: RecordSet) -> list[sampler.Views]:
     if not clips:
         there = sorted({r["compression"] for r in records.rows})
         raise UserError(f"{records.directory}: no training clip exists at all of {qualities}; the records hold {there}")
+    if config.model.clip_text.classes == "methods":
+        absent = [method for method in train.methods if all(views[0]["method"] != method for views in clips)]
+        if absent:
+            raise UserError(
+                f"{records.directory}: no training clip of {', '.join(absent)}, a class with "
+                "model.clip_text.classes='methods'; leave it out of train.methods"
+            )
     if len(clips) < available:
         say(
             f"{available - len(clips)} of {available} training clips are left out: they lack one of {qualities}, "

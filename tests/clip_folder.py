@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cpml_jax import prompts
+from cpml_jax import prompt_bank, prompts
 
 WORDS = "internationalisation forgery photograph compress compression unreal faces bonafide 2024 don't café".split()
 
 
 def vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    words = WORDS + [word for side in prompts.TEMPLATES for prompt in side for word in prompt.lower().split()]
+    words = WORDS + [word for side in prompt_bank.TEMPLATES for prompt in side for word in prompt.lower().split()]
     merges = prompts.learn_merges(words)
     letters = prompts.byte_symbols()
     symbols = letters + [letter + prompts.WORD_END for letter in letters] + [a + b for a, b in merges]

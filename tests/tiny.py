@@ -44,6 +44,7 @@ def random_batch(rows: int = 8, views: int = 2, seed: int = 0) -> dict[str, np.n
         "landmarks": rng.uniform(-1, 1, (rows, views, NUM_FRAMES, 68, 2)).astype(np.float32),
         "pulse": rng.normal(size=(rows, NUM_FRAMES)).astype(np.float32),
         "label": (np.arange(rows) % 2).astype(np.int32),
+        "class_index": (np.arange(rows) % 2).astype(np.int32),
         "weight": np.ones(rows, np.float32),
     }
 

@@ -100,8 +100,8 @@ class TextEncoder(nn.Module):
 
         Args:
           tokens: (N, L) int32: start, words, end, end as padding; L <= context_length.
-          context: (M, W) learned vectors put after the start token (CoOp, Zhou et al., IJCV 2022). Padding makes
-            room for them: the prompt's end must come before L - M.
+          context: learned vectors put after the start token (CoOp, Zhou et al., IJCV 2022): (M, W), or (N, M, W) for
+            each prompt its own. Padding makes room for them: the prompt's end must come before L - M.
 
         Returns:
           (N, projection) float32: the end token's state, projected.
@@ -117,9 +117,9 @@ class TextEncoder(nn.Module):
         # The end has the largest id; of equal ids argmax gives the first, so padding by the end token is harmless.
         end = tokens.argmax(axis=-1)
         if context is not None:
-            inserted = jnp.broadcast_to(context, (n, *context.shape)).astype(x.dtype)
+            inserted = jnp.broadcast_to(context, (n, *context.shape[-2:])).astype(x.dtype)
             x = jnp.concatenate([x[:, :1], inserted, x[:, 1:]], axis=1)[:, :length]
-            end = jnp.minimum(end + context.shape[0], length - 1)
+            end = jnp.minimum(end + context.shape[-2], length - 1)
         position = self.param("position_embedding", normal(0.01), (self.context_length, self.width), jnp.float32)
         x = (x + position[:length]).astype(self.dtype)
         for i in range(self.layers):

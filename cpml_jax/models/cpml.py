@@ -10,33 +10,31 @@ from flax import linen as nn
 
 from cpml_jax.errors import UserError
 from cpml_jax.models import views
+from cpml_jax.models.class_embeddings import check_text, ensemble, inserted_context, unit
 from cpml_jax.models.clip import ImageEncoder, TextEncoder
 from cpml_jax.models.fusion import MODALITIES, STAGE_POOLS, Fusion
 from cpml_jax.models.landmark_rnn import LandmarkRNN
 from cpml_jax.models.physformer import PhysFormer
+from cpml_jax.prompts import present
 
-TEXT_MODES = ("finetune", "frozen", "context")
 TAU_START = math.log(1 / 0.07)  # CLIP's
 TAU_LIMIT = math.log(100.0)
 
 
-def unit(x: jax.Array) -> jax.Array:
-    """x / |x| over the last axis, float32; a zero vector stays zero, with a finite gradient."""
-    x = x.astype(jnp.float32)
-    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), 1e-12))
-
-
 class CPML(nn.Module):
-    """The whole model. There is no label in it: a clip is scored against both classes' prompts.
+    """The whole model. There is no label in it: a clip is scored against every class's prompts.
 
     Attributes:
       modalities: non-empty subset of rppg, landmarks, visual.
       unified_dim: D, width of u and of the class embeddings.
       fusion_dropout, fusion_stage_pool: see fusion.py.
       physformer, landmark_rnn: arguments of PhysFormer and LandmarkRNN.
-      clip_text: mode, context_tokens, context_length, width, layers, heads and, if it is not CLIP's own, activation.
+      clip_text: mode, context_tokens, context_per_class, context_length, width, layers, heads and, if it is
+        not CLIP's own, activation.
       clip_image: frames, image_size, patch, width, layers, heads and, if need be, activation.
       vocab_size: of the prompts' tokenizer.
+      classes: C, real and one or more kinds of fake.
+      context_words: tokens whose embeddings the learned context starts from, context_tokens of them; (): noise.
       dtype: compute type, float32 or bfloat16. Parameters, norm statistics, softmaxes, cosines and waves are float32.
     """
 
@@ -49,6 +47,8 @@ class CPML(nn.Module):
     clip_image: dict
     vocab_size: int
     fusion_stage_pool: str = "flatten"
+    classes: int = 2
+    context_words: tuple[int, ...] = ()
     dtype: jnp.dtype = jnp.float32
 
     def setup(self):
@@ -57,7 +57,12 @@ class CPML(nn.Module):
         self.text_encoder = TextEncoder(self.vocab_size, projection=self.unified_dim, dtype=self.dtype, **shape)
         if text["mode"] == "context":
             shape = (text["context_tokens"], text["width"])
-            self.context = self.param("context", nn.initializers.normal(0.02), shape, jnp.float32)
+            if text.get("context_per_class", False):
+                shape = (self.classes, *shape)
+            # With words it is what is added to them: trained weights may be loaded after it starts, and decay pulls
+            # it to the words.
+            start = nn.initializers.zeros if self.context_words else nn.initializers.normal(0.02)
+            self.context = self.param("context", start, shape, jnp.float32)
         self.tau = self.param("tau", nn.initializers.constant(TAU_START), (), jnp.float32)
         grid = 1
         if "rppg" in self.modalities:
@@ -84,12 +89,12 @@ class CPML(nn.Module):
         Args:
           frames: (B, V, T, S, S, 3) uint8 RGB.
           landmarks: (B, V, T, 68, 2) float32 in [-1, 1].
-          class_embeddings: (2, D) unit vectors, real then fake: encode_prompts.
+          class_embeddings: (C, D) unit vectors, real first: encode_prompts.
           train: dropout, noise and jitter (key "dropout"), and this batch's statistics ("batch_stats" mutable).
           downsampled: names of views ("half", "quarter") made here from view 0; V' is 1 + their number, or else V.
 
         Returns:
-          unified (B, V', D); logits (B, V', 2) = exp(tau) cos(u, t_c), real then fake; with the pulse stream wave
+          unified (B, V', D); logits (B, V', C) = exp(tau) cos(u, t_c), real first; with the pulse stream wave
           (B, V', T); all float32. intermediates: stages, three of (B, V', tokens, dim), z_land, z_visual, tau.
         """
         batch = frames.shape[0]
@@ -134,11 +139,15 @@ class CPML(nn.Module):
         """Class embeddings t_c.
 
         Args:
-          tokens: (2, P, L) int32, prompts of real and of fake.
+          tokens: (C, P, L) int32, real first; rows that are no prompts (prompts.present) do not count.
 
         Returns:
-          (2, D) float32 of length 1: the mean of each class's P unit embeddings, renormalised.
+          (C, D) float32 of length 1: the mean of each class's unit embeddings, renormalised.
         """
+        return ensemble(self.encode_templates(tokens), present(tokens))
+
+    def encode_templates(self, tokens: jax.Array) -> jax.Array:
+        """tokens (C, P, L) int32 -> (C, P, D) float32: every prompt's unit embedding."""
         classes, prompts, length = tokens.shape
         encoder, mode = self.text_encoder, self.clip_text["mode"]
         flat = tokens.reshape(-1, length)
@@ -146,9 +155,12 @@ class CPML(nn.Module):
             embedded = encoder(flat)
         else:
             frozen = jax.lax.stop_gradient(encoder.variables["params"])
-            context = self.context if mode == "context" else None
+            context = None
+            if mode == "context":
+                table = frozen["token_embedding"]["embedding"]
+                context = inserted_context(self.context, table, self.context_words, prompts)
             embedded = encoder.clone(parent=None).apply({"params": frozen}, flat, context)
-        return unit(unit(embedded).reshape(classes, prompts, -1).mean(axis=1))
+        return unit(embedded).reshape(classes, prompts, -1)
 
     def init_everything(self, frames: jax.Array, landmarks: jax.Array, tokens: jax.Array) -> dict:
         """Touch every parameter, also those of views that this run may not make; for `init` alone."""
@@ -156,8 +168,10 @@ class CPML(nn.Module):
         return self(frames[:, :1], landmarks[:, :1], embeddings, train=False, downsampled=("half",))
 
 
-def build(model: dict, vocab_size: int, dtype=jnp.float32) -> CPML:
-    """CPML from the plain dictionary of `config.model`.
+def build(
+    model: dict, vocab_size: int, dtype=jnp.float32, *, classes: int = 2, context_words: tuple[int, ...] = ()
+) -> CPML:
+    """CPML from the plain dictionary of `config.model`; the last two as CPML's.
 
     Raises:
       UserError: values that do not fit together.
@@ -171,9 +185,7 @@ def build(model: dict, vocab_size: int, dtype=jnp.float32) -> CPML:
     pool = model.get("fusion_stage_pool", "flatten")
     if pool not in STAGE_POOLS:
         raise UserError(f"model.fusion_stage_pool={pool!r}; it is one of {STAGE_POOLS}")
-    text = parts["clip_text"]
-    if text["mode"] not in TEXT_MODES:
-        raise UserError(f"model.clip_text.mode={text['mode']!r}; it is one of {TEXT_MODES}")
+    check_text(parts["clip_text"], context_words)
     for name in ("clip_text", "clip_image"):
         width, heads = parts[name]["width"], parts[name]["heads"]
         if width % heads:
@@ -190,5 +202,5 @@ def build(model: dict, vocab_size: int, dtype=jnp.float32) -> CPML:
         raise UserError(f"model.{error}") from None
     return CPML(
         modalities, model["unified_dim"], model["fusion_dropout"], **parts, vocab_size=vocab_size,
-        fusion_stage_pool=pool, dtype=jnp.dtype(dtype),
+        fusion_stage_pool=pool, classes=classes, context_words=tuple(context_words), dtype=jnp.dtype(dtype),
     )  # fmt: skip

@@ -56,6 +56,27 @@ def test_cmcl_at_the_papers_batch_is_the_papers_sum():
     np.testing.assert_allclose(found["steady"], ((own[:, 0] - own[:, 1]) ** 2).sum(), rtol=1e-4)
 
 
+def test_two_classes_are_the_papers_sum_to_the_bit():
+    u, label = RNG.normal(size=(5, 2, 16)).astype(np.float32), np.array([0, 1, 1, 0, 1])
+    t = RNG.normal(size=(2, 16)).astype(np.float32)
+    norm = jax.lax.rsqrt((jnp.asarray(u) ** 2).sum(-1, keepdims=True) + 1e-12)
+    cosines = (jnp.asarray(u) * norm) @ t.T
+    other = jnp.take_along_axis(cosines, 1 - label[:, None, None], axis=-1)[..., 0]  # t_{1-y}
+    repel = losses.cmcl(u, t, label, np.ones(5, np.float32))["repel"]
+    assert float(repel) == float(4 * other.sum() / jnp.float32(10))
+
+
+def test_several_classes_repel_by_the_mean_over_the_others():
+    u, own = RNG.normal(size=(4, 2, 16)).astype(np.float32), np.array([0, 3, 1, 2])
+    t = RNG.normal(size=(4, 16)).astype(np.float32)
+    t /= np.linalg.norm(t, axis=1, keepdims=True)
+    cosines = np.array([[[cosine(u[i, q], t[c]) for c in range(4)] for q in range(2)] for i in range(4)])
+    others = [np.mean([cosines[i, q, c] for c in range(4) if c != own[i]]) for i in range(4) for q in range(2)]
+    found = losses.cmcl(u, t, own, np.ones(4, np.float32))
+    np.testing.assert_allclose(found["repel"], 4 * np.mean(others), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(found["align"], 4 * np.mean([1 - cosines[i, :, own[i]] for i in range(4)]), rtol=1e-4)
+
+
 def test_cross_entropy_is_the_mean_of_minus_log_softmax():
     logits, label = RNG.normal(size=(6, 2)).astype(np.float32), np.array([0, 1, 1, 0, 1, 0])
     expected = -np.log(np.exp(logits)[np.arange(6), label] / np.exp(logits).sum(1)).mean()

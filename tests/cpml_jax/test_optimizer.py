@@ -38,6 +38,13 @@ def test_frozen_gradients_do_not_count_in_the_clipped_norm():
     np.testing.assert_allclose(clipped["rnn"]["kernel"], free["rnn"]["kernel"], rtol=1e-5)
 
 
+def test_what_is_frozen_stays_so_whatever_the_groups_say_and_holds_no_moments():
+    gradients = jax.tree.map(jnp.ones_like, PARAMS)
+    updates, state, _ = update(PARAMS, gradients, groups=(("text/", 0.5),), frozen=("text/",), weight_decay=0.1)
+    assert not updates["text"]["kernel"].any() and updates["rnn"]["kernel"].all()
+    assert sum(leaf.shape == (3, 3) for leaf in jax.tree.leaves(state)) == 0
+
+
 def test_a_group_that_matches_nothing_is_refused():
     with pytest.raises(UserError, match="matches no parameter"):
         update(PARAMS, PARAMS, groups=(("txet/", 0.0),))

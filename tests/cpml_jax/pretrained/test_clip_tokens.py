@@ -7,7 +7,7 @@ import clip_folder
 import numpy as np
 import pytest
 
-from cpml_jax import prompts
+from cpml_jax import prompt_bank, prompts
 from cpml_jax.errors import UserError
 
 
@@ -65,7 +65,7 @@ def test_token_ids_are_clip_s_and_transformers(folder, tmp_path):
     assert (tmp_path / "tokenizer.json").is_file() and not (tmp_path / "vocab.json").exists()
     other_layout = prompts.load_tokenizer(tmp_path)
     theirs = CLIPTokenizer.from_pretrained(str(folder))
-    bank = [prompt for side in prompts.TEMPLATES for prompt in side]
+    bank = [prompt for side in prompt_bank.TEMPLATES for prompt in side]
     for text in bank + varied_texts():
         expected = twin_tokens(text, vocab, merges)
         for source in (tokenizer, other_layout, theirs):
