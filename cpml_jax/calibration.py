@@ -12,8 +12,7 @@ from cpml_jax.metrics import check_scores, undefined_reason
 from cpml_jax.schema import FAKE
 
 BINS = 15  # Guo et al.
-# Perfectly separated validation clips would send the temperature to 0, and one clip on the wrong side of all others to
-# infinity: neither is known from a few clips.
+# A few validation clips cannot tell a temperature beyond these from none.
 TEMPERATURES = (0.05, 20.0)
 
 
@@ -25,7 +24,8 @@ def fit_temperature(labels, margins) -> tuple[float | None, str | None]:
       margins: (N,) logit of fake minus logit of real.
 
     Returns:
-      (temperature, None), or with a note where it lies at its bound; (None, reason) for less than two classes.
+      (temperature, None), or with a note where it lies at its bound or nothing could be fitted; (None, reason) for less
+      than two classes.
     """
     labels, margins = check_scores(labels, margins)
     reason = undefined_reason(labels)
@@ -33,21 +33,18 @@ def fit_temperature(labels, margins) -> tuple[float | None, str | None]:
         return None, f"validation split: {reason}"
     signed = np.where(labels == FAKE, margins, -margins)
     low, high = (1.0 / t for t in reversed(TEMPERATURES))
+    if (signed > 0).all():
+        # Cross-entropy would send it to 0, and make certain what nothing has tested: there is no error to weigh.
+        return 1.0, "validation is separated without an error: no temperature can be fitted, 1 is used"
+
+    def cross_entropy(inverse: float) -> float:
+        return np.logaddexp(0.0, -inverse * signed).mean()
+
     # Convex in the inverse temperature: a sum of softplus of linear functions.
-    found = optimize.minimize_scalar(
-        lambda inverse: np.logaddexp(0.0, -inverse * signed).mean(), bounds=(low, high), method="bounded",
-        options={"xatol": 1e-6},
-    )  # fmt: skip
-    inverse = min((found.x, low, high), key=lambda x: np.logaddexp(0.0, -x * signed).mean())
-    temperature = float(1.0 / inverse)
-    if inverse in (low, high) or min(inverse - low, high - inverse) < 1e-4:
-        why = (
-            "validation is separated without an error"
-            if (signed > 0).all()
-            else "validation asks for a more extreme one"
-        )
-        return temperature, f"the temperature is at its bound: {why}"
-    return temperature, None
+    found = optimize.minimize_scalar(cross_entropy, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
+    inverse = min((found.x, low, high), key=cross_entropy)
+    bound = min(inverse - low, high - inverse) < 1e-4
+    return float(1.0 / inverse), "the temperature is at its bound" if bound else None
 
 
 def calibrated(margins, temperature: float | None) -> np.ndarray:

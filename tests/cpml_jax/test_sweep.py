@@ -336,13 +336,14 @@ def test_a_real_training_fills_its_cells(tiny_records, tmp_path):
     """Landmarks alone, and one step: PhysFormer would compile for half a minute."""
     changes = {"model.modalities": ("landmarks",), "train.steps": 1, "eval.bootstrap": 5}
     config, table = tiny.training_config(tiny_records, **changes), Ablation({"full": {}})
-    assert sweep.run(config, tmp_path, ("ablation",), ablation=table) == 0
-    assert [(c["run"], c["column"]) for c in written(tmp_path)["cells"]] == [
+    workdir = tmp_path / "new"
+    assert sweep.run(config, workdir, ("ablation",), ablation=table) == 0
+    assert [(c["run"], c["column"]) for c in written(workdir)["cells"]] == [
         ("train_raw+c23", "raw"), ("train_raw+c23", "c23")
     ]  # fmt: skip
-    assert all(0 <= c["video"]["auc"] <= 1 for c in written(tmp_path)["cells"])
+    assert all(0 <= c["video"]["auc"] <= 1 for c in written(workdir)["cells"])
     again = Workshop()
-    assert go(tiny_records, tmp_path, ("ablation",), again, config, ablation=table) == 0
+    assert go(tiny_records, workdir, ("ablation",), again, config, ablation=table) == 0
     assert not again.trained and not again.evaluated
 
 
