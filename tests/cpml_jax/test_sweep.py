@@ -4,6 +4,7 @@ import itertools
 import json
 from collections import Counter
 
+import published
 import pytest
 import tiny
 
@@ -170,6 +171,7 @@ class Workshop:
             methods={"faces": tiny.METHODS},
         )
         level = {"n_real": 2, "n_fake": 4, "auc": 0.5 + 0.1 * config.seed, "auc_ci95": [0.25, 0.75]}
+        level |= dict.fromkeys(("ap", "eer", "acc"))
         results = [
             {
                 "protocol": t.protocol,
@@ -192,6 +194,7 @@ def written(workdir):
     found = json.loads((workdir / "sweep.json").read_text())
     places = [tuple(c[k] for k in ("protocol", "table", "row", "column", "seed")) for c in found["cells"]]
     assert len(places) == len(set(places)), "a cell stands twice"
+    published.check("sweep", found)
     return found
 
 

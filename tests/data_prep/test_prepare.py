@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import published
 import pytest
 
 from cpml_jax.errors import UserError
@@ -268,5 +269,6 @@ def test_no_tensorflow_and_no_torch_where_records_are_read(prepared):
 
 def test_the_summary_is_json_and_text(prepared):
     summary = json.loads((prepared[0] / "faces/prepare.json").read_text())
+    published.check("prepare", summary)
     assert summary["clips"]["test/real/raw"] == 2 and len(summary["sha256"]) == 64
     assert "Deepfakes" in pack.summary_text("faces", summary)
