@@ -73,11 +73,22 @@ def get_config() -> ConfigDict:
     loss.teacher = 0.0  # 1 - Pearson(wave, classical trace) on real clips; off in the paper's recipe
     loss.teacher_steps = 0  # the teacher's weight falls linearly to 0 over these steps; 0: constant
 
+    # FLIP-MCL's terms, 1.0 each there (Srivatsan et al., ICCV 2023); they need the visual stream.
+    loss.simclr = 0.0  # InfoNCE between two augmented views of the best quality's frames, through a projection head
+    loss.simclr_temperature = 0.1
+    loss.prompt_mse = 0.0  # (cosine of view 1 to half of the class's prompts - of view 2 to the other half)^2
+    # InfoNCE between the modalities' projected features and the prompts, after UMCL (IJCV 2025).
+    loss.affinity = 0.0
+    loss.affinity_temperature = 0.1
+
     # --- model ----------------------------------------------------------------------------------------------
     model = config.model = ConfigDict()
     model.modalities = ("rppg", "landmarks")  # any non-empty subset of rppg, landmarks, visual
     model.unified_dim = 512  # width of u and of the class embeddings
+    model.head = "prompts"  # prompts: exp(tau) cos(u, t_c) | linear: one linear layer on u, and no text encoder
     model.fusion_dropout = 0.5
+    # linear: to unified_dim | none: u is what the streams give; with head=prompts only for the visual stream alone
+    model.fusion_projection = "linear"
     # How the stage features meet the fusion: flatten (the reference: every token), mean (over space), global (over
     # space and time: far fewer weights, and blind to the phase of the pulse, which says nothing about the class).
     model.fusion_stage_pool = "flatten"

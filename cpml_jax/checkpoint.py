@@ -16,7 +16,7 @@ from cpml_jax.state import TrainState
 
 FOLDER, CONFIG, TRAINING_DATA, PROMPTS = "checkpoints", "config.json", "training_data.json", "prompts.json"
 # What a checkpoint's arrays and their meaning depend on, and what a restart may change without harm.
-MODEL_KEYS = ("model", "data.num_frames")
+MODEL_KEYS = ("model", "data.num_frames", "loss.simclr", "loss.affinity")  # these two have projections
 CONTENT_KEYS = ("model.clip_text.bank",)  # a file that may have moved: check_prompts compares what is in it
 FREE_KEYS = (
     "data.records", "data.sources", "data.workers", "data.cache_mb", "data.read_threads", "eval", "name",

@@ -11,6 +11,7 @@ import optax
 from cpml_jax.errors import UserError
 
 BASE_GROUP, FROZEN_GROUP = "base", "frozen"
+OPTIONAL_PARTS = ("rppg", "landmarks", "visual", "text_encoder")
 
 
 def parameter_path(path: tuple) -> str:
@@ -30,9 +31,12 @@ def group_labels(params, groups: Sequence[tuple[str, float]], frozen: Sequence[s
       A tree of the same structure: "base", "frozen", or the matching expression.
 
     Raises:
-      UserError: an expression matches no parameter, which would silently train what was meant to be frozen.
+      UserError: an expression matches no parameter, which would silently train what was meant to be frozen. One that
+        begins with a part of the model that this one is configured without may stay.
     """
-    unused = {pattern for pattern, _ in groups}
+    tops = {parameter_path(path).split("/")[0] for path, _ in jax.tree_util.tree_leaves_with_path(params)}
+    left_out = tuple(f"{part}/" for part in OPTIONAL_PARTS if part not in tops)
+    unused = {pattern for pattern, _ in groups if not pattern.startswith(left_out)}
 
     def label(path, _) -> str:
         name = parameter_path(path)
@@ -42,10 +46,10 @@ def group_labels(params, groups: Sequence[tuple[str, float]], frozen: Sequence[s
 
     labels = jax.tree_util.tree_map_with_path(label, params)
     if unused:
-        tops = ", ".join(
-            sorted({parameter_path(path).split("/")[0] for path, _ in jax.tree_util.tree_leaves_with_path(params)})
+        raise UserError(
+            f"optim.groups: {sorted(unused)[0]!r} matches no parameter; parameter paths begin with: "
+            f"{', '.join(sorted(tops))}"
         )
-        raise UserError(f"optim.groups: {sorted(unused)[0]!r} matches no parameter; parameter paths begin with: {tops}")
     return labels
 
 

@@ -53,7 +53,7 @@ class BalancedSampler:
         self._targets: dict[tuple, int] = {}
         for index, clip in enumerate(self.reals):
             row = clip[0]
-            self._targets[row["dataset"], row["video"], row["window"]] = index
+            self._targets[row["dataset"], row["video"], row["window"], row["compression"]] = index
 
     @functools.lru_cache(maxsize=4)  # noqa: B019 - one sampler lives as long as the run
     def _order(self, epoch: int) -> np.ndarray:
@@ -68,6 +68,7 @@ class BalancedSampler:
             fake = self.fakes[self._order(epoch)[place]]
             row = fake[0]
             stranger = int(rng.integers(len(self.reals)))  # always drawn, so one clip's pair does not shift the others
-            real = self.reals[self._targets.get((row["dataset"], row["target_video"], row["window"]), stranger)]
+            target = (row["dataset"], row["target_video"], row["window"], row["compression"])
+            real = self.reals[self._targets.get(target, stranger)]
             chosen += [real, fake]
         return chosen

@@ -10,7 +10,7 @@ import numpy as np
 
 from cpml_jax import checkpoint, prompt_bank, prompts, steps
 from cpml_jax.errors import UserError
-from cpml_jax.models import cpml
+from cpml_jax.models import cpml, heads
 from cpml_jax.pretrained import apply, huggingface
 from cpml_jax.schema import NUM_LANDMARKS
 from cpml_jax.sharding import DATA_AXIS, make_mesh, put_global_batch, replicated, state_shardings
@@ -24,7 +24,9 @@ class Scorer:
       selection: how that step was chosen: validation (the best AUC there), latest, or oracle.
     """
 
-    def __init__(self, model, mesh, tokens: jax.Array, *, variables=None, step: int = 0, selection: str = "latest"):
+    def __init__(
+        self, model, mesh, tokens: jax.Array | None, *, variables=None, step: int = 0, selection: str = "latest"
+    ):
         self._mesh, self._tokens = mesh, tokens
         self._encode = jax.jit(lambda v, t: model.apply(v, t, method="encode_prompts"), out_shardings=replicated(mesh))
         self._score = steps.jit_score_step(model, mesh)
@@ -36,11 +38,16 @@ class Scorer:
     def load(self, variables: dict, step: int) -> None:
         """Use these parameters from now on; t_c is computed once, as the ensemble of all templates."""
         self._variables, self.step = variables, step
-        self._class_embeddings = self._encode(variables, self._tokens)
+        self._class_embeddings = None if self._tokens is None else self._encode(variables, self._tokens)
 
     @property
-    def class_embeddings(self) -> np.ndarray:
-        """(2, D) float32 unit vectors t_c, real then fake; of several kinds of fake, their mean's direction."""
+    def class_embeddings(self) -> np.ndarray | None:
+        """(2, D) float32 unit vectors t_c, real then fake; of several kinds of fake, their mean's direction.
+
+        None with the linear head.
+        """
+        if self._class_embeddings is None:
+            return None
         found = np.asarray(jax.device_get(self._class_embeddings), np.float32)
         if len(found) == 2:
             return found
@@ -79,30 +86,52 @@ def read_bank(config) -> dict[str, tuple[str, ...]]:
     return prompt_bank.make(prompt_bank.class_names(text.classes, config.train.methods), text.bank)
 
 
-def build_model(config):
-    """The model and its prompts' tokens (C, P, L) from a configuration; shapes as its trained weights demand them."""
-    given = apply.configured(config.model.to_dict())
-    text, bank = given["clip_text"], tuple(read_bank(config).values())
+def read_prompts(text: dict, bank: tuple, vocabulary: int) -> tuple[int, jax.Array, tuple[int, ...]]:
+    """The tokenizer's size, the prompts' tokens (C, P, L) int32, and tokens of the words that context starts from.
+
+    Args:
+      text: `config.model.clip_text`.
+      bank: each class's prompts.
+      vocabulary: what the size must be; 0: whatever it is.
+    """
     if text["weights"]:
         tokenizer = prompts.load_tokenizer(huggingface.locate(text["weights"]))
     else:
         tokenizer = prompts.build_tokenizer((*bank, (text["context_init"],)))
-    vocabulary = text.pop("vocab_size", len(tokenizer))
-    if vocabulary != len(tokenizer):
+    if vocabulary not in (0, len(tokenizer)):
         raise UserError(
             f"model.clip_text.weights={text['weights']!r}: the tokenizer there has {len(tokenizer)} tokens, "
             f"config.json says {vocabulary}"
         )
     room = text["context_tokens"] if text["mode"] == "context" else 0
     tokens = jnp.asarray(prompts.tokenize(tokenizer, bank, text["context_length"], room=room))
-    words = prompts.context_words(tokenizer, text["context_init"])
+    return len(tokenizer), tokens, prompts.context_words(tokenizer, text["context_init"])
+
+
+def build_model(config):
+    """The model and its prompts' tokens from a configuration; shapes as its trained weights demand them.
+
+    Returns:
+      CPML, and (C, P, L) int32; None with the linear head, which has no prompts.
+    """
+    loss = config.loss.to_dict()
+    heads.check_heads(config.model.to_dict(), loss)
+    given = apply.configured(config.model.to_dict())
+    bank = tuple(read_bank(config).values())
+    if loss["prompt_mse"] and min(map(len, bank)) < 2:
+        raise UserError(f"loss.prompt_mse={loss['prompt_mse']} splits each class's prompts in two: give it two or more")
+    vocabulary, tokens, words = given["clip_text"].pop("vocab_size", 0), None, ()
+    if given["head"] == "prompts":
+        vocabulary, tokens, words = read_prompts(given["clip_text"], bank, vocabulary)
     if config.train.precision not in ("float32", "bfloat16"):
         raise UserError(f"train.precision={config.train.precision!r}; it is float32 or bfloat16")
     if config.data.num_frames % 4 or config.data.num_frames <= 0:
         raise UserError(f"data.num_frames={config.data.num_frames} must be a positive multiple of 4")
     try:
         dtype = jnp.dtype(config.train.precision)
-        model = cpml.build(given, vocabulary, dtype, classes=len(bank), context_words=words)
+        model = cpml.build(
+            given, vocabulary, dtype, classes=len(bank), context_words=words, projections=heads.projections(loss)
+        )
     except ValueError as error:
         raise UserError(f"config.model: {error}") from None
     return model, tokens

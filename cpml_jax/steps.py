@@ -11,7 +11,7 @@ import optax
 from flax import linen as nn
 from jax.sharding import Mesh
 
-from cpml_jax import augment, losses
+from cpml_jax import augment, losses, losses_affinity, losses_flip
 from cpml_jax.models.class_embeddings import draw, ensemble
 from cpml_jax.prompts import present
 from cpml_jax.sharding import batch_sharding, replicated
@@ -31,6 +31,11 @@ class LossWeights:
     cmcl: float = 0.25
     teacher: float = 0.0
     teacher_steps: int = 0
+    simclr: float = 0.0
+    simclr_temperature: float = 0.1
+    prompt_mse: float = 0.0
+    affinity: float = 0.0
+    affinity_temperature: float = 0.1
 
     def teacher_at(self, step: jax.Array) -> jax.Array:
         if not self.teacher_steps:
@@ -45,12 +50,13 @@ def real_and_fake(logits: jax.Array) -> jax.Array:
     return jnp.stack([logits[..., 0], jax.nn.logsumexp(logits[..., 1:], axis=-1)], axis=-1)
 
 
-def total_loss(outputs: dict, class_embeddings: jax.Array, batch: dict, weights: LossWeights, step: jax.Array):
+def total_loss(outputs: dict, class_embeddings: jax.Array | None, batch: dict, weights: LossWeights, step: jax.Array):
     """The sum of the weighted terms, and each term by name.
 
     Args:
-      outputs: of CPML: logits (B, V, C), unified (B, V, D) and, with the rPPG stream, wave (B, V, T).
-      class_embeddings: (C, D).
+      outputs: of CPML: logits (B, V, C), unified (B, V, D) and, with the rPPG stream, wave (B, V, T); where their
+        weights ask for them projected and augmented (CPML.augmented, with templates and halves of prompt_mse).
+      class_embeddings: (C, D); None with the linear head.
       batch: schema.BATCH. class_index counts where there are more than two classes: of two, the label is one.
       weights: of the terms; a term of weight 0 is not computed.
       step: () the training step, for the teacher's decay.
@@ -73,6 +79,18 @@ def total_loss(outputs: dict, class_embeddings: jax.Array, batch: dict, weights:
     if "wave" in outputs and weights.teacher:
         terms["teacher"] = losses.pulse_teacher(outputs["wave"][:, 0], batch["pulse"], label, weight)
         loss += weights.teacher_at(step) * terms["teacher"]
+    if weights.simclr:
+        terms["simclr"] = losses_flip.simclr(outputs["augmented"]["projected"], weight, weights.simclr_temperature)
+        loss += weights.simclr * terms["simclr"]
+    if weights.prompt_mse:
+        made = outputs["augmented"]
+        terms["prompt_mse"] = losses_flip.prompt_mse(made["features"], made["templates"], made["halves"], own, weight)
+        loss += weights.prompt_mse * terms["prompt_mse"]
+    if weights.affinity:
+        terms["affinity"] = losses_affinity.affinity(
+            outputs["projected"], class_embeddings, own, weight, weights.affinity_temperature
+        )
+        loss += weights.affinity * terms["affinity"]
     return loss, terms
 
 
@@ -80,7 +98,7 @@ def make_train_step(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
     *,
-    tokens: jax.Array,
+    tokens: jax.Array | None,
     class_embeddings: jax.Array | None,
     weights: LossWeights,
     seed: int,
@@ -93,7 +111,7 @@ def make_train_step(
     Args:
       model: CPML.
       optimizer: see optimizer.make_optimizer.
-      tokens: (C, P, L) int32 prompts of all classes (prompts.tokenize).
+      tokens: (C, P, L) int32 prompts of all classes (prompts.tokenize); None with the linear head.
       class_embeddings: (C, P, D) of every prompt when the text encoder is frozen: constants then, not a computation.
       weights: of the losses.
       seed: every random draw of step n comes from fold_in(seed, n).
@@ -106,13 +124,29 @@ def make_train_step(
       gradient's norm and the share of clips on their label's side.
     """
 
-    def class_prompts(variables: dict, key: jax.Array) -> jax.Array:
-        there, chosen = present(tokens), tokens if class_embeddings is None else class_embeddings
+    def class_prompts(variables: dict, key: jax.Array) -> tuple[jax.Array | None, jax.Array | None]:
+        """t_c, and every prompt's embedding where they are known: constants, or needed by a loss."""
+        if tokens is None:
+            return None, None
+        templates = class_embeddings
+        if templates is None and weights.prompt_mse:
+            templates = model.apply(variables, tokens, method="encode_templates")
+        there, chosen = present(tokens), tokens if templates is None else templates
         if sampled_prompts:
             chosen, there = draw(key, chosen, there), jnp.ones_like(there[:, :1])
-        if class_embeddings is not None:
-            return ensemble(chosen, there)
-        return model.apply(variables, chosen, method="encode_prompts")
+        if templates is not None:
+            return ensemble(chosen, there), templates
+        return model.apply(variables, chosen, method="encode_prompts"), None
+
+    def augmented(variables: dict, frames: jax.Array, batch: dict, templates: jax.Array | None, key: jax.Array) -> dict:
+        """FLIP-MCL's two views of the best quality; the halves of the prompts that they are compared with."""
+        view_key, half_key = jax.random.split(key)
+        found = model.apply(variables, frames[:, 0], batch["weight"], view_key, method="augmented")
+        if weights.prompt_mse:
+            label = batch["label"] if len(tokens) == 2 else batch["class_index"]
+            halves = losses_flip.prompt_halves(half_key, present(tokens), label)
+            found |= {"templates": templates, "halves": halves}
+        return found
 
     def train_step(state: TrainState, batch: dict) -> tuple[TrainState, dict]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
@@ -124,11 +158,14 @@ def make_train_step(
 
         def loss_of(params):
             variables = {"params": params, "batch_stats": state.batch_stats}
-            embeddings = class_prompts(variables, prompt_key)
+            embeddings, templates = class_prompts(variables, prompt_key)
             outputs, changed = model.apply(
                 variables, frames, landmarks, embeddings, train=True, downsampled=downsampled,
                 rngs={"dropout": dropout_key}, mutable=["batch_stats"],
             )  # fmt: skip
+            if weights.simclr or weights.prompt_mse:
+                view_key = jax.random.fold_in(key, 3)  # the fourth of a split: the other draws stay what they were
+                outputs["augmented"] = augmented(variables, frames, batch, templates, view_key)
             loss, terms = total_loss(outputs, embeddings, batch, weights, state.step)
             right = (real_and_fake(outputs["logits"][:, 0]).argmax(-1) == batch["label"]) * batch["weight"]
             terms["accuracy"] = right.sum() / jnp.maximum(batch["weight"].sum(), 1e-8)

@@ -174,7 +174,7 @@ def with_weights(state: TrainState, config: dict, workdir: Path, transformation,
 
 def constant_embeddings(config, model, tokens, state: TrainState, mesh) -> np.ndarray | None:
     """(C, P, D) embedding of every prompt, once for the whole run, if nothing of them is trained."""
-    if config.model.clip_text.mode != "frozen":
+    if tokens is None or config.model.clip_text.mode != "frozen":
         return None
     encode = jax.jit(
         lambda v: model.apply(v, tokens, method="encode_templates"), out_shardings=sharding.replicated(mesh)
@@ -191,11 +191,14 @@ def training_clips(config, records: RecordSet) -> list[sampler.Views]:
         raise UserError(f"loss.ce_views={config.loss.ce_views!r}; it is best or all")
     qualities = tuple(train.qualities)
     chosen = dict(methods=tuple(train.methods), split="train")
-    clips = sampler.quality_views(records.rows, qualities=qualities, **chosen)
-    available = len({r["clip_key"] for r in records.rows if r["split"] == "train"})
-    if not clips:
+    # Recorded views need a clip at all qualities at once; views that the model makes itself, one quality at a time.
+    together = [qualities] if train.views == "recorded" else [(quality,) for quality in qualities]
+    found = [sampler.quality_views(records.rows, qualities=some, **chosen) for some in together]
+    if not all(found):
         there = sorted({r["compression"] for r in records.rows})
         raise UserError(f"{records.directory}: no training clip exists at all of {qualities}; the records hold {there}")
+    clips = [clip for some in found for clip in some]
+    available = len({(r["clip_key"], q) for r in records.rows if r["split"] == "train" for q in together})
     if config.model.clip_text.classes == "methods":
         absent = [method for method in train.methods if all(views[0]["method"] != method for views in clips)]
         if absent:

@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from cpml_jax.augment_images import two_views
 from cpml_jax.errors import UserError
 from cpml_jax.models import views
 from cpml_jax.models.class_embeddings import check_text, ensemble, inserted_context, unit
 from cpml_jax.models.clip import ImageEncoder, TextEncoder
 from cpml_jax.models.fusion import MODALITIES, STAGE_POOLS, Fusion
+from cpml_jax.models.heads import ContrastHead
 from cpml_jax.models.landmark_rnn import LandmarkRNN
 from cpml_jax.models.physformer import PhysFormer
 from cpml_jax.prompts import present
@@ -22,7 +24,7 @@ TAU_LIMIT = math.log(100.0)
 
 
 class CPML(nn.Module):
-    """The whole model. There is no label in it: a clip is scored against every class's prompts.
+    """The whole model. There is no label in it: a clip is scored against every class's prompts, or by a linear head.
 
     Attributes:
       modalities: non-empty subset of rppg, landmarks, visual.
@@ -35,6 +37,9 @@ class CPML(nn.Module):
       vocab_size: of the prompts' tokenizer.
       classes: C, real and one or more kinds of fake.
       context_words: tokens whose embeddings the learned context starts from, context_tokens of them; (): noise.
+      head: prompts, or linear: then there is no text encoder.
+      fusion_projection: see fusion.py.
+      projections: those of heads.PROJECTIONS that the losses need.
       dtype: compute type, float32 or bfloat16. Parameters, norm statistics, softmaxes, cosines and waves are float32.
     """
 
@@ -49,10 +54,36 @@ class CPML(nn.Module):
     fusion_stage_pool: str = "flatten"
     classes: int = 2
     context_words: tuple[int, ...] = ()
+    head: str = "prompts"
+    fusion_projection: str = "linear"
+    projections: tuple[str, ...] = ()
     dtype: jnp.dtype = jnp.float32
 
     def setup(self):
-        text, image = self.clip_text, self.clip_image
+        image = self.clip_image
+        if self.head == "linear":
+            self.classifier = nn.Dense(self.classes)
+        else:
+            self.set_up_prompts()
+        grid = 1
+        if "rppg" in self.modalities:
+            self.rppg = PhysFormer(dtype=self.dtype, **self.physformer)
+            grid = math.prod(self.rppg.grid)
+        if "landmarks" in self.modalities:
+            self.landmarks = LandmarkRNN(dtype=self.dtype, **self.landmark_rnn)
+        if "visual" in self.modalities:
+            shape = {k: image[k] for k in ("patch", "width", "layers", "heads", "activation") if k in image}
+            self.visual = ImageEncoder(projection=self.unified_dim, dtype=self.dtype, **shape)
+        self.fusion = Fusion(
+            self.unified_dim, self.fusion_dropout, grid, self.fusion_stage_pool, self.dtype, self.fusion_projection
+        )
+        if "simclr" in self.projections:
+            self.contrast_head = ContrastHead(self.dtype)
+        if "affinity" in self.projections:
+            self.affinity = {name: nn.Dense(self.unified_dim, dtype=self.dtype) for name in self.modalities}
+
+    def set_up_prompts(self) -> None:
+        text = self.clip_text
         shape = {k: text[k] for k in ("context_length", "width", "layers", "heads", "activation") if k in text}
         self.text_encoder = TextEncoder(self.vocab_size, projection=self.unified_dim, dtype=self.dtype, **shape)
         if text["mode"] == "context":
@@ -64,22 +95,12 @@ class CPML(nn.Module):
             start = nn.initializers.zeros if self.context_words else nn.initializers.normal(0.02)
             self.context = self.param("context", start, shape, jnp.float32)
         self.tau = self.param("tau", nn.initializers.constant(TAU_START), (), jnp.float32)
-        grid = 1
-        if "rppg" in self.modalities:
-            self.rppg = PhysFormer(dtype=self.dtype, **self.physformer)
-            grid = math.prod(self.rppg.grid)
-        if "landmarks" in self.modalities:
-            self.landmarks = LandmarkRNN(dtype=self.dtype, **self.landmark_rnn)
-        if "visual" in self.modalities:
-            shape = {k: image[k] for k in ("patch", "width", "layers", "heads", "activation") if k in image}
-            self.visual = ImageEncoder(projection=self.unified_dim, dtype=self.dtype, **shape)
-        self.fusion = Fusion(self.unified_dim, self.fusion_dropout, grid, self.fusion_stage_pool, self.dtype)
 
     def __call__(
         self,
         frames: jax.Array,
         landmarks: jax.Array,
-        class_embeddings: jax.Array,
+        class_embeddings: jax.Array | None,
         *,
         train: bool,
         downsampled: tuple[str, ...] = (),
@@ -89,13 +110,14 @@ class CPML(nn.Module):
         Args:
           frames: (B, V, T, S, S, 3) uint8 RGB.
           landmarks: (B, V, T, 68, 2) float32 in [-1, 1].
-          class_embeddings: (C, D) unit vectors, real first: encode_prompts.
+          class_embeddings: (C, D) unit vectors, real first: encode_prompts; None with the linear head.
           train: dropout, noise and jitter (key "dropout"), and this batch's statistics ("batch_stats" mutable).
           downsampled: names of views ("half", "quarter") made here from view 0; V' is 1 + their number, or else V.
 
         Returns:
-          unified (B, V', D); logits (B, V', C) = exp(tau) cos(u, t_c), real first; with the pulse stream wave
-          (B, V', T); all float32. intermediates: stages, three of (B, V', tokens, dim), z_land, z_visual, tau.
+          unified (B, V', D); logits (B, V', C) = exp(tau) cos(u, t_c), or the linear head's, real first; with the
+          pulse stream wave (B, V', T); with affinity projections projected: modality -> (B, V', D); all float32.
+          intermediates: stages, three of (B, V', tokens, dim), z_land, z_visual and, with prompts, tau.
         """
         batch = frames.shape[0]
         if downsampled:
@@ -123,17 +145,49 @@ class CPML(nn.Module):
         if "visual" in self.modalities:
             z_visual = self.see(rows(frames), downsampled)
             inside["z_visual"] = by_view(z_visual)
+        if "affinity" in self.projections:
+            # The pulse's phase says nothing about the class: the mean over the last stage's tokens.
+            features = {"rppg": pulse and pulse[1][-1].mean(axis=1), "landmarks": z_land, "visual": z_visual}
+            projected = {name: project(features[name]) for name, project in self.affinity.items()}
+            outputs["projected"] = {name: by_view(x.astype(jnp.float32)) for name, x in projected.items()}
         u = by_view(self.fusion(pulse, z_land, z_visual, train=train))
-        inside["tau"] = jnp.minimum(self.tau, TAU_LIMIT)
-        cosines = jnp.einsum("bvd,cd->bvc", unit(u), unit(class_embeddings), precision="highest")
-        return outputs | {"unified": u, "logits": jnp.exp(inside["tau"]) * cosines, "intermediates": inside}
+        if self.head == "linear":
+            logits = self.classifier(u)
+        else:
+            inside["tau"] = jnp.minimum(self.tau, TAU_LIMIT)
+            cosines = jnp.einsum("bvd,cd->bvc", unit(u), unit(class_embeddings), precision="highest")
+            logits = jnp.exp(inside["tau"]) * cosines
+        return outputs | {"unified": u, "logits": logits, "intermediates": inside}
 
     def see(self, frames: jax.Array, downsampled: tuple[str, ...]) -> jax.Array:
         """frames (N, T, S, S, 3) -> (N V', D) float32: the mean embedding of K frames spaced over the whole clip."""
         chosen = frames[:, views.spaced_frames(frames.shape[1], self.clip_image["frames"])]
-        images = views.visual_views(chosen, downsampled, self.clip_image["image_size"])
+        return self.embed(views.visual_views(chosen, downsampled, self.clip_image["image_size"]))
+
+    def embed(self, images: jax.Array) -> jax.Array:
+        """(N, V, K, size, size, 3), CLIP-normalised -> (N V, D) float32: the mean embedding of the K frames."""
         n, count, k = images.shape[:3]
         return self.visual(images.reshape(-1, *images.shape[3:])).reshape(n * count, k, -1).mean(axis=1)
+
+    def augmented(self, frames: jax.Array, weight: jax.Array, key: jax.Array) -> dict[str, jax.Array]:
+        """FLIP-MCL's two random views of every clip.
+
+        Args:
+          frames: (B, T, S, S, 3) uint8.
+          weight: (B,) 1 for a clip, 0 for a row that only pads the batch.
+          key: for this call alone.
+
+        Returns:
+          features (2, B, D) and, with SimCLR's projection, projected (2, B, D / 2); float32.
+        """
+        size = self.clip_image["image_size"]
+        chosen = frames[:, views.spaced_frames(frames.shape[1], self.clip_image["frames"])]
+        both = two_views(key, chosen.astype(jnp.float32) / 255.0, size)
+        features = self.embed(views.clip_images(255.0 * both, size)).reshape(2, len(frames), -1)
+        found = {"features": features}
+        if "simclr" in self.projections:
+            found["projected"] = jnp.stack([self.contrast_head(one, weight) for one in features])
+        return found
 
     def encode_prompts(self, tokens: jax.Array) -> jax.Array:
         """Class embeddings t_c.
@@ -164,14 +218,22 @@ class CPML(nn.Module):
 
     def init_everything(self, frames: jax.Array, landmarks: jax.Array, tokens: jax.Array) -> dict:
         """Touch every parameter, also those of views that this run may not make; for `init` alone."""
-        embeddings = self.encode_prompts(tokens)
+        embeddings = None if self.head == "linear" else self.encode_prompts(tokens)
+        if "simclr" in self.projections:
+            self.contrast_head(jnp.zeros((len(frames), self.unified_dim)), jnp.ones(len(frames)))
         return self(frames[:, :1], landmarks[:, :1], embeddings, train=False, downsampled=("half",))
 
 
 def build(
-    model: dict, vocab_size: int, dtype=jnp.float32, *, classes: int = 2, context_words: tuple[int, ...] = ()
+    model: dict,
+    vocab_size: int,
+    dtype=jnp.float32,
+    *,
+    classes: int = 2,
+    context_words: tuple[int, ...] = (),
+    projections: tuple[str, ...] = (),
 ) -> CPML:
-    """CPML from the plain dictionary of `config.model`; the last two as CPML's.
+    """CPML from the plain dictionary of `config.model`; the last three as CPML's.
 
     Raises:
       UserError: values that do not fit together.
@@ -202,5 +264,6 @@ def build(
         raise UserError(f"model.{error}") from None
     return CPML(
         modalities, model["unified_dim"], model["fusion_dropout"], **parts, vocab_size=vocab_size,
-        fusion_stage_pool=pool, classes=classes, context_words=tuple(context_words), dtype=jnp.dtype(dtype),
+        fusion_stage_pool=pool, classes=classes, context_words=tuple(context_words), head=model["head"],
+        fusion_projection=model["fusion_projection"], projections=tuple(projections), dtype=jnp.dtype(dtype),
     )  # fmt: skip

@@ -90,7 +90,7 @@ class Fusion(nn.Module):
 
     Pulse and landmarks together become CrossAttention's vector; alone, the pulse gives its series (T values) and the
     landmarks their features; the visual stream gives its embedding. What is there is concatenated, then dropout, then
-    one linear map to unified_dim.
+    one linear map to unified_dim; or none (projection "none": u is as wide as what is there).
     """
 
     unified_dim: int = 512
@@ -98,6 +98,7 @@ class Fusion(nn.Module):
     grid: int = 16
     stage_pool: str = "flatten"
     dtype: jnp.dtype = jnp.float32
+    projection: str = "linear"
 
     @nn.compact
     def __call__(
@@ -122,4 +123,6 @@ class Fusion(nn.Module):
             parts.append(z_visual)
         x = jnp.concatenate([part.astype(self.dtype) for part in parts], axis=-1)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return nn.Dense(self.unified_dim, dtype=self.dtype, name="out")(x).astype(jnp.float32)
+        if self.projection == "linear":
+            x = nn.Dense(self.unified_dim, dtype=self.dtype, name="out")(x)
+        return x.astype(jnp.float32)

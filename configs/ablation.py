@@ -1,0 +1,64 @@
+"""Baselines and ablations: rows of small differences from one base. `main.py sweep --protocol=ablation` runs them all.
+
+main.py --config=configs/ablation.py:without_cqsl              from configs/synthetic.py
+main.py --config=configs/ablation.py:flip_mcl:ffpp             from configs/ffpp.py
+main.py --config=configs/ablation.py:affinity:ffpp:c23,c40     a base's own argument behind it
+
+--config.data.records=FOLDER lets rows share the records of an earlier run.
+"""
+
+import importlib
+
+from ml_collections import ConfigDict
+
+BASES = ("synthetic", "ffpp")
+
+_ALONE = {"loss.cqsl": 0.0, "loss.cmcl": 0.0, "loss.teacher": 0.0}  # no losses on pulses, none against prompts
+_LINEAR = {"model.head": "linear", "loss.cmcl": 0.0}
+# u is the image embedding itself, as in FLIP: no random projection, no dropout.
+_IMAGES = {"model.modalities": ("visual",), "model.fusion_projection": "none", "model.fusion_dropout": 0.0, **_ALONE}
+_FLIP_IT = _IMAGES | {"model.clip_text.prompts": "ensemble"}
+
+
+def table() -> dict[str, dict]:
+    """Name of the row -> {dotted key: value}."""
+    return {
+        "cpml": {},  # the method as the base has it: recorded views
+        "cpml_downsampled": {"train.views": "downsampled"},
+        "without_cqsl": {"loss.cqsl": 0.0},
+        "without_cmcl": {"loss.cmcl": 0.0},
+        "without_both": {"loss.cqsl": 0.0, "loss.cmcl": 0.0},
+        "without_rppg": {"model.modalities": ("landmarks",), "loss.cqsl": 0.0, "loss.teacher": 0.0},
+        "without_landmarks": {"model.modalities": ("rppg",)},
+        "without_prompts": _LINEAR,
+        "with_visual": {"model.modalities": ("rppg", "landmarks", "visual")},
+        # UMCL's cross-modal alignment, at the weight that CMCL has.
+        "affinity": {"loss.affinity": 0.25},
+        # The pulse teacher stays, where the base has it: it stands in for PhysFormer's trained weights.
+        "physformer_alone": {"model.modalities": ("rppg",), "loss.cqsl": 0.0, **_LINEAR},
+        # Sun et al., CVPR 2021: cross-entropy on the landmarks' features.
+        "lrnet_alone": {
+            "model.modalities": ("landmarks",), "model.fusion_projection": "none", "model.fusion_dropout": 0.0,
+            **_LINEAR, **_ALONE,
+        },
+        # Srivatsan et al., ICCV 2023.
+        "flip_v": _IMAGES | _LINEAR,
+        "flip_it": _FLIP_IT,
+        "flip_mcl": _FLIP_IT | {"loss.simclr": 1.0, "loss.prompt_mse": 1.0},
+        # A linear head on the mean of the frames' embeddings is the mean of its answers for each frame.
+        "clip_linear_probe": _IMAGES | _LINEAR | {"optim.groups": (("visual/", 0.0),)},
+    }  # fmt: skip
+
+
+def get_config(argument: str = "cpml") -> ConfigDict:
+    row, _, base = argument.partition(":")
+    name, _, own = (base or BASES[0]).partition(":")
+    rows = table()
+    if row not in rows:
+        raise ValueError(f"configs/ablation.py:{row}: no such row; there are: {', '.join(rows)}")
+    if name not in BASES:
+        raise ValueError(f"configs/ablation.py:{argument}: unknown base {name!r}; there are: {', '.join(BASES)}")
+    config = importlib.import_module(f"configs.{name}").get_config(*([own] if own else []))
+    config.name = f"{config.name}_{row}"
+    config.update_from_flattened_dict(rows[row])
+    return config

@@ -1,0 +1,20 @@
+"""FLIP (Srivatsan et al., ICCV 2023): rows flip_v, flip_it and flip_mcl of configs/ablation.py by their own name.
+
+main.py --config=configs/flip.py:mcl         v: image encoder and linear head; it: image against prompts; mcl: all of it
+main.py --config=configs/flip.py:mcl:ffpp    from configs/ffpp.py instead of configs/synthetic.py
+
+The paper starts from CLIP: --config.model.clip_image.weights=FOLDER --config.model.clip_text.weights=FOLDER.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import ablation
+
+VARIANTS = ("v", "it", "mcl")
+
+
+def get_config(argument: str = "mcl") -> ConfigDict:
+    variant, _, base = argument.partition(":")
+    if variant not in VARIANTS:
+        raise ValueError(f"configs/flip.py:{argument}: it begins with one of {', '.join(VARIANTS)}")
+    return ablation.get_config(f"flip_{variant}:{base}")

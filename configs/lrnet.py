@@ -1,0 +1,12 @@
+"""LRNet alone (Sun et al., CVPR 2021): the row lrnet_alone of configs/ablation.py by its own name.
+
+main.py --config=configs/lrnet.py            configs/lrnet.py:ffpp: from configs/ffpp.py, not configs/synthetic.py
+"""
+
+from ml_collections import ConfigDict
+
+from configs import ablation
+
+
+def get_config(base: str = "") -> ConfigDict:
+    return ablation.get_config(f"lrnet_alone:{base}")

@@ -1,0 +1,74 @@
+"""What FLIP-MCL adds to the cross-entropy (Srivatsan et al., ICCV 2023): pure functions of arrays.
+
+Two augmented views of every image; `weight` is 1 for a clip and 0 for a row that only pads the batch.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from cpml_jax.models.class_embeddings import ensemble, unit
+
+_FAR = -1e9  # a logit that no softmax sees
+
+
+def simclr(projected: jax.Array, weight: jax.Array, temperature: float = 0.1) -> jax.Array:
+    """InfoNCE between two augmented views (NT-Xent; Chen et al., ICML 2020, equation 1).
+
+    Args:
+      projected: (2, B, P) both views of every clip, after the projection head; not normalised.
+      weight: (B,).
+      temperature: of the cosines; FLIP's is 0.1.
+
+    Returns:
+      () float32, nats: over the 2 B images, -log of the share of its own other view in the softmax over all
+      images but itself. Every clip of the global batch is a negative of every other.
+    """
+    _, clips, _ = projected.shape
+    z = unit(projected).reshape(2 * clips, -1)
+    there = jnp.tile(weight, 2)
+    logits = jnp.einsum("id,jd->ij", z, z, precision="highest") / temperature
+    logits = jnp.where(jnp.eye(2 * clips, dtype=bool) | (there <= 0)[None, :], _FAR, logits)
+    other = jnp.roll(jnp.arange(2 * clips), clips)
+    own = jnp.take_along_axis(jax.nn.log_softmax(logits, axis=-1), other[:, None], axis=-1)[:, 0]
+    return -(own * there).sum() / jnp.maximum(there.sum(), 1e-8)
+
+
+def prompt_halves(key: jax.Array, there: jax.Array, label: jax.Array) -> jax.Array:
+    """Two random disjoint halves of the prompts of each clip's class, drawn anew for every clip.
+
+    Args:
+      key: for this call alone.
+      there: (C, P) bool, which prompts exist; at least two a class.
+      label: (B,) the clip's class.
+
+    Returns:
+      (2, B, P) bool. Of an odd number, one stays out of both halves.
+    """
+    own = there[label]
+    drawn = jnp.where(own, jax.random.uniform(key, own.shape), 2.0)  # those that do not exist come last
+    place = drawn.argsort(axis=-1).argsort(axis=-1)
+    half = own.sum(axis=-1, keepdims=True) // 2
+    return jnp.stack([place < half, (place >= half) & (place < 2 * half)])
+
+
+def prompt_mse(
+    features: jax.Array, templates: jax.Array, halves: jax.Array, label: jax.Array, weight: jax.Array
+) -> jax.Array:
+    """(cos(x_1, t_1) - cos(x_2, t_2))^2: both views at one distance from both halves of the class's prompts.
+
+    Args:
+      features: (2, B, D) the views' image features; not normalised.
+      templates: (C, P, D) unit embeddings of every prompt.
+      halves: (2, B, P): prompt_halves. t_v is the mean of the class's prompts in half v.
+      label: (B,) the clip's class.
+      weight: (B,).
+
+    Returns:
+      () float32, mean over the clips.
+    """
+    own = templates[label]  # (B, P, D)
+    text = jnp.stack([ensemble(own, half) for half in halves])
+    cosine = (unit(features) * text).sum(axis=-1)
+    return ((cosine[0] - cosine[1]) ** 2 * weight).sum() / jnp.maximum(weight.sum(), 1e-8)
