@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jsonschema
 
+Invalid = jsonschema.ValidationError
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
 
 

@@ -166,6 +166,22 @@ def test_the_files_hold_what_the_readme_says(tmp_path):
     assert all((line["heart_rate_truth_bpm"] is None) == (line["label"] == 1) for line in lines)
 
 
+def test_the_published_schema_takes_the_first_version_and_nothing_odd(tmp_path):
+    result, _ = evaluated(tmp_path, protocols=("cross_dataset",))
+    first = json.loads(json.dumps(result)) | {"schema": "cpml-evaluation/1.0.0", "checkpoint": {"step": 7}}
+    for key in ("provenance", "calibration", "pulse_across_compressions"):
+        del first[key]
+    for one in first["results"]:
+        del one["condition"]
+        for level in ("clip", "video"):
+            one[level] = {k: one[level][k] for k in ("n_real", "n_fake", "auc", "auc_ci95", "ap", "eer", "acc")}
+    published.check("evaluation", first)
+    wrong = [first | {"schema": "cpml-evaluation/9"}, first | {"extra": 1}, first | {"schema": "cpml-evaluation/1.1.0"}]
+    for value in wrong:
+        with pytest.raises(published.Invalid):
+            published.check("evaluation", value)
+
+
 def test_the_table_is_readable_at_100_columns(tmp_path):
     out = io.StringIO()
     evaluated(tmp_path, out=out)

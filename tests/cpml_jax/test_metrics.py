@@ -160,3 +160,67 @@ def test_video_level_is_the_mean_over_clips_in_order():
     assert metrics.video_level([], [])[0] == []
     with pytest.raises(ValueError, match="both labels"):
         metrics.video_level([rows[0], rows[2] | {"label": 1}], [0, 1])
+
+
+def brute_tpr(labels, scores, fpr):
+    """Every threshold that there is, tried."""
+    reals, fakes = scores[labels == 0], scores[labels == 1]
+    found = [0.0]
+    for threshold in np.unique(scores):
+        if (reals >= threshold).mean() <= fpr:
+            found.append((fakes >= threshold).mean())
+    return max(found)
+
+
+@pytest.mark.parametrize("digits", [2, 6])  # 2: many ties
+@pytest.mark.parametrize("fpr", [0.1, 0.01, 0.001])
+def test_tpr_at_fpr_is_the_best_of_every_threshold(digits, fpr):
+    rng = np.random.default_rng(digits)
+    labels = rng.integers(0, 2, 400)
+    scores = np.round(rng.normal(labels * 1.5), digits)
+    share, note = metrics.tpr_at_fpr(labels, scores, fpr)
+    assert share == pytest.approx(brute_tpr(labels, scores, fpr))
+    assert (note is not None) == ((labels == 0).sum() < 1 / fpr)  # fewer reals allow no false alarm at all
+
+
+def test_tpr_at_fpr_of_constant_scores_is_none_found_and_of_one_class_is_none():
+    assert metrics.tpr_at_fpr([0, 1, 1], [0.5, 0.5, 0.5], 0.1)[0] == 0.0
+    assert metrics.tpr_at_fpr([1, 1], [0.1, 0.2], 0.1) == (None, "no real clips")
+    assert metrics.rates([1, 1, 0], [0.9, 0.1, 0.6], 0.5) == (0.5, 1.0)
+    assert (
+        metrics.rates([1, 1], [0.9, 0.1], 0.5) == (0.5, None) and metrics.rates([0, 1], [0.1, 0.2], None) == (None,) * 2
+    )
+
+
+@pytest.mark.parametrize(
+    "labels, scores",
+    [
+        ([], []),
+        ([0], [0.5]),
+        ([1], [1.0]),
+        ([0, 1], [0.5, 0.5]),
+        ([0, 0, 1, 1], [0.0, 0.0, 1.0, 1.0]),
+        ([1] * 5, [0.3] * 5),
+    ],
+)
+def test_every_figure_of_a_level_exists_or_says_why(labels, scores):
+    figures = summary.level(labels, scores, [f"p{i}" for i in range(len(labels))], threshold=0.5, resamples=20)
+    assert (figures["n_real"], figures["n_fake"]) == (labels.count(0), labels.count(1))
+    flat = {**figures, **figures["tpr_at_fpr"], "tdr": figures["tdr"]["value"]}
+    figures_of = [flat[k] for k in ("auc", "ap", "eer", "acc", "tpr", "fpr", "0.01", "0.001", "tdr", "ece", "brier")]
+    assert all(value is None or 0.0 <= value <= 1.0 for value in figures_of)
+    if None in figures_of:
+        assert figures["note"]
+    two = len(set(labels)) == 2
+    assert (figures["auc"] is not None) == two and (figures["eer"] is not None) == two
+    if two and len(set(scores)) == 1:
+        assert figures["auc"] == 0.5 == figures["eer"] and figures["tpr_at_fpr"]["0.01"] == 0.0  # ties: a coin, truly
+
+
+def test_calibrated_probabilities_move_calibration_alone():
+    rng = np.random.default_rng(0)
+    labels, scores = rng.integers(0, 2, 50), rng.random(50)
+    own = summary.level(labels, scores, range(50), threshold=0.5, resamples=20)
+    other = summary.level(labels, scores, range(50), threshold=0.5, resamples=20, probabilities=scores**2)
+    changed = {key for key in own if own[key] != other[key]}
+    assert changed == {"ece", "brier"}
