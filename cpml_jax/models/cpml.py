@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from cpml_jax.augment_images import two_views
-from cpml_jax.errors import UserError
 from cpml_jax.models import views
+from cpml_jax.models.check import check_streams
 from cpml_jax.models.class_embeddings import check_text, ensemble, inserted_context, unit
 from cpml_jax.models.clip import ImageEncoder, TextEncoder
-from cpml_jax.models.fusion import MODALITIES, STAGE_POOLS, Fusion
+from cpml_jax.models.fusion import Fusion
 from cpml_jax.models.heads import ContrastHead
 from cpml_jax.models.landmark_rnn import LandmarkRNN
 from cpml_jax.models.physformer import PhysFormer
@@ -230,8 +230,8 @@ def build(
     dtype=jnp.float32,
     *,
     classes: int = 2,
-    context_words: tuple[int, ...] = (),
-    projections: tuple[str, ...] = (),
+    context_words: tuple = (),
+    projections: tuple = (),
 ) -> CPML:
     """CPML from the plain dictionary of `config.model`; the last three as CPML's.
 
@@ -241,27 +241,11 @@ def build(
     parts = {name: dict(model[name]) for name in ("physformer", "landmark_rnn", "clip_text", "clip_image")}
     for part in parts.values():
         part.pop("weights", "")  # pretrained/apply.py puts them into the initialised variables
-    modalities = tuple(model["modalities"])
-    if not modalities or set(modalities) - set(MODALITIES) or len(set(modalities)) != len(modalities):
-        raise UserError(f"model.modalities={modalities}; it is a non-empty subset of {MODALITIES}")
-    pool = model.get("fusion_stage_pool", "flatten")
-    if pool not in STAGE_POOLS:
-        raise UserError(f"model.fusion_stage_pool={pool!r}; it is one of {STAGE_POOLS}")
-    check_text(parts["clip_text"], context_words)
-    for name in ("clip_text", "clip_image"):
-        width, heads = parts[name]["width"], parts[name]["heads"]
-        if width % heads:
-            raise UserError(f"model.{name}.width={width} must be a multiple of its {heads} heads")
-    if parts["clip_image"]["image_size"] % parts["clip_image"]["patch"]:
-        raise UserError("model.clip_image.image_size must be a multiple of model.clip_image.patch")
-    if 0 < parts["landmark_rnn"]["memory"] <= 1:
-        raise UserError(f"model.landmark_rnn.memory={parts['landmark_rnn']['memory']} is 0 or more than 1 frame")
     physformer = parts["physformer"]
     physformer.update(stem=tuple(physformer["stem"]), patch=tuple(physformer["patch"]))
-    try:
-        PhysFormer(**physformer).check()
-    except ValueError as error:
-        raise UserError(f"model.{error}") from None
+    modalities, pool = tuple(model["modalities"]), model.get("fusion_stage_pool", "flatten")
+    check_streams(modalities, pool, parts)
+    check_text(parts["clip_text"], context_words)
     return CPML(
         modalities, model["unified_dim"], model["fusion_dropout"], **parts, vocab_size=vocab_size,
         fusion_stage_pool=pool, classes=classes, context_words=tuple(context_words), head=model["head"],
