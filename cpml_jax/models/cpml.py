@@ -87,9 +87,7 @@ class CPML(nn.Module):
         shape = {k: text[k] for k in ("context_length", "width", "layers", "heads", "activation") if k in text}
         self.text_encoder = TextEncoder(self.vocab_size, projection=self.unified_dim, dtype=self.dtype, **shape)
         if text["mode"] == "context":
-            shape = (text["context_tokens"], text["width"])
-            if text.get("context_per_class", False):
-                shape = (self.classes, *shape)
+            shape = (self.classes,) * bool(text.get("context_per_class")) + (text["context_tokens"], text["width"])
             # With words it is what is added to them: trained weights may be loaded after it starts, and decay pulls
             # it to the words.
             start = nn.initializers.zeros if self.context_words else nn.initializers.normal(0.02)
@@ -183,10 +181,9 @@ class CPML(nn.Module):
         size = self.clip_image["image_size"]
         chosen = frames[:, views.spaced_frames(frames.shape[1], self.clip_image["frames"])]
         both = two_views(key, chosen.astype(jnp.float32) / 255.0, size)
-        features = self.embed(views.clip_images(255.0 * both, size)).reshape(2, len(frames), -1)
-        found = {"features": features}
+        found = {"features": self.embed(views.clip_images(255.0 * both, size)).reshape(2, len(frames), -1)}
         if "simclr" in self.projections:
-            found["projected"] = jnp.stack([self.contrast_head(one, weight) for one in features])
+            found["projected"] = jnp.stack([self.contrast_head(one, weight) for one in found["features"]])
         return found
 
     def encode_prompts(self, tokens: jax.Array) -> jax.Array:
@@ -225,13 +222,7 @@ class CPML(nn.Module):
 
 
 def build(
-    model: dict,
-    vocab_size: int,
-    dtype=jnp.float32,
-    *,
-    classes: int = 2,
-    context_words: tuple = (),
-    projections: tuple = (),
+    model: dict, vocab_size: int, dtype=jnp.float32, *, classes: int = 2, context_words: tuple = (), projections=()
 ) -> CPML:
     """CPML from the plain dictionary of `config.model`; the last three as CPML's.
 
@@ -241,8 +232,7 @@ def build(
     parts = {name: dict(model[name]) for name in ("physformer", "landmark_rnn", "clip_text", "clip_image")}
     for part in parts.values():
         part.pop("weights", "")  # pretrained/apply.py puts them into the initialised variables
-    physformer = parts["physformer"]
-    physformer.update(stem=tuple(physformer["stem"]), patch=tuple(physformer["patch"]))
+    parts["physformer"] |= {name: tuple(parts["physformer"][name]) for name in ("stem", "patch")}
     modalities, pool = tuple(model["modalities"]), model.get("fusion_stage_pool", "flatten")
     check_streams(modalities, pool, parts)
     check_text(parts["clip_text"], context_words)
