@@ -45,7 +45,8 @@ def table() -> dict[str, dict]:
         "flip_v": _IMAGES | _LINEAR,
         "flip_it": _FLIP_IT,
         "flip_mcl": _FLIP_IT | {"loss.simclr": 1.0, "loss.prompt_mse": 1.0},
-        # A linear head on the mean of the frames' embeddings is the mean of its answers for each frame.
+        # A linear head on the mean of the frames' embeddings is the mean of its answers for each frame. What it finds
+        # is CLIP's with model.clip_image.weights alone: without them the frozen encoder is a random one.
         "clip_linear_probe": _IMAGES | _LINEAR | {"optim.groups": (("visual/", 0.0),)},
     }  # fmt: skip
 

@@ -1,8 +1,8 @@
-"""Cross-modal affinity alignment, after UMCL (IJCV 2025, arXiv 2511.18983), section on semantic alignment.
+"""Cross-modal affinity alignment, after UMCL's abstract (IJCV 2025, arXiv 2511.18983).
 
-The paper aligns pulse, landmarks and text through the affinity matrix of each pair, with a contrastive loss. What is
-read into it here: two clips belong together if they are of one class, as the prompts say, so that a batch's other
-clips of the same class are no negatives.
+It models the relations between pulse, landmarks and text as affinity matrices and optimises their agreement by
+contrastive learning. What is read into that here: each pair of them gives a matrix of cosines, and two clips belong
+together if they are of one class, as the prompts say: a batch's other clips of the same class are no negatives.
 """
 
 from __future__ import annotations

@@ -189,9 +189,8 @@ def training_clips(config, records: RecordSet) -> list[sampler.Views]:
         raise UserError(f"train.views={train.views!r}; it is recorded or downsampled")
     if config.loss.ce_views not in ("best", "all"):
         raise UserError(f"loss.ce_views={config.loss.ce_views!r}; it is best or all")
-    qualities = tuple(train.qualities)
-    chosen = dict(methods=tuple(train.methods), split="train")
-    # Recorded views need a clip at all qualities at once; views that the model makes itself, one quality at a time.
+    qualities, chosen = tuple(train.qualities), dict(methods=tuple(train.methods), split="train")
+    # Views that the model makes itself take a clip at one quality; recorded ones at all of them.
     together = [qualities] if train.views == "recorded" else [(quality,) for quality in qualities]
     found = [sampler.quality_views(records.rows, qualities=some, **chosen) for some in together]
     if not all(found):

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from cpml_jax.augment_images import two_views
-from cpml_jax.errors import UserError
 from cpml_jax.models import views
+from cpml_jax.models.check import check_streams
 from cpml_jax.models.class_embeddings import check_text, ensemble, inserted_context, unit
 from cpml_jax.models.clip import ImageEncoder, TextEncoder
-from cpml_jax.models.fusion import MODALITIES, STAGE_POOLS, Fusion
+from cpml_jax.models.fusion import Fusion
 from cpml_jax.models.heads import ContrastHead
 from cpml_jax.models.landmark_rnn import LandmarkRNN
 from cpml_jax.models.physformer import PhysFormer
@@ -87,9 +87,7 @@ class CPML(nn.Module):
         shape = {k: text[k] for k in ("context_length", "width", "layers", "heads", "activation") if k in text}
         self.text_encoder = TextEncoder(self.vocab_size, projection=self.unified_dim, dtype=self.dtype, **shape)
         if text["mode"] == "context":
-            shape = (text["context_tokens"], text["width"])
-            if text.get("context_per_class", False):
-                shape = (self.classes, *shape)
+            shape = (self.classes,) * bool(text.get("context_per_class")) + (text["context_tokens"], text["width"])
             # With words it is what is added to them: trained weights may be loaded after it starts, and decay pulls
             # it to the words.
             start = nn.initializers.zeros if self.context_words else nn.initializers.normal(0.02)
@@ -183,10 +181,9 @@ class CPML(nn.Module):
         size = self.clip_image["image_size"]
         chosen = frames[:, views.spaced_frames(frames.shape[1], self.clip_image["frames"])]
         both = two_views(key, chosen.astype(jnp.float32) / 255.0, size)
-        features = self.embed(views.clip_images(255.0 * both, size)).reshape(2, len(frames), -1)
-        found = {"features": features}
+        found = {"features": self.embed(views.clip_images(255.0 * both, size)).reshape(2, len(frames), -1)}
         if "simclr" in self.projections:
-            found["projected"] = jnp.stack([self.contrast_head(one, weight) for one in features])
+            found["projected"] = jnp.stack([self.contrast_head(one, weight) for one in found["features"]])
         return found
 
     def encode_prompts(self, tokens: jax.Array) -> jax.Array:
@@ -225,13 +222,7 @@ class CPML(nn.Module):
 
 
 def build(
-    model: dict,
-    vocab_size: int,
-    dtype=jnp.float32,
-    *,
-    classes: int = 2,
-    context_words: tuple[int, ...] = (),
-    projections: tuple[str, ...] = (),
+    model: dict, vocab_size: int, dtype=jnp.float32, *, classes: int = 2, context_words: tuple = (), projections=()
 ) -> CPML:
     """CPML from the plain dictionary of `config.model`; the last three as CPML's.
 
@@ -241,27 +232,10 @@ def build(
     parts = {name: dict(model[name]) for name in ("physformer", "landmark_rnn", "clip_text", "clip_image")}
     for part in parts.values():
         part.pop("weights", "")  # pretrained/apply.py puts them into the initialised variables
-    modalities = tuple(model["modalities"])
-    if not modalities or set(modalities) - set(MODALITIES) or len(set(modalities)) != len(modalities):
-        raise UserError(f"model.modalities={modalities}; it is a non-empty subset of {MODALITIES}")
-    pool = model.get("fusion_stage_pool", "flatten")
-    if pool not in STAGE_POOLS:
-        raise UserError(f"model.fusion_stage_pool={pool!r}; it is one of {STAGE_POOLS}")
+    parts["physformer"] |= {name: tuple(parts["physformer"][name]) for name in ("stem", "patch")}
+    modalities, pool = tuple(model["modalities"]), model.get("fusion_stage_pool", "flatten")
+    check_streams(modalities, pool, parts)
     check_text(parts["clip_text"], context_words)
-    for name in ("clip_text", "clip_image"):
-        width, heads = parts[name]["width"], parts[name]["heads"]
-        if width % heads:
-            raise UserError(f"model.{name}.width={width} must be a multiple of its {heads} heads")
-    if parts["clip_image"]["image_size"] % parts["clip_image"]["patch"]:
-        raise UserError("model.clip_image.image_size must be a multiple of model.clip_image.patch")
-    if 0 < parts["landmark_rnn"]["memory"] <= 1:
-        raise UserError(f"model.landmark_rnn.memory={parts['landmark_rnn']['memory']} is 0 or more than 1 frame")
-    physformer = parts["physformer"]
-    physformer.update(stem=tuple(physformer["stem"]), patch=tuple(physformer["patch"]))
-    try:
-        PhysFormer(**physformer).check()
-    except ValueError as error:
-        raise UserError(f"model.{error}") from None
     return CPML(
         modalities, model["unified_dim"], model["fusion_dropout"], **parts, vocab_size=vocab_size,
         fusion_stage_pool=pool, classes=classes, context_words=tuple(context_words), head=model["head"],

@@ -12,6 +12,8 @@ import tiny
 
 from configs import ablation
 from cpml_jax import evaluate, sampler, scoring, sharding, steps, train
+from cpml_jax.ablation import configured
+from cpml_jax.checkpoint import flatten
 from cpml_jax.records import RecordSet
 
 # What configs/synthetic.py sets on top of base.py and rows must get along with.
@@ -118,8 +120,11 @@ def test_nothing_is_dead(row):
     assert bool(dead) == bool(allowed and "rppg" in parts)
 
 
-def test_every_row_is_expected():
-    assert set(ablation.table()) == set(EXPECTED)
+@pytest.mark.parametrize("base", ablation.BASES)
+def test_every_row_is_expected_and_fits_the_sweep(base):
+    table = configured()
+    assert set(table.rows) == set(EXPECTED)
+    table.check(flatten(ablation.get_config(f"cpml:{base}").to_dict()))
 
 
 REAL_STEPS = {
