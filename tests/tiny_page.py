@@ -114,6 +114,7 @@ def evaluation():
         result(0.9 - 0.1 * s, "corruption", condition={"kind": "corruption", "corruption": name, "strength": s})
         for name in ("blur", "noise") for s in (1, 2)
     ]  # fmt: skip
+    spoiled.append(result(0.95, "corruption", condition={"kind": "original", "bitrate_bps": 9e5}))
     plain = [result(0.95), result(0.85, quality="c23"), result(0.9, methods=["FaceSwap"])]
     return {
         "schema": "cpml-evaluation/1.1.0", "config": {"name": "tiny", "seed": 3},

@@ -121,11 +121,10 @@ def corruption_curves(run: RunFiles) -> list[Plate]:
     plates = []
     for dataset, results in found.items():
         figure, axes = canvas.panel(4.6)
-        quality = results[0]["test"]["quality"]
         clean = [
             r for r in run.results
-            if not r.get("condition") and (r["test"]["dataset"], r["test"]["quality"]) == (dataset, quality)
-            and len(r["test"]["methods"]) == len(results[0]["test"]["methods"])
+            if r["protocol"] == "corruption" and (r.get("condition") or {}).get("kind") == "original"
+            and r["test"]["dataset"] == dataset
         ]  # fmt: skip
         lines = _lines(results, "corruption", "strength")
         if clean:
@@ -133,7 +132,7 @@ def corruption_curves(run: RunFiles) -> list[Plate]:
         columns, ends = _draw(axes, lines, intervals=False)
         axes.set(xlabel="strength (0: untouched)", ylabel="video AUC")
         canvas.label_ends(axes, ends)
-        title = f"AUC against the strength of a corruption on {canvas.shown(dataset)} {canvas.shown(quality)}."
+        title = f"AUC against the strength of a corruption on {canvas.shown(dataset)}."
         names = ("corruption", "strength", "auc", "auc_low", "auc_high")
         name = _file("corruption_curves", dataset, found)
         plates.append(Plate(name, title, f"{title} {_spoken(lines)}", figure, dict(zip(names, columns, strict=False))))

@@ -101,11 +101,15 @@ def _interval(span) -> str:
 
 
 def _notes(run: RunFiles):
-    for result in run.results:
+    """Each note once, with the tests that it is about; those of re-encodings and corruptions repeat the others'."""
+    about: dict[str, list[str]] = {}
+    for result in (r for r in run.results if not r.get("condition")):
         where = f"{foreign(result['test']['dataset'])} {foreign(result['test']['quality'])}"
         for holder in (result, result["video"], result.get("threshold") or {}):
-            if holder.get("note"):
-                yield f"{where}: {text(holder['note'])}"
+            if holder.get("note") and where not in about.setdefault(text(holder["note"]), []):
+                about[text(holder["note"])].append(where)
+    for note, tests in about.items():
+        yield f"{', '.join(tests)}: {note}"
     if run.dropped:
         yield f"{run.dropped:,} lines of scores.jsonl have no finite score and are left out of the figures"
     excluded = run.evaluation.get("excluded") or []
