@@ -23,6 +23,7 @@ from cpml_jax.sweep_file import FINISHED, FOLDER, RESULTS, TABLES, TRAINED, earl
 from cpml_jax.sweep_pace import forecast
 from cpml_jax.sweep_plan import Run
 
+COMPILED = ".compiled"  # XLA's programs, in the folder of the runs
 _WORDS = {"finished": "finished", "trained": "trained, to be evaluated", "begun": "begun, goes on"}
 
 
@@ -75,12 +76,19 @@ def run(
     states = {run.name: state_of(folder_of(workdir, run), configs[run.name], run) for run in runs}
     _tell(listing(runs, configs, states, workdir))
 
+    keep_compiled(Path(workdir) / FOLDER / COMPILED)
     failed = carry_out_all(config, workdir, runs, configs, states, train, evaluate)
     _tell((Path(workdir) / TABLES).read_text())
     for name, reason in failed.items():
         _tell(f"failed: {name}: {reason}")
     say(f"written: {Path(workdir) / RESULTS} and {Path(workdir) / TABLES}")
     return 1 if failed else 0
+
+
+def keep_compiled(folder: Path) -> None:
+    """Runs that differ in their data alone are one program, compiled once; a cache of the user's own is left alone."""
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
 
 
 def carry_out_all(config, workdir, runs: list[Run], configs: dict, states: dict, train, evaluate) -> dict[str, str]:
@@ -97,7 +105,7 @@ def carry_out_all(config, workdir, runs: list[Run], configs: dict, states: dict,
             failed[run.name] = str(error)
             say(f"sweep: {run.name} failed: {error}")
         finally:
-            jax.clear_caches()  # every run compiles anew; without this a long sweep fills the memory
+            jax.clear_caches()  # without this a long sweep fills the memory; the next run reads it back from disk
         write(config, workdir, runs, configs, failed, kept)
     return failed
 
