@@ -66,8 +66,8 @@ def test_the_crop_tree_is_the_records_and_can_be_read(videos, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("train", "--verify"), "--verify goes with the verb prepare"),
-        (("--crop_tree=x",), "--crop_tree goes with the verb prepare"),
+        (("train", "--verify"), "--verify goes with prepare: main.py prepare"),
+        (("--crop_tree=x",), "--crop_tree goes with prepare: main.py prepare"),
         (("prepare", "--verify", "--crop_tree=x"), "give one of the two"),
         (("prepare", "--beam_options=a=b"), "give --beam_runner too"),
     ],

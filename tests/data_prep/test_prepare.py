@@ -131,12 +131,16 @@ def test_prepared_again_it_does_nothing_and_other_parameters_are_refused(drawn, 
 def in_a_process(drawn, records) -> subprocess.Popen:
     """Its own, as after a kill: protobuf orders a record's fields differently in every process."""
     code = f"import test_prepare as t; t.prepare({str(drawn)!r}, {str(records)!r})"
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'data_prep'}"}
+    places = (ROOT, ROOT / "tests", ROOT / "tests" / "data_prep")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))}
     return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL, env=environment)
 
 
 def kill_when(process: subprocess.Popen, moment) -> None:
-    while process.poll() is None and not moment():
+    while not moment():
+        assert process.poll() in (None, 0), "it did not stop by our hand"
+        if process.returncode == 0:
+            break
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()

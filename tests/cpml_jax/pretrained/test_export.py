@@ -119,7 +119,7 @@ def test_export_and_init_from_give_the_same_scores(tiny_records, tmp_path, capsy
 def test_the_command_wants_a_folder(capsys):
     config = "--config=configs/synthetic.py"
     assert run_main("export", config) == 2 and "--out=FOLDER" in capsys.readouterr().err
-    assert run_main("train", config, "--out=x") == 2 and "goes with the verb export" in capsys.readouterr().err
+    assert run_main("train", config, "--out=x") == 2 and "--out goes with export" in capsys.readouterr().err
     assert run_main("export", config, "--out=x", "--workdir=/nowhere/x") == 2
     assert "error: " in capsys.readouterr().err
 
