@@ -7,10 +7,27 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cpml_jax.report.figures_video import WindowArrays
-
 STRIP = 6  # frames shown of the window that decides; one of every other
 PICTURED_FACES = 4  # faces whose deciding window is shown in full, with its saliency
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowArrays:
+    """What the page shows of one window; anything may be None.
+
+    Attributes:
+      frames: (k, S, S, 3) uint8 RGB, a few frames evenly over the window. The page shows those of the highest scores
+        only, so a long video need not keep the others.
+      wave: (T,) the model's pulse wave. trace: (T,) the classical trace (POS); NaN where unknown.
+      cosines: (2,) of the unified feature to the prompts of real and fake.
+      saliency: (S, S) >= 0.
+    """
+
+    frames: np.ndarray | None = None
+    wave: np.ndarray | None = None
+    trace: np.ndarray | None = None
+    cosines: np.ndarray | None = None
+    saliency: np.ndarray | None = None
 
 
 class Evidence:

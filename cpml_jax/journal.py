@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import jax
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from cpml_jax.files import write_whole
@@ -33,6 +32,8 @@ class Journal:
         path = workdir / METRICS
         keep_until(path, first_step)
         self._file = path.open("a", buffering=1)
+        from tensorboardX import SummaryWriter  # it brings torch along where there is one: seconds, for any other verb
+
         self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first_step + 1)
         self._bar = tqdm(
             total=last_step, initial=first_step, desc="train", unit="step", file=sys.stderr, dynamic_ncols=True

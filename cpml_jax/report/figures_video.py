@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from cpml_jax.evidence import WindowArrays
 from cpml_jax.report import canvas
 from cpml_jax.report.canvas import BLUE, Plate
 from cpml_jax.report.figures_pulse import BAND_BPM, spectrum, z_score
@@ -14,25 +14,6 @@ from cpml_jax.report.run_files import number
 from cpml_jax.schema import FAKE, FRAME_RATE, REAL
 
 PULSES = 3  # windows whose wave and spectrum are drawn
-
-
-@dataclasses.dataclass(frozen=True)
-class WindowArrays:
-    """What the page shows of one window; anything may be None.
-
-    Attributes:
-      frames: (k, S, S, 3) uint8 RGB, a few frames evenly over the window. The page shows those of the highest scores
-        only, so a long video need not keep the others.
-      wave: (T,) the model's pulse wave. trace: (T,) the classical trace (POS); NaN where unknown.
-      cosines: (2,) of the unified feature to the prompts of real and fake.
-      saliency: (S, S) >= 0.
-    """
-
-    frames: np.ndarray | None = None
-    wave: np.ndarray | None = None
-    trace: np.ndarray | None = None
-    cosines: np.ndarray | None = None
-    saliency: np.ndarray | None = None
 
 
 def score_over_time(name: str, answer: Mapping, window_s: float) -> Plate:

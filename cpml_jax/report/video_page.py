@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from cpml_jax.errors import UserError
+from cpml_jax.evidence import WindowArrays
 from cpml_jax.files import write_whole
 from cpml_jax.report import canvas, faces, page
-from cpml_jax.report.figures_video import WindowArrays, pulses, score_over_time, similarity
+from cpml_jax.report.figures_video import pulses, score_over_time, similarity
 from cpml_jax.report.run_files import number
 from cpml_jax.report.words import figure_of, foreign, table, text
 

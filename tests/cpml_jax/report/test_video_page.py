@@ -7,8 +7,8 @@ import pytest
 import tiny_page
 
 from cpml_jax.errors import UserError
+from cpml_jax.evidence import WindowArrays
 from cpml_jax.report import canvas, video_page
-from cpml_jax.report.figures_video import WindowArrays
 
 HOSTILE = "/videos/<img src=x onerror=alert(1)>$a_b$\udcff.mp4"
 
