@@ -223,7 +223,7 @@ def cut_variant(path: Path, source: reencode.Source, variant: str, seed: str, wi
 
 
 def summary_text(directory: Path, summary: dict) -> str:
-    """A line for each condition: its clips and the bitrate in the middle; and the reasons of what was set aside."""
+    """A line for each condition: its clips and their median bitrate; and the reasons of what was set aside."""
     rows = collections.defaultdict(list)
     for line in (directory / INDEX).read_text().splitlines():
         row = json.loads(line)
@@ -234,7 +234,8 @@ def summary_text(directory: Path, summary: dict) -> str:
     for key in order:
         fakes = sum(row["label"] == schema.FAKE for row in rows[key])
         rate = statistics.median(row["source_bitrate"] for row in rows[key]) / 1000
-        lines.append(f"  {key:12}{len(rows[key]) - fakes:6}{fakes:6}{rate:10.1f}")
+        stored = (conditions.condition(key) or {}).get("kind") == "corruption"  # its file's bits say nothing of it
+        lines.append(f"  {key:12}{len(rows[key]) - fakes:6}{fakes:6}{'' if stored else f'{rate:10.1f}'}")
     for why, number in sorted(summary["excluded"].items(), key=lambda item: -item[1]):
         lines.append(f"  excluded {number}: {why}")
     return "\n".join([*lines, f"to look at: {directory / PAGE}"])
