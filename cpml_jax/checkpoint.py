@@ -224,3 +224,23 @@ def read_training_data(workdir) -> dict | None:
         return None
     except ValueError:
         raise UserError(f"{path}: not readable as JSON; delete it to evaluate without this check") from None
+
+
+def check_same_records(workdir, records: dict) -> None:
+    """Refuse to go on, or to take figures from, a training on other records than those at hand.
+
+    A training that changed records half-way would have seen people whom training_data.json does not name.
+
+    Args:
+      records: provenance.describe_records.
+
+    Raises:
+      UserError: the run was trained on others.
+    """
+    before = (read_training_data(workdir) or {}).get("records") or {}
+    if before.get("sha256") and records["sha256"] and before["sha256"] != records["sha256"]:
+        raise UserError(
+            f"{workdir}: trained on other records (sha256 {before['sha256'][:12]}, {before['clips']} clips) than there "
+            f"are now ({records['sha256'][:12]}, {records['clips']} clips); put those back with --config.data.records, "
+            "or use another --workdir"
+        )

@@ -14,8 +14,9 @@ import jax
 from ml_collections import ConfigDict
 
 from cpml_jax import ablation as ablation_table
-from cpml_jax import chain, protocols, sweep_plan
+from cpml_jax import chain, protocols, provenance, sweep_plan
 from cpml_jax.ablation import Ablation
+from cpml_jax.checkpoint import check_same_records
 from cpml_jax.errors import UserError
 from cpml_jax.journal import say
 from cpml_jax.records import SUMMARY, RecordSet, records_dir, records_root
@@ -71,8 +72,10 @@ def run(
         config, names, tuple(seeds) or (config.seed,), methods=methods, stored=stored, ablation=ablation
     )
     configs = {run.name: run_config(config, run, workdir) for run in runs}
+    described = provenance.describe_records(record_sets[config.train.dataset])
     for run in runs:
         check_records(run, configs[run.name], record_sets)
+        check_same_records(folder_of(workdir, run), described)
     states = {run.name: state_of(folder_of(workdir, run), configs[run.name], run) for run in runs}
     _tell(listing(runs, configs, states, workdir))
 

@@ -60,15 +60,16 @@ def train(config, workdir) -> TrainState:
         classes={name: number for number, name in enumerate(bank)} if text.classes == "methods" else None,
     )
     checkpoints = checkpoint.Checkpoints(workdir)
-    start = checkpoints.latest_step()
+    start, described = checkpoints.latest_step(), provenance.describe_records(records)
     if start is None:
         state = with_weights(create(), plain, workdir, transformation, abstract)
     else:
+        checkpoint.check_same_records(workdir, described)
         state = checkpoints.restore(start, abstract, data)
     checkpoint.write_config(workdir, plain)
     checkpoint.write_prompts(workdir, bank)
     seen = {row[key] for views in clips for row in views for key in ("identity", "source_identity")}
-    checkpoint.write_training_data(workdir, config.train.dataset, seen, provenance.describe_records(records))
+    checkpoint.write_training_data(workdir, config.train.dataset, seen, described)
     say(f"training on {len(clips)} clips, from step {start or 0} of {config.train.steps}")
 
     step_fn = steps.jit_train_step(

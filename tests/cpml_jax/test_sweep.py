@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from configs import base, synthetic
-from cpml_jax import protocols, sweep, sweep_pace, sweep_plan, sweep_table
+from cpml_jax import checkpoint, protocols, sweep, sweep_pace, sweep_plan, sweep_table
 from cpml_jax.ablation import Ablation
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_json
@@ -262,6 +262,17 @@ def test_an_evaluation_without_the_asked_test_is_a_failure(tiny_records, tmp_pat
 
     config = tiny.training_config(tiny_records)
     assert sweep.run(config, tmp_path, ("cross_compression",), train=workshop.train, evaluate=forgetful) == 1
+
+
+def test_figures_of_other_records_are_refused(tiny_records, tmp_path):
+    go(tiny_records, tmp_path, ("in_dataset",), Workshop())
+    checkpoint.write_training_data(
+        tmp_path / "sweep/train_raw", "faces", {"a"}, {"sha256": "f" * 64, "schema_version": None, "clips": 9}
+    )
+    later = Workshop()
+    with pytest.raises(UserError, match=r"train_raw: trained on other records .sha256 ffffffffffff, 9 clips"):
+        go(tiny_records, tmp_path, ("in_dataset", "cross_compression"), later)
+    assert not later.trained
 
 
 def test_a_missing_quality_is_refused_before_any_training(tiny_records, tmp_path):

@@ -140,3 +140,16 @@ def test_every_kind_of_run_takes_its_steps(tiny_records, tmp_path, changes):
     state = train.train(tiny.training_config(tiny_records, **{"train.steps": 2, **changes}), tmp_path)
     assert int(state.step) == 2
     assert all(np.isfinite(leaf).all() for leaf in digest(state.params))
+
+
+def test_going_on_with_other_records_is_refused(uninterrupted, tiny_records):
+    workdir, _ = uninterrupted
+    kept = checkpoint.read_training_data(workdir)
+    others = kept["records"] | {"sha256": "f" * 64}
+    try:
+        checkpoint.write_training_data(workdir, kept["dataset"], {"somebody"}, others)
+        with pytest.raises(UserError, match="trained on other records"):
+            train.train(tiny.training_config(tiny_records), workdir)
+        assert checkpoint.read_training_data(workdir)["identities"] == ["somebody"], "whom it saw was forgotten"
+    finally:
+        checkpoint.write_training_data(workdir, kept["dataset"], set(kept["identities"]), kept["records"])
