@@ -1,6 +1,8 @@
-"""The results of evaluation.json as a table of plain text. Nothing here computes a figure (metrics.py does)."""
+"""Tables: evaluation.json as plain text; Markdown for several runs. Nothing here computes a figure (metrics.py does)."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 def table(report: dict) -> str:
@@ -52,3 +54,18 @@ def _notes(report: dict) -> list[str]:
         "95 % CI (bootstrap over identities), AP, EER, acc: of videos; acc at the threshold chosen on the",
         f"validation split ({_number(first['threshold']['video'])}).",
     ]
+
+
+def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A table whose columns are aligned, the first to the left and the others to the right."""
+    lines = [[str(cell).replace("|", "\\|") for cell in line] for line in (head, *body)]
+    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(head))]
+
+    def joined(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cells) + " |"
+
+    padded = [
+        [c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))] for line in lines
+    ]
+    ruler = [("-" * (w - 1) + ":") if i else "-" * w for i, w in enumerate(widths)]
+    return "\n".join(joined(line) for line in (padded[0], ruler, *padded[1:]))

@@ -12,9 +12,9 @@ import tiny
 
 from configs import ablation
 from cpml_jax import evaluate, sampler, scoring, sharding, steps, train
-from cpml_jax.ablation import configured
 from cpml_jax.checkpoint import flatten
 from cpml_jax.records import RecordSet
+from cpml_jax.sweep.ablation import configured
 
 # What configs/synthetic.py sets on top of base.py and rows must get along with.
 BASE = {

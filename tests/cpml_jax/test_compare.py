@@ -3,13 +3,16 @@
 import copy
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from configs import base
-from cpml_jax import compare, compare_formats, compare_runs
+from cpml_jax import compare
+from cpml_jax.compare import command, formats
+from cpml_jax.compare import runs as compare_runs
 from cpml_jax.errors import UserError
 
 METHODS = ("Deepfakes", "FaceSwap")
@@ -69,8 +72,8 @@ def write(folder, rows, results=None, changes=(), sha="1", **more):
 
 
 def made(*folders, paired=None):
-    found = [one for folder in folders for one in compare_runs.load(compare.Path(folder))]
-    return compare.compare(compare_runs.columns(found), paired or Paired(), 10)
+    found = [one for folder in folders for one in compare_runs.load(Path(folder))]
+    return command.compare(compare_runs.columns(found), paired or Paired(), 10)
 
 
 def test_the_paired_tests_see_the_same_videos_in_the_same_order(tmp_path):
@@ -128,7 +131,7 @@ def test_a_test_that_one_run_lacks_is_a_dash(tmp_path):
     first, second = table["rows"][1]["cells"]
     assert first["auc"] is None and first["note"] == "not tested"
     assert second["auc"] is not None and second["difference"] is None
-    assert "| cross_compression: faces raw, 2 methods |" in compare_formats.markdown(table)
+    assert "| cross_compression: faces raw, 2 methods |" in formats.markdown(table)
 
 
 def test_one_class_only_has_no_figures_and_a_reason(tmp_path):
@@ -171,7 +174,7 @@ def test_seeds_are_pooled_and_differences_paired_by_seed(tmp_path):
 
     part = made(*folders[:3], folders[4])  # one seed of the other: the difference is that seed's, and says so
     assert part["rows"][0]["cells"][1]["difference_seeds"] == [1]
-    assert "(seed 1 alone)" in compare_formats.markdown(part)
+    assert "(seed 1 alone)" in formats.markdown(part)
 
 
 def test_without_a_common_seed_welch_and_a_constant_has_no_p(tmp_path):
@@ -241,7 +244,7 @@ def test_the_three_formats(tmp_path, capsys):
 def test_minus_zero_is_no_sign():
     cell = dict.fromkeys(("difference_std", "difference_seeds", "p_bootstrap", "p_delong", "p_seeds"))
     cell |= {"difference": -1e-17, "difference_ci95": [-0.001, 0.001]}
-    assert compare_formats._difference(cell) == "+0.000 [+0.00, +0.00]"
+    assert formats._difference(cell) == "+0.000 [+0.00, +0.00]"
 
 
 @pytest.mark.parametrize(
@@ -273,7 +276,7 @@ def test_mistakes_are_one_clear_line(tmp_path):
 def test_files_of_the_first_version_are_read(tmp_path):
     a, b = (write(tmp_path / n, lines(i), changes={"loss.ce": 1.0 + i}) for i, n in enumerate("ab"))
     for folder in (a, b):
-        path = compare.Path(folder) / "evaluation.json"
+        path = Path(folder) / "evaluation.json"
         report = json.loads(path.read_text())
         report = {k: v for k, v in copy.deepcopy(report).items() if k != "provenance"}
         report |= {"schema": "cpml-evaluation/1.0.0", "checkpoint": {"step": 1}}

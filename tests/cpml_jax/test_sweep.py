@@ -9,10 +9,12 @@ import pytest
 import tiny
 
 from configs import base, synthetic
-from cpml_jax import checkpoint, protocols, sweep, sweep_pace, sweep_plan, sweep_table
-from cpml_jax.ablation import Ablation
+from cpml_jax import checkpoint, protocols, sweep
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_json
+from cpml_jax.sweep import pace, tables
+from cpml_jax.sweep import plan as sweep_plan
+from cpml_jax.sweep.ablation import Ablation
 
 FOUR = synthetic.METHODS
 RATES = ("raw", "c23", "c40")
@@ -317,23 +319,23 @@ def test_several_seeds_are_averaged(tiny_records, tmp_path, capsys):
 
 def test_a_figure_that_does_not_exist_is_a_dash():
     cell = {"protocol": "ablation", "table": "t", "row": "a|b", "column": "c23", "video": {"auc": None}}
-    text = sweep_table.tables([cell, cell | {"column": "raw", "video": None}])
+    text = tables.tables([cell, cell | {"column": "raw", "video": None}])
     assert "| a\\|b |   - |   - |" in text
 
 
 def test_the_forecast_says_where_it_comes_from(tmp_path):
     waiting = {"train_c23": tiny.tiny_config(**{"train.steps": 100, "train.batch_size": 8})}
-    assert "unknown until the first run" in sweep_pace.forecast(tmp_path, tmp_path / "sweep", waiting)[1]
+    assert "unknown until the first run" in pace.forecast(tmp_path, tmp_path / "sweep", waiting)[1]
     rows = [{"kind": "train", "step": s, "clips_per_s": v} for s, v in ((1, 0.1), (2, 4.0), (3, 4.0))]
     text = "".join(json.dumps(row) + "\n" for row in rows) + '{"kind": "tra'
     (tmp_path / "metrics.jsonl").write_text(text)
-    words, note = sweep_pace.forecast(tmp_path, tmp_path / "sweep", waiting)
+    words, note = pace.forecast(tmp_path, tmp_path / "sweep", waiting)
     assert words == {"train_c23": "100 of 100 steps, about 3 min"} and f"at the speed of {tmp_path.name} " in note
     (tmp_path / "sweep/train_c23").mkdir(parents=True)
     (tmp_path / "sweep/train_c23/metrics.jsonl").write_text(text.replace("4.0", "2.0"))
-    words, note = sweep_pace.forecast(tmp_path, tmp_path / "sweep", waiting)
+    words, note = pace.forecast(tmp_path, tmp_path / "sweep", waiting)
     assert words == {"train_c23": "97 of 100 steps, about 6 min"} and "sweep/train_c23" in note
-    assert "unknown" not in note and sweep_pace.forecast(tmp_path, tmp_path / "sweep", {})[1].startswith("Nothing")
+    assert "unknown" not in note and pace.forecast(tmp_path, tmp_path / "sweep", {})[1].startswith("Nothing")
 
 
 def test_the_listing_comes_before_the_first_training(tiny_records, tmp_path, capsys):

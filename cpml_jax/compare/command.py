@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from cpml_jax import compare_formats, compare_runs, metrics, protocols
-from cpml_jax.compare_runs import Column, Finished, Key
+from cpml_jax import metrics, protocols
+from cpml_jax.compare import formats, runs
+from cpml_jax.compare.runs import Column, Finished, Key
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
 from cpml_jax.protocols import Test, Training
@@ -33,19 +34,19 @@ def run(arguments: list[str], out: str = "", *, paired: Callable | None = None, 
     Raises:
       UserError: a folder holds no evaluation, or there are fewer than two runs.
     """
-    found = [finished for folder in arguments for finished in compare_runs.load(Path(folder))]
+    found = [finished for folder in arguments for finished in runs.load(Path(folder))]
     if len(found) < 2:
         raise UserError("compare needs two runs or more: main.py compare RUN RUN ... [--out=FOLDER]")
     if paired is None:
         from cpml_jax.significance import paired
-    table = compare(compare_runs.columns(found), paired, resamples)
-    print(compare_formats.markdown(table), flush=True)
+    table = compare(runs.columns(found), paired, resamples)
+    print(formats.markdown(table), flush=True)
     if out:
         Path(out).mkdir(parents=True, exist_ok=True)
         for name, text in (
-            ("compare.md", compare_formats.markdown(table)),
-            ("compare.tex", compare_formats.latex(table)),
-            ("compare.csv", compare_formats.csv_lines(table)),
+            ("compare.md", formats.markdown(table)),
+            ("compare.tex", formats.latex(table)),
+            ("compare.csv", formats.csv_lines(table)),
         ):
             write_whole(Path(out) / name, text)
     return 0
@@ -57,16 +58,16 @@ def compare(columns: list[Column], paired: Callable, resamples: int) -> dict:
     rows, said = [], {}
     for key in keys:
         cells = [cell(column, columns[0], key, paired, resamples) for column in columns]
-        rows.append({"test": compare_runs.words(key), "cells": cells})
+        rows.append({"test": runs.words(key), "cells": cells})
         for column, found in zip(columns, cells, strict=True):
             if found["note"]:
-                said.setdefault((column.name, found["note"]), []).append(compare_runs.words(key))
+                said.setdefault((column.name, found["note"]), []).append(runs.words(key))
     notes = [
         f"{name}, {tests[0] if len(tests) == 1 else f'{len(tests)} tests'}: {note}"
         for (name, note), tests in said.items()
     ]
     names = [column.name for column in columns]
-    return {"columns": names, "rows": rows, "notes": [*notes, *compare_runs.notes(columns)]}
+    return {"columns": names, "rows": rows, "notes": [*notes, *runs.notes(columns)]}
 
 
 def cell(column: Column, first: Column, key: Key, paired: Callable, resamples: int) -> dict:

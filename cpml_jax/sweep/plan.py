@@ -17,11 +17,11 @@ import json
 from collections.abc import Iterable, Mapping
 
 from cpml_jax import protocols
-from cpml_jax.ablation import Ablation
 from cpml_jax.checkpoint import flatten
 from cpml_jax.errors import UserError
 from cpml_jax.protocols import Test, Training
 from cpml_jax.schema import compression_rank
+from cpml_jax.sweep.ablation import Ablation
 
 PROTOCOLS = ("in_dataset", "cross_compression", "cross_manipulation", "cross_dataset", "ablation")
 

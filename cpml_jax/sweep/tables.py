@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from cpml_jax.table import markdown
+
 LEGENDS = {
     "in_dataset": "rows: trained and tested at; columns: tested on",
     "cross_compression": "rows: trained at; columns: tested at",
@@ -56,18 +58,3 @@ def _figure(cells: Sequence[dict]) -> str:
     values = [level["auc"] for level in levels]
     spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
     return f"{np.mean(values):.3f}{spread} ({len(values)})"
-
-
-def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A table whose columns are aligned, the first to the left and the others to the right."""
-    lines = [[str(cell).replace("|", "\\|") for cell in line] for line in (head, *body)]
-    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(head))]
-
-    def joined(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cells) + " |"
-
-    padded = [
-        [c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))] for line in lines
-    ]
-    ruler = [("-" * (w - 1) + ":") if i else "-" * w for i, w in enumerate(widths)]
-    return "\n".join(joined(line) for line in (padded[0], ruler, *padded[1:]))

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import jax
 
-from cpml_jax import sweep_table
 from cpml_jax.checkpoint import FREE_KEYS, flatten
 from cpml_jax.files import write_json, write_whole
-from cpml_jax.sweep_plan import Cell, Run
+from cpml_jax.sweep import tables
+from cpml_jax.sweep.plan import Cell, Run
 
 SCHEMA = "cpml-sweep/1.0.0"
 FOLDER, RESULTS, TABLES = "sweep", "sweep.json", "sweep.md"
@@ -106,4 +106,4 @@ def write(config, workdir, runs: list[Run], configs: dict, failed: dict[str, str
         described[-1] |= {"note": failed[run.name]} if run.name in failed else {}
     value = {"schema": SCHEMA, "config": config.to_dict(), "runs": described, "cells": cells}
     write_json(Path(workdir) / RESULTS, value)
-    write_whole(Path(workdir) / TABLES, "# Sweep\n\n" + sweep_table.tables(cells))
+    write_whole(Path(workdir) / TABLES, "# Sweep\n\n" + tables.tables(cells))

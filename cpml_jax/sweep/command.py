@@ -13,16 +13,27 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
-from cpml_jax import ablation as ablation_table
-from cpml_jax import chain, protocols, provenance, sweep_plan
-from cpml_jax.ablation import Ablation
+from cpml_jax import chain, protocols, provenance
 from cpml_jax.checkpoint import check_same_records
 from cpml_jax.errors import UserError
 from cpml_jax.journal import say
 from cpml_jax.records import SUMMARY, RecordSet, records_dir, records_root
-from cpml_jax.sweep_file import FINISHED, FOLDER, RESULTS, TABLES, TRAINED, earlier_cells, folder_of, state_of, write
-from cpml_jax.sweep_pace import forecast
-from cpml_jax.sweep_plan import Run
+from cpml_jax.sweep import ablation as ablation_table
+from cpml_jax.sweep import plan
+from cpml_jax.sweep.ablation import Ablation
+from cpml_jax.sweep.pace import forecast
+from cpml_jax.sweep.plan import Run
+from cpml_jax.sweep.results import (
+    FINISHED,
+    FOLDER,
+    RESULTS,
+    TABLES,
+    TRAINED,
+    earlier_cells,
+    folder_of,
+    state_of,
+    write,
+)
 
 COMPILED = ".compiled"  # XLA's programs, in the folder of the runs
 _WORDS = {"finished": "finished", "trained": "trained, to be evaluated", "begun": "begun, goes on"}
@@ -45,7 +56,7 @@ def run(
     Args:
       config: the base ConfigDict.
       workdir: holds the records, and gets sweep/, sweep.json and sweep.md.
-      names: from sweep_plan.PROTOCOLS; eval.protocols if empty.
+      names: from sweep.plan.PROTOCOLS; eval.protocols if empty.
       seeds: the configuration's own if empty.
       rows: of the ablation table; all if empty.
       ablation: the table; that of configs/ablation.py if None.
@@ -59,7 +70,7 @@ def run(
     """
     names = tuple(names or config.eval.protocols)
     for name in names:
-        sweep_plan.check_name(name)
+        plan.check_name(name)
     if "ablation" in names:
         ablation = (ablation or ablation_table.configured()).chosen(tuple(rows))
     elif rows:
@@ -68,7 +79,7 @@ def run(
     record_sets = opened_records(config, workdir, names, prepare)
     methods = {name: protocols.test_methods(found.rows) for name, found in record_sets.items()}
     stored = {name: protocols.test_qualities(found.rows) for name, found in record_sets.items()}
-    runs = sweep_plan.planned_runs(
+    runs = plan.planned_runs(
         config, names, tuple(seeds) or (config.seed,), methods=methods, stored=stored, ablation=ablation
     )
     configs = {run.name: run_config(config, run, workdir) for run in runs}
