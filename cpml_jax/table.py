@@ -1,4 +1,4 @@
-"""Tables: evaluation.json as plain text; Markdown for several runs. Nothing here computes a figure (metrics.py does)."""
+"""Tables: evaluation.json as plain text; several runs as Markdown. Nothing here computes a figure (metrics.py does)."""
 
 from __future__ import annotations
 

@@ -1,54 +1,19 @@
 """The page of preparation: one file, whole, safe against any name, the worst first; in a browser if there is one."""
 
-import json
 import math
 import re
-import shutil
-import subprocess
-from html.parser import HTMLParser
 
+import html_page
 import numpy as np
 import pytest
 import tiny
+from html_page import Parsed
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FRAME_RATE
 from data_prep import coding, pack, page, plots, rppg
 
 HOSTILE = "<script>alert(1)</script>&\"'></svg>–ü\u202e\udcff.mp4"
-VOID = {"meta", "input", "path", "rect", "image"}
-
-
-class Parsed(HTMLParser):
-    """Tags must close in order; collects attributes and text."""
-
-    def __init__(self, source: str):
-        super().__init__()
-        self.open, self.attributes, self.words, self.tags = [], [], [], []
-        self.feed(source)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, key, value) for key, value in attrs]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        assert tag in VOID
-        self.handle_starttag(tag, attrs)
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return "".join(self.words)
 
 
 def clip(number: int, **changes) -> dict:
@@ -204,35 +169,8 @@ def test_a_place_that_cannot_be_written_is_the_users_error(tmp_path):
         page.write(tmp_path / "absent" / page.PAGE, "faces", summary(0), [], [])
 
 
-BROWSER = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
-# A frame as wide as a phone or a desktop; says how far the page reaches beyond it.
-PROBE = """<!DOCTYPE html><meta charset="utf-8"><body><script>
-for (const width of [360, 1280]) {
-  const frame = document.createElement("iframe");
-  frame.width = width; frame.height = 800; frame.srcdoc = PAGE;
-  frame.onload = () => { document.body.append(` beyond-${width}=${frame.contentDocument.documentElement.scrollWidth -
-    frame.contentDocument.documentElement.clientWidth} ` +
-    `cards=${frame.contentDocument.querySelectorAll(".card").length}`); };
-  document.body.append(frame);
-}
-</script>"""
-
-
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+@html_page.needs_browser
 def test_in_a_browser_it_fits_a_phone_and_nothing_is_reported(tmp_path, three):
     long = [{"path": "/v/" + "x" * 200, "reason": "y" * 200}]
-    source, _ = written(tmp_path, [*three, clip(4, video="z" * 200)], long)
-    probe = tmp_path / "probe.html"
-    probe.write_text(PROBE.replace("PAGE", json.dumps(source).replace("</", "<\\/")))
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
-    options.append(f"--user-data-dir={tmp_path / 'browser'}")
-    for path in (tmp_path / page.PAGE, probe):
-        done = subprocess.run(
-            [BROWSER, *options, "--virtual-time-budget=3000", "--dump-dom", path.as_uri()],
-            capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-        assert done.returncode == 0 and "</html>" in done.stdout, done.stderr
-        assert "CONSOLE" not in done.stderr, done.stderr
-    assert "beyond-360=0 cards=4" in done.stdout and "beyond-1280=0 cards=4" in done.stdout
+    written(tmp_path, [*three, clip(4, video="z" * 200)], long)
+    html_page.check_in_browser(tmp_path / page.PAGE, tmp_path, cards=4)

@@ -1,12 +1,10 @@
 """The report: one file that fetches nothing, every section in it, right numbers beside it, whatever is missing."""
 
 import functools
-import json
 import math
 import re
-import shutil
-import subprocess
 
+import html_page
 import numpy as np
 import pytest
 from sklearn import metrics as sk
@@ -159,41 +157,6 @@ def test_an_overlay_is_brightest_where_saliency_is():
     assert (faces.overlaid(frame, np.zeros((8, 8))) == 72).all()
 
 
-BROWSER = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
-# A frame as wide as a phone or a desktop; says how far the page reaches beyond it.
-PROBE = """<!DOCTYPE html><meta charset="utf-8"><body><script>
-for (const width of [390, 1280]) {
-  const frame = document.createElement("iframe");
-  frame.width = width; frame.height = 800; frame.srcdoc = PAGE;
-  frame.onload = () => { document.body.append(` beyond-${width}=${frame.contentDocument.documentElement.scrollWidth -
-    frame.contentDocument.documentElement.clientWidth}`); };
-  document.body.append(frame);
-}
-</script>"""
-
-
-def browse(path, folder) -> subprocess.CompletedProcess:
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=3000"]
-    options += [f"--user-data-dir={folder / 'browser'}", f"--log-net-log={folder / 'net.json'}", "--dump-dom"]
-    return subprocess.run([BROWSER, *options, path.as_uri()], capture_output=True, text=True, timeout=120)
-
-
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+@html_page.needs_browser
 def test_in_a_browser_it_fits_a_phone_and_nothing_is_reported(whole, tmp_path):
-    folder, _, source, _ = whole
-    probe = tmp_path / "probe.html"
-    probe.write_text(PROBE.replace("PAGE", json.dumps(source).replace("</", "<\\/")))
-    for path in (folder / page.PAGE, probe):
-        done = browse(path, tmp_path)
-        assert done.returncode == 0 and "</html>" in done.stdout, done.stderr
-        assert "CONSOLE" not in done.stderr, done.stderr
-        assert not re.search(r'"url":"(https?|wss?)://', _page_requests(tmp_path / "net.json"))
-    assert "beyond-390=0" in done.stdout and "beyond-1280=0" in done.stdout
-
-
-def _page_requests(log) -> str:
-    """The net log's lines of requests that a page makes; the browser's own (updates, accounts) name no initiator."""
-    lines = log.read_text(errors="replace").splitlines()
-    return "\n".join(line for line in lines if re.search(r'"initiator":"(?!not an origin)', line))
+    html_page.check_in_browser(whole[0] / page.PAGE, tmp_path)

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-import tiny_page
+from html_page import Parsed
 
 from cpml_jax.errors import UserError
 from cpml_jax.evidence import WindowArrays
@@ -52,7 +52,7 @@ def no_drawing(monkeypatch):
 def written(tmp_path, answers, windows):
     path = video_page.write(tmp_path / "out.html", answers, windows, window_s=5.0)
     source = path.read_text(encoding="utf-8")
-    parsed = tiny_page.Parsed(source)
+    parsed = Parsed(source)
     assert not re.search(r"https?:|@import|url\((?!#)", source)
     assert not {"script", "iframe", "object"} & set(parsed.tags)
     assert not any(key.startswith("on") for _, key, _ in parsed.attributes)
