@@ -19,7 +19,8 @@ def bootstrap_auc_ci95(
     clips would give intervals that are too narrow.
 
     Args:
-      labels, scores: (N,).
+      labels: (N,).
+      scores: (N,), or (N, S) of S seeds: the interval is that of the mean of their AUCs.
       groups: (N,) hashable, the identity of every clip.
       resamples: how many; 0 switches the interval off.
       seed: of NumPy's generator; the same arguments give the same interval.
@@ -28,18 +29,25 @@ def bootstrap_auc_ci95(
       ([low, high], None), or (None, reason) where there is no interval. Resamples in which a class is missing
       have no AUC and are left out; if those are more than half, there is no interval.
     """
-    labels, scores = check_scores(labels, scores)
+    labels, seeds = by_seed(labels, scores)
     reason = undefined_reason(labels)
     if reason or resamples <= 0:
         return None, reason or "no interval asked for"
     if len(set(groups)) < 2:
         return None, "no interval: a single identity"
-    (values,) = resampled_aucs(labels, [scores], groups, resamples=resamples, seed=seed)
+    values = resampled_aucs(labels, seeds, groups, resamples=resamples, seed=seed).mean(0)
     values = values[np.isfinite(values)]
     if 2 * len(values) < resamples:
         return None, "no interval: most resamples of the identities lack a class"
     low, high = np.percentile(values, (2.5, 97.5))
     return [float(low), float(high)], None
+
+
+def by_seed(labels, scores) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Labels (N,), and scores (N,) or (N, S) as a list of S arrays (N,); checked as metrics.check_scores does."""
+    columns = np.asarray(scores)
+    checked = [check_scores(labels, column) for column in (columns.T if columns.ndim == 2 else [columns])]
+    return checked[0][0], [column for _, column in checked]
 
 
 def _weighted_auc(labels: np.ndarray, weights: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from cpml_jax import metrics
-from cpml_jax.intervals import resampled_aucs
+from cpml_jax.intervals import by_seed, resampled_aucs
 from cpml_jax.schema import FAKE, REAL
 
 
@@ -58,23 +58,25 @@ def bootstrap(labels, a, b, groups, *, resamples: int = 1000, seed: int = 0) -> 
 
     Args:
       labels: (N,).
-      a, b: (N,) scores of two runs.
+      a, b: (N,) scores of two runs, or (N, S) of S seeds of two methods: the difference is that of the mean AUCs.
       groups: (N,) hashable, the identity of every clip: drawn with all of its clips, the same for both runs.
 
     Returns:
       {difference, ci95, p}; p is twice the smaller share of resamples on a side of 0, those at 0 counted on both, with
       one added to each so that it is never 0. Where one does not exist it is None and note says why.
     """
-    labels, a = metrics.check_scores(labels, a)
-    _, b = metrics.check_scores(labels, b)
+    labels, a = by_seed(labels, a)
+    _, b = by_seed(labels, b)
     reason = metrics.undefined_reason(labels)
     if reason:
         return {"difference": None, "ci95": None, "p": None, "note": reason}
-    figures = {"difference": metrics.auc(labels, b) - metrics.auc(labels, a)}
+    first, second = (np.mean([metrics.auc(labels, seed_scores) for seed_scores in run]) for run in (a, b))
+    figures = {"difference": float(second - first)}
     if len(set(groups)) < 2 or resamples <= 0:
         return figures | {"ci95": None, "p": None, "note": "no interval: a single identity, or no resamples"}
-    first, second = resampled_aucs(labels, [a, b], groups, resamples=resamples, seed=seed)
-    found = (second - first)[np.isfinite(first)]
+    drawn = resampled_aucs(labels, [*a, *b], groups, resamples=resamples, seed=seed)
+    found = drawn[len(a) :].mean(0) - drawn[: len(a)].mean(0)
+    found = found[np.isfinite(found)]
     if 2 * len(found) < resamples:
         return figures | {"ci95": None, "p": None, "note": "no interval: most resamples lack a class"}
     tails = ((found <= 0).sum() + 1, (found >= 0).sum() + 1)
@@ -83,8 +85,8 @@ def bootstrap(labels, a, b, groups, *, resamples: int = 1000, seed: int = 0) -> 
 
 
 def paired(labels, a, b, groups, *, resamples: int = 1000, seed: int = 0) -> dict:
-    """{delong, bootstrap} of two runs on the same clips or videos."""
+    """{delong, bootstrap} of two runs on the same clips or videos; of several seeds, (N, S), the bootstrap alone."""
     return {
-        "delong": delong(labels, a, b),
+        "delong": delong(labels, a, b) if np.ndim(a) == 1 else {},
         "bootstrap": bootstrap(labels, a, b, groups, resamples=resamples, seed=seed),
     }

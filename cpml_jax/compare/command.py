@@ -1,8 +1,9 @@
 """main.py compare RUN RUN ...: the same tests of several runs beside each other, with differences that are tested.
 
 Runs whose configurations differ in the seed alone are one column. Differences are to the first column, on the very
-same videos: for every pair of runs the paired tests of significance.py (bootstrap by identity; DeLong), and over the
-seeds of both columns a t-test, which is the one that knows how much a training varies.
+same videos: the paired bootstrap by identity, of the seeds' mean where there are several, and DeLong's test of a pair
+of runs (significance.py) know how much the choice of people varies; a t-test over the seeds knows how much a training
+does.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from cpml_jax.compare import formats, runs
 from cpml_jax.compare.runs import Column, Finished, Key
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
+from cpml_jax.intervals import bootstrap_auc_ci95
 from cpml_jax.protocols import Test, Training
 
 RESAMPLES = 1000
@@ -74,9 +76,9 @@ def cell(column: Column, first: Column, key: Key, paired: Callable, resamples: i
     """One column's figures on one test, at video level; what does not exist is None.
 
     Returns:
-      auc: the run's, or the mean over the seeds; clip_auc likewise. ci95: [lo, hi] of a single run. std: over several
-      seeds. seeds: their number. To the first column: difference; difference_ci95 and p_bootstrap, p_delong of a
-      single pair of runs; difference_std of several pairs; difference_seeds, if not all of both columns;
+      auc: the run's, or the mean over the seeds; clip_auc likewise. ci95: its [lo, hi]. std: over several seeds.
+      seeds: their number. To the first column: difference, difference_ci95 and p_bootstrap; p_delong of a single pair
+      of runs; difference_std of several pairs; difference_seeds, if not all of both columns;
       pairs: [{seeds, videos, difference, ci95, p_bootstrap, p_delong}]; p_seeds: t-test over the seeds, paired where
       both columns have them. note: why something is missing.
     """
@@ -89,7 +91,7 @@ def cell(column: Column, first: Column, key: Key, paired: Callable, resamples: i
         note = f"of {len(videos)} of {len(column.runs)} seeds"
     base = {
         "auc": float(np.mean(aucs)) if aucs else None,
-        "ci95": videos[0].get("auc_ci95") if len(videos) == 1 else None,
+        "ci95": videos[0].get("auc_ci95") if len(videos) == 1 else mean_ci95(column, key, resamples),
         "std": _std(aucs),
         "seeds": len(aucs),
         "clip_auc": float(np.mean(clips)) if clips else None,
@@ -125,6 +127,8 @@ def differences(column: Column, first: Column, key: Key, paired: Callable, resam
     if len(pairs) == 1:
         found |= {name: pairs[0][name] for name in ("p_bootstrap", "p_delong")}
         found["difference_ci95"] = pairs[0]["ci95"]
+    elif pairs:
+        found |= pooled(matched(column, first, key), key, paired, resamples)
     found["p_seeds"] = over_seeds(column, first, key)
     return found, "; ".join(dict.fromkeys(reasons))
 
@@ -175,13 +179,11 @@ def difference(one: Finished, other: Finished, key: Key, paired: Callable, resam
             f"{one.folder} and {other.folder} give video {differing[0]!r} different labels ({len(differing)} such "
             "videos): they were not tested on the same data, and cannot be compared"
         )
-    labels = np.asarray([ours[video]["label"] for video in common], np.int64)
+    labels, groups, (a, b) = aligned([ours, theirs])
     undefined = metrics.undefined_reason(labels)
     if undefined:
         return None, f"no paired test: {undefined} that both runs scored"
-    groups = [ours[video]["group"] for video in common]
-    a, b = (np.asarray([scores[video]["score"] for video in common]) for scores in (ours, theirs))
-    answer = paired(labels, a, b, groups, resamples=resamples, seed=0)
+    answer = paired(labels, b, a, groups, resamples=resamples, seed=0)
     note = ""
     if len(common) < max(len(ours), len(theirs)):
         note = (
@@ -195,6 +197,34 @@ def difference(one: Finished, other: Finished, key: Key, paired: Callable, resam
         "p_bootstrap": answer["bootstrap"].get("p"),
         "p_delong": answer["delong"].get("p"),
     }, note
+
+
+def pooled(pairs: list[tuple[Finished, Finished]], key: Key, paired: Callable, resamples: int) -> dict:
+    """{difference_ci95, p_bootstrap} of the mean difference of several pairs, on the videos that all runs scored."""
+    scores = [[video_scores(run, key) for run in side] for side in zip(*pairs, strict=True)]
+    labels, groups, found = aligned([*scores[0], *scores[1]])
+    if metrics.undefined_reason(labels):
+        return {}
+    ours, theirs = np.stack(found[: len(pairs)], axis=1), np.stack(found[len(pairs) :], axis=1)
+    answer = paired(labels, theirs, ours, groups, resamples=resamples, seed=0)["bootstrap"]
+    return {"difference_ci95": answer.get("ci95"), "p_bootstrap": answer.get("p")}
+
+
+def mean_ci95(column: Column, key: Key, resamples: int) -> list[float] | None:
+    """95 % interval of the mean AUC over a column's seeds, by the bootstrap over identities."""
+    scores = [video_scores(run, key) for run in column.runs if key in run.results]
+    labels, groups, found = aligned(scores) if scores else (np.zeros(0, np.int64), [], [])
+    if metrics.undefined_reason(labels):
+        return None
+    return bootstrap_auc_ci95(labels, np.stack(found, axis=1), groups, resamples=resamples)[0]
+
+
+def aligned(runs: list[dict[str, dict]]) -> tuple[np.ndarray, list, list[np.ndarray]]:
+    """Labels (N,), groups (N,) and every run's scores (N,) on the videos that all of them scored."""
+    common = [video for video in runs[0] if all(video in run for run in runs)]
+    labels = np.asarray([runs[0][video]["label"] for video in common], np.int64)
+    groups = [runs[0][video]["group"] for video in common]
+    return labels, groups, [np.asarray([run[video]["score"] for video in common]) for run in runs]
 
 
 def video_scores(run: Finished, key: Key) -> dict[str, dict]:

@@ -8,9 +8,10 @@ import io
 from cpml_jax.table import markdown as markdown_table
 
 LEGEND = (
-    "AUC of videos with its 95 % interval (bootstrap over identities), or mean ± standard deviation over seeds. "
-    "Δ: to the first column, on the same videos. p: paired bootstrap over identities, and DeLong's test, of one pair "
-    "of runs; t-test over the seeds where a column has several (the tests of each pair of seeds are in the CSV). "
+    "AUC of videos with its 95 % interval (bootstrap over identities); of several seeds their mean ± standard "
+    "deviation, and the interval of that mean. Δ: to the first column, on the same videos. p: paired bootstrap over "
+    "identities, DeLong's test of one pair of runs, and a t-test over the seeds where a column has several (the tests "
+    "of each pair of seeds are in the CSV). "
     "None is corrected for the number of tests."
 )
 CSV_FIELDS = (
@@ -22,9 +23,9 @@ CSV_FIELDS = (
 def _auc(cell: dict) -> str:
     if cell["auc"] is None:
         return "-"
-    if cell["std"] is not None:
-        return f"{cell['auc']:.3f} ± {cell['std']:.3f}"
-    return f"{cell['auc']:.3f}" + (f" [{cell['ci95'][0]:.2f}, {cell['ci95'][1]:.2f}]" if cell["ci95"] else "")
+    spread = "" if cell["std"] is None else f" ± {cell['std']:.3f}"
+    interval = f" [{cell['ci95'][0]:.2f}, {cell['ci95'][1]:.2f}]" if cell["ci95"] else ""
+    return f"{cell['auc']:.3f}{spread}{interval}"
 
 
 def _p(value: float) -> str:

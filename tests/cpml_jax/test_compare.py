@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from configs import base
-from cpml_jax import compare
+from cpml_jax import compare, significance
 from cpml_jax.compare import command, formats
 from cpml_jax.compare import runs as compare_runs
 from cpml_jax.errors import UserError
@@ -83,7 +83,7 @@ def test_the_paired_tests_see_the_same_videos_in_the_same_order(tmp_path):
     b = write(tmp_path / "b", [theirs[i] for i in rng.permutation(len(theirs))], changes={"loss.cqsl": 0.0})
     paired = Paired()
     table = made(a, b, paired=paired)
-    ((labels, second, first, groups),) = paired.calls
+    ((labels, first, second, groups),) = paired.calls
     assert sorted(groups) == sorted(str(i) for i in range(6) for _ in range(3))
     (row,) = table["rows"]
     assert row["cells"][0]["difference"] is None
@@ -169,12 +169,29 @@ def test_seeds_are_pooled_and_differences_paired_by_seed(tmp_path):
         1 - abs(t) / np.sqrt(2 + t * t)
     )  # Student's law of 2 degrees, in closed form
     assert [pair["seeds"] for pair in second["pairs"]] == [[0, 0], [1, 1], [2, 2]]
-    assert second["p_bootstrap"] is None and second["difference_seeds"] is None
+    assert second["p_delong"] is None and second["difference_seeds"] is None
+    assert first["ci95"][0] < first["auc"] < first["ci95"][1]
     assert "loss.cmcl: 0.25 | 0.0" in table["notes"] and not any("data.records" in note for note in table["notes"])
 
     part = made(*folders[:3], folders[4])  # one seed of the other: the difference is that seed's, and says so
     assert part["rows"][0]["cells"][1]["difference_seeds"] == [1]
     assert "(seed 1 alone)" in formats.markdown(part)
+
+
+def test_the_interval_of_a_difference_is_that_of_the_difference_shown(tmp_path):
+    """With the real tests: of one pair and of several, whose mean has a narrower one than its pairs."""
+    for seed in range(3):
+        better = [row | {"p_fake": row["p_fake"] + 0.3 * row["label"]} for row in lines(seed + 10, people=range(20))]
+        write(tmp_path / f"a{seed}", lines(seed, people=range(20)), changes={"seed": seed})
+        write(tmp_path / f"b{seed}", better, changes={"seed": seed, "loss.cmcl": 0.0})
+    for seeds in ([0], range(3)):
+        folders = [str(tmp_path / f"{n}{s}") for n in "ab" for s in seeds]
+        columns = compare_runs.columns([one for folder in folders for one in compare_runs.load(Path(folder))])
+        cell = command.compare(columns, significance.paired, 500)["rows"][0]["cells"][1]
+        low, high = cell["difference_ci95"]
+        assert 0 < low < cell["difference"] < high and cell["p_bootstrap"] < 0.05
+    widths = [np.ptp(pair["ci95"]) for pair in cell["pairs"]]
+    assert high - low < max(widths)
 
 
 def test_without_a_common_seed_welch_and_a_constant_has_no_p(tmp_path):

@@ -71,6 +71,10 @@ def test_the_bootstrap_draws_identities_and_is_reproducible():
     assert found == significance.bootstrap(labels, a, b, people, seed=1)
     assert found["ci95"][0] <= found["difference"] <= found["ci95"][1] and found["p"] < 0.05
     assert found["difference"] == pytest.approx(roc_auc_score(labels, b) - roc_auc_score(labels, a))
+    # Seeds are averaged: those of one run twice are that run.
+    twice = significance.bootstrap(labels, np.stack([a, a], 1), np.stack([b, b], 1), people, seed=1)
+    assert twice["difference"] == pytest.approx(found["difference"])
+    np.testing.assert_allclose(twice["ci95"], found["ci95"], atol=1e-12)
     # Every clip four times, as clips of one person: nothing was learned, so nothing gets narrower. DeLong's does.
     four = [np.tile(x, 4) for x in (labels, a, b, people)]
     same = significance.bootstrap(*four, seed=1)
