@@ -27,6 +27,8 @@ def tables(cells: Iterable[dict]) -> str:
     blocks = []
     for (protocol, name), members in grouped.items():
         rows, columns = (list(dict.fromkeys(cell[key] for cell in members)) for key in ("row", "column"))
+        if set(columns) <= set(rows):  # of two things named alike, the same order both ways
+            columns = [row for row in rows if row in columns]
         body = [
             [row, *(_figure([c for c in members if (c["row"], c["column"]) == (row, column)]) for column in columns)]
             for row in rows

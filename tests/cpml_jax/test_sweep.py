@@ -323,6 +323,18 @@ def test_a_figure_that_does_not_exist_is_a_dash():
     assert "| a\\|b |   - |   - |" in text
 
 
+def test_a_square_table_has_one_order_both_ways():
+    cell = {"protocol": "cross_manipulation", "table": "train on one", "seed": 0, "video": None}
+    names = [(row, column) for row in "abc" for column in "abc" if row != column]
+    text = tables.tables([cell | {"row": row, "column": column} for row, column in names])
+    head, *body = [line.strip("| ").split() for line in text.splitlines() if line.startswith("|")]
+    assert [name for name in head if name != "|"] == ["a", "b", "c"] and [line[0] for line in body[1:]] == [
+        "a",
+        "b",
+        "c",
+    ]
+
+
 def test_the_forecast_says_where_it_comes_from(tmp_path):
     waiting = {"train_c23": tiny.tiny_config(**{"train.steps": 100, "train.batch_size": 8})}
     assert "unknown until the first run" in pace.forecast(tmp_path, tmp_path / "sweep", waiting)[1]
