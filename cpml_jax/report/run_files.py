@@ -77,11 +77,18 @@ def read(workdir) -> RunFiles:
     if features and not _is_of(features, lines):
         missing[FEATURES] = f"{FEATURES} is of another evaluation than {SCORES}; main.py evaluate writes both anew."
         features = {}
+    if saliency and not _has_maps(saliency):
+        missing[SALIENCY] = f"{SALIENCY} does not hold a map for each clip_id; {_MADE_BY[SALIENCY]} writes it anew."
+        saliency = {}
     return RunFiles(evaluation, scores, features, saliency, curves, missing, len(lines) - len(scores))
 
 
 def _is_of(features: dict, lines: list[dict]) -> bool:
     return features.get("clip_id", np.array([])).tolist() == [line.get("clip_id") for line in lines]
+
+
+def _has_maps(saliency: dict) -> bool:
+    return {"clip_id", "saliency"} <= saliency.keys() and len(saliency["clip_id"]) == len(saliency["saliency"])
 
 
 def _margin(line: dict) -> float:

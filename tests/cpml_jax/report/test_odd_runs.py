@@ -57,6 +57,14 @@ def test_any_file_may_be_missing(tmp_path, gone):
     assert f"{gone} is not in this run's folder" in parsed.text
 
 
+@pytest.mark.parametrize("arrays", [{"saliency": np.ones((2, 8, 8))}, {"clip_id": np.array(["a"])}])
+@pytest.mark.usefixtures("no_drawing")
+def test_saliency_of_nobody_is_said(tmp_path, arrays):
+    write_run(tmp_path / "run", scores(methods=("Deepfakes",), qualities=("raw",)), arrays=False)
+    np.savez(tmp_path / "run" / "saliency.npz", **arrays)
+    assert "saliency.npz does not hold a map for each clip_id" in written(tmp_path / "run", {})[1].text
+
+
 def test_nothing_to_report_is_one_clear_line(tmp_path):
     with pytest.raises(UserError, match="nothing to report; run `main.py train`"):
         report.write(tmp_path, {})
