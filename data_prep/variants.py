@@ -234,7 +234,8 @@ def summary_text(directory: Path, summary: dict) -> str:
     for key in order:
         fakes = sum(row["label"] == schema.FAKE for row in rows[key])
         rate = statistics.median(row["source_bitrate"] for row in rows[key]) / 1000
-        stored = (conditions.condition(key) or {}).get("kind") == "corruption"  # its file's bits say nothing of it
+        made = key in summary["parameters"]["variants"]
+        stored = made and isinstance(conditions.parse(key), conditions.Corruption)  # its file's bits say nothing of it
         lines.append(f"  {key:12}{len(rows[key]) - fakes:6}{fakes:6}{'' if stored else f'{rate:10.1f}'}")
     for why, number in sorted(summary["excluded"].items(), key=lambda item: -item[1]):
         lines.append(f"  excluded {number}: {why}")
