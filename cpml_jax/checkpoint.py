@@ -30,9 +30,14 @@ def _ranking(metrics: dict) -> float:
 
 
 class Checkpoints:
-    """The checkpoints of a run."""
+    """The checkpoints of a run.
 
-    def __init__(self, workdir):
+    Args:
+      writing: whether it is the training. What an interrupted save left is removed then; whoever only reads leaves it
+        alone, as it may be the save that a training, still running, is at.
+    """
+
+    def __init__(self, workdir, *, writing: bool = False):
         self.directory = Path(workdir).absolute() / FOLDER
         policies = ocp.training.preservation_policies
         keep = [
@@ -43,7 +48,7 @@ class Checkpoints:
             self.directory,
             save_decision_policy=None,
             preservation_policy=policies.AnyPreservationPolicy(keep),
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=writing,
         )
 
     def latest_step(self) -> int | None:

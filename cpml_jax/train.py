@@ -59,7 +59,7 @@ def train(config, workdir) -> TrainState:
         process_count=jax.process_count(),
         classes={name: number for number, name in enumerate(bank)} if text.classes == "methods" else None,
     )
-    checkpoints = checkpoint.Checkpoints(workdir)
+    checkpoints = checkpoint.Checkpoints(workdir, writing=True)
     start, described = checkpoints.latest_step(), provenance.describe_records(records)
     if start is None:
         state = with_weights(create(), plain, workdir, transformation, abstract)

@@ -23,7 +23,7 @@ def abstract(tree):
 
 
 def save_run(workdir, aucs):
-    checkpoints, data = checkpoint.Checkpoints(workdir), iterator()
+    checkpoints, data = checkpoint.Checkpoints(workdir, writing=True), iterator()
     for step, auc in enumerate(aucs, 1):
         next(data)
         checkpoints.save(state(step), data, None if auc is None else {"auc": auc, "cross_entropy": 1.0 / step})
@@ -56,6 +56,24 @@ def test_a_step_that_validation_did_not_choose_is_an_oracles(tmp_path):
     assert checkpoints.choose("3") == (3, "oracle: step 3 was named by hand")
     with pytest.raises(UserError, match="no checkpoint of step 1 is kept; there are: 2, 3"):
         checkpoints.choose("1")
+
+
+def test_a_reader_leaves_a_save_alone_that_may_be_under_way_and_the_next_training_removes_it(tmp_path):
+    save_run(tmp_path, [0.5])
+    half = tmp_path / checkpoint.FOLDER / "2.orbax-checkpoint-tmp" / "variables.orbax-checkpoint-tmp"
+    half.mkdir(parents=True)
+    (half / "array").write_bytes(b"half of it")
+    for _ in range(2):
+        reader = checkpoint.Checkpoints(tmp_path)
+        assert reader.latest_step() == 1
+        reader.restore_variables(1, abstract(state(0).variables))
+        reader.close()
+    assert (half / "array").is_file()
+    training = checkpoint.Checkpoints(tmp_path, writing=True)
+    training.save(state(2), iterator(), None)
+    training.wait()
+    training.close()
+    assert not half.exists() and checkpoint.Checkpoints(tmp_path).latest_step() == 2
 
 
 def test_a_damaged_checkpoint_is_one_line(tmp_path):
