@@ -4,6 +4,7 @@ main.py --config=configs/ablation.py:without_cqsl              from configs/synt
 main.py --config=configs/ablation.py:flip_mcl:ffpp             from configs/ffpp.py
 main.py --config=configs/ablation.py:affinity:ffpp:c23,c40     a base's own argument behind it
 
+`main.py sweep` runs the rows of settings() where --rows names them.
 --config.data.records=FOLDER lets rows share the records of an earlier run.
 """
 
@@ -51,10 +52,31 @@ def table() -> dict[str, dict]:
     }  # fmt: skip
 
 
+def settings() -> dict[str, dict]:
+    """More rows, for `--rows` alone: the two losses at other settings, each beside the same setting without them."""
+    without = {"loss.cqsl": 0.0, "loss.cmcl": 0.0}
+    rows = {
+        "cqsl_quarter": {"loss.cqsl": 0.05},
+        "cqsl_4x": {"loss.cqsl": 0.8},
+        "cmcl_quarter": {"loss.cmcl": 0.0625},
+        "cmcl_4x": {"loss.cmcl": 1.0},
+    }
+    changed = {
+        "batch_16": {"train.batch_size": 16},
+        "rate_half": {"optim.learning_rate": 2.5e-3},
+        "rate_double": {"optim.learning_rate": 1e-2},
+        "temperature_0.3": {"model.temperature": 0.3},
+        "teacher_fades": {"loss.teacher_steps": 120},  # half of the run: then CQSL is all that holds the waves
+    }
+    for name, changes in changed.items():
+        rows |= {name: changes, f"{name}_without_both": changes | without}
+    return rows
+
+
 def get_config(argument: str = "cpml") -> ConfigDict:
     row, _, base = argument.partition(":")
     name, _, own = (base or BASES[0]).partition(":")
-    rows = table()
+    rows = table() | settings()
     if row not in rows:
         raise ValueError(f"configs/ablation.py:{row}: no such row; there are: {', '.join(rows)}")
     if name not in BASES:

@@ -86,6 +86,7 @@ def get_config() -> ConfigDict:
     model.modalities = ("rppg", "landmarks")  # any non-empty subset of rppg, landmarks, visual
     model.unified_dim = 512  # width of u and of the class embeddings
     model.head = "prompts"  # prompts: exp(tau) cos(u, t_c) | linear: one linear layer on u, and no text encoder
+    model.temperature = 0.07  # exp(-tau) at the start of training; CLIP's
     model.fusion_dropout = 0.5
     # linear: to unified_dim | none: u is what the streams give; with head=prompts only for the visual stream alone
     model.fusion_projection = "linear"

@@ -1,9 +1,11 @@
 """The embedded default: drawn faces, forged and compressed for real, in minutes on two CPU cores.
 
     main.py --config=configs/synthetic.py          minutes on 2 cores
+    main.py --config=configs/synthetic.py:hard     forgeries that move nearly as steadily as real faces; more people
     main.py --config=configs/synthetic.py:full     160 frames and the full-size model, for an accelerator
 
-Trained on recorded raw + c23 pairs; c40 and domain B (another camera) are never seen in training or validation.
+Trained on recorded raw + c23 pairs; c40 (hard: c28 too) and domain B (another camera) are never seen in training or
+validation.
 """
 
 from ml_collections import ConfigDict
@@ -13,7 +15,9 @@ from configs import base
 METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 
 
-def drawing(style: str, identities: dict, frames: int, size: int, compressions: dict, seed: int) -> ConfigDict:
+def drawing(
+    style: str, identities: dict, frames: int, size: int, compressions: dict, seed: int, shake: float
+) -> ConfigDict:
     """Arguments of data_prep.synthetic.generate: what to draw."""
     return ConfigDict(
         dict(
@@ -24,15 +28,17 @@ def drawing(style: str, identities: dict, frames: int, size: int, compressions: 
             compressions=compressions,
             methods=METHODS,
             seed=seed,
+            shake=shake,
         )
     )
 
 
 def get_config(size: str = "small") -> ConfigDict:
-    if size not in ("small", "full"):
-        raise ValueError(f"configs/synthetic.py:{size}: the argument is small or full")
+    sizes = {"small": small, "hard": hard, "full": full}
+    if size not in sizes:
+        raise ValueError(f"configs/synthetic.py:{size}: the argument is one of {', '.join(sizes)}")
     config = base.get_config()
-    small(config) if size == "small" else full(config)
+    sizes[size](config)
     config.train.dataset = "synthetic"
     config.train.qualities = ("raw", "c23")
     config.eval.protocols = ("in_dataset", "cross_compression", "cross_dataset")
@@ -43,16 +49,21 @@ def get_config(size: str = "small") -> ConfigDict:
     return config
 
 
-def sources(config: ConfigDict, *, frames: int, pixels: int, identities: dict, identities_b: int) -> None:
-    """Domain A for training, validation and test; domain B for testing alone. c40 only where it is tested."""
-    config.data.sources.synthetic = base.source("ffpp", "{workdir}/videos/a")
+def sources(
+    config: ConfigDict, *, frames: int, pixels: int, identities: dict, identities_b: int, seed: int = 21,
+    shake: float = 1.0, unseen: tuple[str, ...] = ("c40",),
+) -> None:  # fmt: skip
+    """Domain A for training, validation and test; domain B for testing alone. `unseen` only where it is tested."""
+    seen = ("raw", "c23")
+    config.eval.qualities = (*seen, *unseen)
+    config.data.sources.synthetic = base.source("ffpp", "{workdir}/videos/a", compressions=(*seen, *unseen))
     config.data.sources.synthetic.draw = drawing(
         "a", identities, frames, pixels,
-        {"train": ("raw", "c23"), "val": ("raw", "c23"), "test": ("raw", "c23", "c40")}, seed=21,
+        {"train": seen, "val": seen, "test": (*seen, *unseen)}, seed, shake,
     )  # fmt: skip
     config.data.sources.synthetic_b = base.source("ffpp", "{workdir}/videos/b", compressions=("c23",), splits=("test",))
     config.data.sources.synthetic_b.draw = drawing(
-        "b", {"test": identities_b}, frames, pixels, {"test": ("c23",)}, seed=22
+        "b", {"test": identities_b}, frames, pixels, {"test": ("c23",)}, seed + 1, shake
     )
 
 
@@ -98,6 +109,18 @@ def small(config: ConfigDict) -> None:
     text.width, text.layers, text.heads, text.context_length = 64, 2, 4, 24
     visual = config.model.clip_image
     visual.image_size, visual.patch, visual.width, visual.layers, visual.heads = 32, 8, 64, 2, 4
+
+
+def hard(config: ConfigDict) -> None:
+    """The default's model, where landmarks do not tell all and c28 keeps part of the pulse."""
+    small(config)
+    config.name = "synthetic_hard"
+    sources(config, frames=128, pixels=160, identities={"train": 64, "val": 16, "test": 32}, identities_b=16, seed=41,
+            shake=0.4, unseen=("c28", "c40"))  # fmt: skip
+    config.data.cache_mb = 6144
+    # The pulse stream needs them: alone (16x16 pixels) its validation AUC was 0.56 at step 80, 0.69 at 120 and 0.83 at
+    # 200; with the default's 24 identities it does not get there at all.
+    config.train.steps = 240
 
 
 def full(config: ConfigDict) -> None:

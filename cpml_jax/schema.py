@@ -17,7 +17,6 @@ CROP_SIZE = 128  # pixels, height and width of a stored face crop
 NUM_LANDMARKS = 68  # iBUG-68
 REAL, FAKE = 0, 1  # label convention of the field's benchmarks
 REAL_METHOD = "real"  # the `method` of unmanipulated video
-COMPRESSIONS = ("raw", "c0", "c23", "c40")  # best quality first; FF++ names, H.264 constant rate factor
 UNKNOWN_COMPRESSION = "unknown"  # a source that does not say how it was compressed
 SPLITS = ("train", "val", "test")
 SCHEMA_VERSION = "1.1.0"
@@ -102,5 +101,9 @@ def clip_id(dataset: str, method: str, compression: str, video: str, window: int
 
 
 def compression_rank(compression: str) -> int:
-    """Order of qualities, best first; names outside COMPRESSIONS come last."""
-    return COMPRESSIONS.index(compression) if compression in COMPRESSIONS else len(COMPRESSIONS)
+    """Order of qualities, best first: raw, then FF++'s names for H.264's constant rate factor (c0, c23, c40); all
+    other names come last, at one rank."""
+    if compression == "raw":
+        return -1
+    factor = compression[1:]
+    return int(factor) if compression[:1] == "c" and factor.isascii() and factor.isdigit() else 1000

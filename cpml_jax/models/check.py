@@ -35,3 +35,9 @@ def check_streams(modalities: tuple[str, ...], stage_pool: str, parts: Mapping[s
         PhysFormer(**parts["physformer"]).check()
     except ValueError as error:
         raise UserError(f"model.{error}") from None
+
+
+def check_temperature(temperature: float, lowest: float) -> None:
+    """Refuse a start at which scores would not tell the classes apart, or beyond the limit of what is learned."""
+    if not lowest <= temperature <= 10:
+        raise UserError(f"model.temperature={temperature} is between {lowest:g} and 10")

@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from cpml_jax.augment_images import two_views
 from cpml_jax.models import views
-from cpml_jax.models.check import check_streams
+from cpml_jax.models.check import check_streams, check_temperature
 from cpml_jax.models.class_embeddings import check_text, ensemble, inserted_context, unit
 from cpml_jax.models.clip import ImageEncoder, TextEncoder
 from cpml_jax.models.fusion import Fusion
@@ -19,8 +19,9 @@ from cpml_jax.models.landmark_rnn import LandmarkRNN
 from cpml_jax.models.physformer import PhysFormer
 from cpml_jax.prompts import present
 
-TAU_START = math.log(1 / 0.07)  # CLIP's
-TAU_LIMIT = math.log(100.0)
+TEMPERATURE = 0.07  # of cosines at the start; CLIP's
+LOWEST_TEMPERATURE = 0.01  # CLIP's limit
+TAU_LIMIT = -math.log(LOWEST_TEMPERATURE)
 
 
 class CPML(nn.Module):
@@ -30,6 +31,7 @@ class CPML(nn.Module):
       modalities: non-empty subset of rppg, landmarks, visual.
       unified_dim: D, width of u and of the class embeddings.
       fusion_dropout, fusion_stage_pool: see fusion.py.
+      temperature: exp(-tau) at the start.
       physformer, landmark_rnn: arguments of PhysFormer and LandmarkRNN.
       clip_text: mode, context_tokens, context_per_class, context_length, width, layers, heads and, if it is
         not CLIP's own, activation.
@@ -58,6 +60,7 @@ class CPML(nn.Module):
     fusion_projection: str = "linear"
     projections: tuple[str, ...] = ()
     dtype: jnp.dtype = jnp.float32
+    temperature: float = TEMPERATURE
 
     def setup(self):
         image = self.clip_image
@@ -92,7 +95,7 @@ class CPML(nn.Module):
             # it to the words.
             start = nn.initializers.zeros if self.context_words else nn.initializers.normal(0.02)
             self.context = self.param("context", start, shape, jnp.float32)
-        self.tau = self.param("tau", nn.initializers.constant(TAU_START), (), jnp.float32)
+        self.tau = self.param("tau", nn.initializers.constant(-math.log(self.temperature)), (), jnp.float32)
 
     def __call__(
         self,
@@ -234,10 +237,13 @@ def build(
         part.pop("weights", "")  # pretrained/apply.py puts them into the initialised variables
     parts["physformer"] |= {name: tuple(parts["physformer"][name]) for name in ("stem", "patch")}
     modalities, pool = tuple(model["modalities"]), model.get("fusion_stage_pool", "flatten")
+    temperature = model.get("temperature", TEMPERATURE)
     check_streams(modalities, pool, parts)
+    check_temperature(temperature, LOWEST_TEMPERATURE)
     check_text(parts["clip_text"], context_words)
     return CPML(
         modalities, model["unified_dim"], model["fusion_dropout"], **parts, vocab_size=vocab_size,
         fusion_stage_pool=pool, classes=classes, context_words=tuple(context_words), head=model["head"],
         fusion_projection=model["fusion_projection"], projections=tuple(projections), dtype=jnp.dtype(dtype),
+        temperature=temperature,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 def table() -> dict[str, dict]:                    name of the row -> {dotted key: value}
     return {"full": {}, "no_cqsl": {"loss.cqsl": 0.0}}
 
+def settings() -> dict[str, dict]:                 if it likes: rows that are run where --rows names them
 TRAINED_ON = (("c23",), ("raw", "c23"))            if it likes: every row is trained on each of these
 """
 
@@ -28,17 +29,20 @@ class Ablation:
       rows: name of the row -> {dotted key: value}; {} is the method as configured.
       trained_on: sets of training qualities, best first; every row is trained on each, unless it sets train.qualities
         itself. Empty: on the configuration's own train.qualities.
+      settings: further rows, which chosen() finds by name.
     """
 
     rows: Mapping[str, Mapping]
     trained_on: tuple[tuple[str, ...], ...] = ()
+    settings: Mapping[str, Mapping] = dataclasses.field(default_factory=dict)
 
     def chosen(self, names: tuple[str, ...]) -> Ablation:
-        """The table of these rows alone; the whole one for no names."""
-        unknown = [name for name in names if name not in self.rows]
+        """The table of these rows alone; the whole one, without the settings, for no names."""
+        known = self.rows | self.settings
+        unknown = [name for name in names if name not in known]
         if unknown:
-            raise UserError(f"--rows: the ablation table has no row {unknown[0]!r}; there are: {', '.join(self.rows)}")
-        return Ablation({name: self.rows[name] for name in names or self.rows}, self.trained_on)
+            raise UserError(f"--rows: the ablation table has no row {unknown[0]!r}; there are: {', '.join(known)}")
+        return Ablation({name: known[name] for name in names or self.rows}, self.trained_on)
 
     def check(self, base: Mapping) -> None:
         """Refuse rows that do not fit a flat configuration {dotted key: value}.
@@ -71,4 +75,5 @@ def configured() -> Ablation:
         if error.name not in ("configs", MODULE):
             raise
         raise UserError("ablation: configs/ablation.py is missing; it gives table() -> {row: {key: value}}") from None
-    return Ablation(module.table(), tuple(tuple(qualities) for qualities in getattr(module, "TRAINED_ON", ())))
+    trained_on = tuple(tuple(qualities) for qualities in getattr(module, "TRAINED_ON", ()))
+    return Ablation(module.table(), trained_on, getattr(module, "settings", dict)())

@@ -74,11 +74,12 @@ def forge(
     source_moves: list[Expression],
     target_pulse: np.ndarray,
     source_pulse: np.ndarray,
+    shake: float = 1.0,
 ) -> Forgery:
     """Plan the forgery of one video; N frames, pulses (N,) float32.
 
     The target's expressions drive Deepfakes and FaceSwap; the source's drive Face2Face and, at the mouth,
-    NeuralTextures.
+    NeuralTextures. `shake` is a factor on jitter and flicker.
     """
     size, frames = target.base.shape[0] // 2, len(target_moves)
     face, canvas = target.face, target.base.shape[0]
@@ -117,8 +118,8 @@ def forge(
     plan = Forgery(
         inner=inner, mask=cv2.merge((shown, shown, shown)), window=window, blur=blur, sharpen=0.0,
         gain=np.ones((*shown.shape, 3), np.float32), added=cv2.merge((grain, grain, grain)),
-        jitter=white(jitter, (frames, 2)), flicker=1 + white(flicker, frames), expressions=moves, pulse=pulse,
-        own_pulse=own,
+        jitter=white(shake * jitter, (frames, 2)), flicker=1 + white(shake * flicker, frames), expressions=moves,
+        pulse=pulse, own_pulse=own,
     )  # fmt: skip
     return _match(plan, target, target_moves, colour_offset)
 

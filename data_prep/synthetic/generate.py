@@ -25,7 +25,7 @@ import numpy as np
 from tqdm import tqdm
 
 from cpml_jax.errors import UserError
-from data_prep.synthetic.encode import CRF, encode
+from data_prep.synthetic.encode import constant_rate_factor, encode
 from data_prep.synthetic.forgery import METHODS
 from data_prep.synthetic.identity import STYLES
 from data_prep.synthetic.scene import FRAME_RATE, Scene
@@ -48,6 +48,7 @@ class Task:
     method: str  # "": real
     source: int  # -1: real
     compressions: tuple[str, ...]
+    shake: float
 
     @property
     def sequence(self) -> str:
@@ -73,7 +74,7 @@ def draw(task: Task) -> str:
     cv2.setNumThreads(1)  # the workers are the parallelism
     missing = task.missing()
     scene = Scene(seed=task.seed, style=task.style, target=task.target, method=task.method, source=task.source,
-                  frames=task.frames, size=task.size)  # fmt: skip
+                  frames=task.frames, size=task.size, shake=task.shake)  # fmt: skip
     if missing:
         encode(missing, scene.pictures(), task.size, FRAME_RATE[task.style])
     path = task.truth_path()
@@ -108,7 +109,7 @@ def _claim(root: str, parameters: dict) -> None:
     _write_json(path, parameters)
 
 
-def _check(style, identities, frames, size, compressions, methods) -> None:
+def _check(style, identities, frames, size, compressions, methods, shake) -> None:
     def refuse(what: str):
         raise UserError(f"drawn benchmark: {what}")
 
@@ -116,25 +117,26 @@ def _check(style, identities, frames, size, compressions, methods) -> None:
         refuse(f"style {style!r} is none of {', '.join(STYLES)}")
     if frames < 2 or size < 64 or size % 2:
         refuse(f"needs frames >= 2 and an even size >= 64, not frames={frames}, size={size}")
+    if not 0 <= shake <= 10:
+        refuse(f"shake is a factor between 0 and 10, not {shake}")
     for split, count in identities.items():
         if count < 2 or count % 2:
             refuse(f"split {split!r} has {count} identities; pairs need an even number, at least 2")
-        unknown = [name for name in compressions.get(split, ()) if name not in CRF]
+        unknown = [name for name in compressions.get(split, ()) if constant_rate_factor(name) is None]
         if unknown or not compressions.get(split):
-            refuse(f"split {split!r} needs compressions out of {', '.join(CRF)}, not {compressions.get(split)!r}")
+            refuse(f"split {split!r} needs compressions out of raw, c0, ... c51, not {compressions.get(split)!r}")
     for name in methods:
         if name not in METHODS:
             refuse(f"method {name!r} is none of {', '.join(METHODS)}")
 
 
-def plan(root, *, style, identities, frames, size, compressions, methods, seed) -> tuple[list[Task], dict[str, list]]:
+def plan(root, *, identities, compressions, methods, **common) -> tuple[list[Task], dict[str, list]]:
     """All tasks, and the pairs of each split. Identities are numbered through, so no split shares one."""
     tasks, pairs, first = [], {}, 0
     for split, count in identities.items():
         numbers = range(first, first + count)
         pairs[split] = [(number, number + 1) for number in numbers[::2]]
-        common = dict(root=root, style=style, seed=seed, frames=frames, size=size,
-                      compressions=tuple(compressions[split]))  # fmt: skip
+        common |= dict(root=root, compressions=tuple(compressions[split]))
         tasks += [Task(target=number, method="", source=-1, **common) for number in numbers]
         for one, other in pairs[split]:
             for method in methods:
@@ -162,6 +164,7 @@ def generate(
     methods: tuple[str, ...],
     seed: int,
     workers: int,
+    shake: float = 1.0,
     progress: bool = True,
 ) -> None:
     """Draw a benchmark under `root`; what is there already is not drawn again.
@@ -170,23 +173,23 @@ def generate(
         style: "a" (30 frames/s) or "b" (another camera, light and tone range; 25 frames/s).
         identities: split -> number of identities, even: neighbours are a pair.
         frames, size: frames a video; pixels a side.
-        compressions: split -> names out of encode.CRF.
+        compressions: split -> names: raw, or c and H.264's constant rate factor.
         methods: forgeries, out of forgery.METHODS. Each pair gives two fakes a method.
         seed: the same seed and parameters give the same bytes.
         workers: processes; 0: one a core.
+        shake: factor on the forgeries' jitter and flicker; 0: forged faces move as steadily as real ones.
 
     Raises:
         UserError: parameters that cannot be, or a root made with others.
     """
-    _check(style, identities, frames, size, compressions, methods)
+    _check(style, identities, frames, size, compressions, methods, shake)
     identities = {split: int(count) for split, count in identities.items()}
     compressions = {split: list(compressions[split]) for split in identities}
-    parameters = dict(version=VERSION, style=style, identities=identities, frames=int(frames), size=int(size),
-                      compressions=compressions, methods=list(methods), seed=int(seed))  # fmt: skip
-    _claim(root, parameters)
+    parameters = dict(style=style, identities=identities, frames=int(frames), size=int(size), compressions=compressions,
+                      methods=list(methods), seed=int(seed), shake=float(shake))  # fmt: skip
+    _claim(root, dict(version=VERSION) | parameters)
     _remove_parts(root)
-    tasks, pairs = plan(root, style=style, identities=identities, frames=int(frames), size=int(size),
-                        compressions=compressions, methods=tuple(methods), seed=int(seed))  # fmt: skip
+    tasks, pairs = plan(root, **parameters)
     todo = [task for task in tasks if task.missing() or not os.path.exists(task.truth_path())]
     done = len(tasks) - len(todo)
     with tqdm(total=len(tasks), initial=done, desc=f"draw {style}", unit="video", disable=not progress) as bar:

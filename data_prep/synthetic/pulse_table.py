@@ -17,7 +17,7 @@ import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
 from cpml_jax.errors import UserError
-from data_prep.synthetic.encode import CRF
+from cpml_jax.schema import compression_rank
 from data_prep.synthetic.generate import FAKE_SEQUENCE, REAL_SEQUENCE
 
 
@@ -67,7 +67,7 @@ def pulse_table(root: str) -> dict[str, dict[str, tuple[float, float, int]]]:
     result = {}
     folders = [REAL_SEQUENCE, *sorted(glob.glob(f"{FAKE_SEQUENCE}/*", root_dir=root))]
     for sequence in folders:
-        for compression in CRF:
+        for compression in sorted(glob.glob("*", root_dir=os.path.join(root, sequence)), key=compression_rank):
             found = []
             for path in sorted(glob.glob(os.path.join(root, sequence, compression, "videos", "*.mp4"))):
                 video = os.path.basename(path).removesuffix(".mp4")
@@ -86,7 +86,7 @@ def main(arguments: list[str]) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    names = [name for name in CRF if any(name in row for row in table.values())]
+    names = sorted({name for row in table.values() for name in row}, key=compression_rank)
     print("| correlation with the true pulse | " + " | ".join(names) + " |")
     print("| --- |" + " --- |" * len(names))
     for sequence, row in table.items():

@@ -49,8 +49,9 @@ class Scene:
     """
 
     def __init__(
-        self, *, seed: int, style: str, target: int, frames: int, size: int, method: str = "", source: int = -1
-    ):
+        self, *, seed: int, style: str, target: int, frames: int, size: int, method: str = "", source: int = -1,
+        shake: float = 1.0,
+    ):  # fmt: skip
         self._take = take(seed, style, target, frames)
         self._size = size
         self._portrait = draw_portrait(self._take.face, size)
@@ -64,7 +65,7 @@ class Scene:
             self._source = take(seed, style, source, frames)
             self._forgery = forgery.forge(
                 method, self._rng, self._portrait, self._source.face, self._take.moves, self._source.moves,
-                self._take.pulse, self._source.pulse,
+                self._take.pulse, self._source.pulse, shake,
             )  # fmt: skip
 
     def truth(self) -> dict[str, np.ndarray]:

@@ -124,7 +124,12 @@ def test_nothing_is_dead(row):
 def test_every_row_is_expected_and_fits_the_sweep(base):
     table = configured()
     assert set(table.rows) == set(EXPECTED)
-    table.check(flatten(ablation.get_config(f"cpml:{base}").to_dict()))
+    assert set(table.chosen(()).rows) == set(EXPECTED)
+    flat = flatten(ablation.get_config(f"cpml:{base}").to_dict())
+    table.check(flat)
+    every = table.chosen((*table.rows, *table.settings))
+    assert len(every.rows) == len(table.rows) + len(table.settings) > len(EXPECTED)
+    every.check(flat)
 
 
 REAL_STEPS = {

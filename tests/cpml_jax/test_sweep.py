@@ -375,7 +375,7 @@ def test_a_real_training_fills_its_cells(tiny_records, tmp_path):
     assert not again.trained and not again.evaluated
 
 
-@pytest.mark.parametrize("argument", ["synthetic", "synthetic:full", "ffpp", "ffpp:c23"])
+@pytest.mark.parametrize("argument", ["synthetic", "synthetic:hard", "synthetic:full", "ffpp", "ffpp:c23"])
 def test_protocol_files_differ_in_their_tests_alone(argument):
     from configs.protocols import ablation, cross_compression, cross_manipulation, in_dataset
 

@@ -14,11 +14,14 @@ import numpy as np
 import pytest
 
 from cpml_jax.errors import UserError
+from cpml_jax.schema import compression_rank
+from data_prep.synthetic.encode import constant_rate_factor
 from data_prep.synthetic.forgery import METHODS
 from data_prep.synthetic.generate import generate
 from data_prep.synthetic.identity import Expression, draw_identity, landmarks
 from data_prep.synthetic.pulse import heart_rates, wave
 from data_prep.synthetic.pulse_table import pulse_table
+from data_prep.synthetic.scene import Scene
 from data_prep.synthetic.shortcut import shortcut_auc
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -113,10 +116,33 @@ def test_fakes_are_frame_aligned_with_their_target(faces):
 
 def test_compression_takes_the_pulse(tmp_path):
     generate(str(tmp_path), style="a", identities={"test": 6}, frames=128, size=160, methods=(), seed=5, workers=2,
-             compressions={"test": ("raw", "c23", "c40")}, progress=False)  # fmt: skip
+             compressions={"test": ("raw", "c23", "c31", "c40")}, progress=False)  # fmt: skip
     row = pulse_table(str(tmp_path))["original_sequences/youtube"]
     assert row["raw"][0] > 0.7
-    assert row["raw"][0] > row["c23"][0] > row["c40"][0] + 0.2
+    assert row["raw"][0] > row["c23"][0] > row["c31"][0] > row["c40"][0] + 0.1
+    assert list(row) == ["raw", "c23", "c31", "c40"]
+
+
+def test_shake_scales_how_the_forged_face_moves_and_nothing_else():
+    for method in METHODS:
+        common = dict(seed=3, style="a", target=0, source=1, method=method, frames=12, size=96)
+        whole, still, third = (Scene(**common, shake=shake)._forgery for shake in (1.0, 0.0, 0.3))
+        assert whole.jitter.std() > 0.1 and whole.flicker.std() > 0.001
+        assert not still.jitter.any() and (still.flicker == 1).all()
+        np.testing.assert_allclose(third.jitter, 0.3 * whole.jitter)
+        np.testing.assert_allclose(third.flicker - 1, 0.3 * (whole.flicker - 1), atol=1e-12)
+        for plan in (still, third):
+            np.testing.assert_array_equal(plan.pulse, whole.pulse)
+            np.testing.assert_array_equal(plan.mask, whole.mask)
+            assert plan.expressions == whole.expressions
+
+
+def test_a_quality_is_named_after_its_constant_rate_factor():
+    factors = {name: constant_rate_factor(name) for name in ("raw", "c0", "c31", "c51")}
+    assert factors == {"raw": 1, "c0": 0, "c31": 31, "c51": 51}
+    assert all(constant_rate_factor(name) is None for name in ("c52", "c023", "c", "c-1", "c²", "31", "unknown", ""))
+    best_first = ["raw", "c0", "c9", "c23", "c31", "c40", "unknown"]
+    assert sorted(reversed(best_first), key=compression_rank) == best_first
 
 
 @pytest.mark.parametrize("style", ["a", "b"])
@@ -160,6 +186,7 @@ def test_other_parameters_are_refused(small):
 @pytest.mark.parametrize(
     "change",
     [dict(style="c"), dict(identities={"test": 3}), dict(methods=("Nonsense",)), dict(compressions={"test": ("c99",)}),
+     dict(shake=-0.1), dict(shake=float("nan")),
      dict(compressions={}), dict(frames=1), dict(size=95)],
 )  # fmt: skip
 def test_parameters_that_cannot_be_are_refused(change, tmp_path):

@@ -166,6 +166,19 @@ def test_tau_is_limited():
     assert float(jnp.exp(out["intermediates"]["tau"])) == pytest.approx(100, rel=1e-4)
 
 
+def test_the_temperature_is_that_of_the_configuration():
+    model = build(**{"model.modalities": ("landmarks",), "model.temperature": 0.25})
+    out = model.apply(initialise(model), *clips(1), jnp.eye(2, 16), train=False)
+    cosines = out["unified"][0, 0, :2] / jnp.linalg.norm(out["unified"][0, 0])
+    np.testing.assert_allclose(out["logits"][0, 0], 4 * cosines, rtol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -0.07, 0.0099, 11.0, float("nan")])
+def test_a_temperature_that_cannot_be_is_refused(temperature):
+    with pytest.raises(UserError, match="model.temperature"):
+        build(**{"model.temperature": temperature})
+
+
 def test_full_configuration():
     model = cpml.build(base.get_config().model.to_dict(), 49408, jnp.bfloat16)
     frames = jax.ShapeDtypeStruct((1, 2, 160, 128, 128, 3), jnp.uint8)
