@@ -22,6 +22,7 @@ from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
 from data_prep.process import group_key, process_group, start_worker
 from data_prep.sources import Listed
+from data_prep.work_file import describe
 
 EXTRA = "uv sync --extra beam"
 # Runners give a process several threads; a detector and a video in memory are for one of them at a time.
@@ -129,8 +130,6 @@ def run(label: str, function: Callable, items: Sequence, files: Sequence[Path], 
 
 def process(group: Group) -> None:
     """On a worker: the group's work file, and beside it what packing must know of it."""
-    from data_prep.pack import describe
-
     file = Path(group.file)
     if group_key(group.videos) != file.stem:
         raise UserError(
@@ -181,7 +180,7 @@ class Pipelines:
         run("TrackAndMeasure", process, wanted, made, self.runner, pipeline_options(self.options))
 
     def describe(self, dataset: str, file: Path):
-        """As pack.describe, which the worker has already done."""
+        """As work_file.describe, which the worker has already done."""
         return pickle.loads(_description(file).read_bytes())
 
     def download_config(self):

@@ -16,7 +16,6 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -27,16 +26,8 @@ from tqdm import tqdm
 
 from cpml_jax.records import DATASET
 from cpml_jax.schema import CROP_SIZE, RECORD, SCHEMA_VERSION, Field
-
-
-class Entry(NamedTuple):
-    """Where a record lies until it is packed: the work file, its place there, and the bytes of its frames."""
-
-    clip_id: str
-    file: str
-    place: int
-    size: int
-
+from data_prep import beam
+from data_prep.work_file import Entry
 
 Reader = Callable[[Sequence[Entry]], Iterator[dict]]  # entries -> their records (schema.RECORD), in that order
 
@@ -145,8 +136,6 @@ class Clips(tfds.core.ShardBasedBuilder):
 
     def _write(self, shards: list[Shard], download_config) -> None:
         if download_config.beam_runner is not None:
-            from data_prep import beam  # apache_beam is an extra
-
             files = [Path(shard.path) for shard in shards]
             beam.run("WriteShards", write_shard, shards, files, download_config.beam_runner,
                      download_config.beam_options)  # fmt: skip

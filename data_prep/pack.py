@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import functools
 import hashlib
 import json
-import math
-import pickle
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,37 +17,9 @@ from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
 from cpml_jax.records import EXCLUDED, INDEX, SUMMARY
 from data_prep import builder, page
+from data_prep.work_file import Entry, describe, stream
 
 SHOWN = 48  # clips on the page
-
-
-@dataclasses.dataclass(frozen=True)
-class Description:
-    """What packing must know of a work file, without its arrays. Lists have an item a record, in the file's order."""
-
-    rows: list[dict]  # schema.INDEX_FIELDS
-    sizes: list[int]  # bytes of the frames
-    digests: list[bytes]  # of the frames
-    agreements: list[float | None]  # correlation of POS with the true pulse, where known
-    excluded: list[dict]
-
-
-def describe(name: str, file: Path) -> Description:
-    records, excluded = pickle.loads(file.read_bytes())
-    rows = [complete(name, record) for record in records]
-    return Description(
-        rows=[{key: plain(row[key]) for key in schema.INDEX_FIELDS} for row in rows],
-        sizes=[sum(map(len, row["frames"])) for row in rows],
-        digests=[hashlib.sha256(b"".join(row["frames"])).digest() for row in rows],
-        agreements=[agreement(row) for row in rows],
-        excluded=[{"dataset": name, **row} for row in excluded],
-    )
-
-
-def agreement(row: dict) -> float | None:
-    if not np.isfinite(row["pulse_truth"]).all():
-        return None
-    return float(np.nan_to_num(np.corrcoef(row["pulse_pos"], row["pulse_truth"])[0, 1]))
 
 
 def pack(directory: Path, files: list[Path], num_frames: int, parameters: dict, progress: bool, pipelines=None) -> dict:
@@ -73,7 +42,7 @@ def pack(directory: Path, files: list[Path], num_frames: int, parameters: dict, 
             if clip_id in rows:
                 raise UserError(f"{directory}: two videos give the clip {clip_id!r}: give one of them another name")
             rows[clip_id], digests[clip_id] = row | {"position": len(entries)}, found.digests[place]
-            entries.append(builder.Entry(clip_id, str(file), place, found.sizes[place]))
+            entries.append(Entry(clip_id, str(file), place, found.sizes[place]))
             if found.agreements[place] is not None:
                 pulses[f"{row['method']}/{row['compression']}"].append(found.agreements[place])
     if by_split:
@@ -98,31 +67,6 @@ def pack(directory: Path, files: list[Path], num_frames: int, parameters: dict, 
     page.write(directory / page.PAGE, name, summary, excluded, chosen(name, by_split, shown))
     write_whole(directory / SUMMARY, json.dumps(summary, indent=1).encode())
     return summary
-
-
-def plain(value):
-    """A NumPy or Python scalar as JSON has it; NaN becomes null."""
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def complete(name: str, row: dict) -> dict:
-    keys = (name, row["method"], row["compression"], row["video"])
-    return row | dict(
-        dataset=name,
-        clip_id=schema.clip_id(*keys, row["window"]),
-        clip_key=schema.clip_key(name, row["method"], row["video"], row["window"]),
-        video_key=schema.video_key(*keys),
-    )
-
-
-def stream(name: str, entries: Sequence[builder.Entry]) -> Iterator[dict]:
-    """The entries' records, a work file in memory at a time."""
-    held, loaded = None, []
-    for entry in entries:
-        if entry.file != held:
-            held, loaded = entry.file, pickle.loads(Path(entry.file).read_bytes())[0]
-        yield complete(name, loaded[entry.place])
 
 
 def chosen(name: str, by_split, ids: set[str]) -> Iterator[dict]:

@@ -16,9 +16,10 @@ from tensorflow_datasets.core.utils.shard_utils import ShardConfig
 from cpml_jax.errors import UserError
 from cpml_jax.records import DATASET, RecordSet, open_split
 from cpml_jax.schema import SCHEMA_VERSION
-from data_prep import beam, builder, coding, pack
+from data_prep import beam, builder, coding, work_file
 from data_prep import prepare as preparation
 from data_prep.synthetic import generate
+from data_prep.work_file import Entry
 
 needs_beam = pytest.mark.skipif(
     importlib.util.find_spec("apache_beam") is None, reason="apache_beam is not installed: the extra `beam`"
@@ -72,7 +73,7 @@ def differing(one: dict[str, bytes], other: dict[str, bytes]) -> list[str]:
     return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
 
-def entries(file: Path, count: int) -> list[builder.Entry]:
+def entries(file: Path, count: int) -> list[Entry]:
     """A work file of `count` records, every one another."""
     rng = np.random.default_rng(1)
     records = [
@@ -80,8 +81,8 @@ def entries(file: Path, count: int) -> list[builder.Entry]:
         for number in range(count)
     ]
     file.write_bytes(pickle.dumps((records, [])))
-    found = pack.describe("faces", file)
-    return [builder.Entry(row["clip_id"], str(file), i, found.sizes[i]) for i, row in enumerate(found.rows)]
+    found = work_file.describe("faces", file)
+    return [Entry(row["clip_id"], str(file), i, found.sizes[i]) for i, row in enumerate(found.rows)]
 
 
 def read_back(directory: Path, split: str, count: int) -> list[str]:
@@ -92,7 +93,7 @@ def read_back(directory: Path, split: str, count: int) -> list[str]:
 
 
 def test_shards_keep_the_order_and_are_even():
-    made = [builder.Entry(str(i), "", i, 50_000) for i in range(37)]
+    made = [Entry(str(i), "", i, 50_000) for i in range(37)]
     shards = builder.cut(made)
     assert len(shards) == 16 and sum(map(list, shards), []) == made
     assert {len(shard) for shard in shards} == {2, 3}
@@ -101,7 +102,7 @@ def test_shards_keep_the_order_and_are_even():
 def write_two_splits(root: Path, runner: str | None) -> tuple[dict, dict[str, bytes]]:
     root.mkdir()
     splits = {"train": entries(root / "a.pickle", 37), "val": entries(root / "b.pickle", 3)[::-1]}
-    read = functools.partial(pack.stream, "faces")
+    read = functools.partial(work_file.stream, "faces")
     download_config = DownloadConfig(beam_runner=runner)
     builder.write(root / "faces", splits, read, tiny.NUM_FRAMES, download_config=download_config)
     return splits, files(root / "faces")

@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 from cpml_jax.errors import UserError
-from data_prep import coding, crop_clips, crop_files, crop_tree, pack
+from data_prep import coding, crop_clips, crop_files, crop_tree, work_file
 from data_prep.sources import Listed
 
 FRAMES = tiny.NUM_FRAMES
@@ -19,7 +19,7 @@ FRAMES = tiny.NUM_FRAMES
 def records(splits=(("train", (0, 1)), ("test", (2, 3))), windows=(0, 1)):
     rng = np.random.default_rng(0)
     made = [
-        pack.complete("faces", tiny.record(rng, coding, split, method, compression, i, i ^ 1) | {"window": window})
+        work_file.complete("faces", tiny.record(rng, coding, split, method, compression, i, i ^ 1) | {"window": window})
         for split, identities in splits
         for i in identities
         for method in ("real", "Deepfakes")
@@ -125,7 +125,7 @@ def test_any_name_is_one_folder_and_one_field(tmp_path):
     names = ["../../out", "a/b, c.mp4", "a%2Fb", ".hidden", "zwei Wörter.mp4", " x\n"]
     rng = np.random.default_rng(0)
     made = [tiny.record(rng, coding, "test", "Deepfakes", "c23", 0, 1) | {"video": name} for name in names]
-    crop_tree.write(tmp_path / "new", [pack.complete("faces", record) for record in made])
+    crop_tree.write(tmp_path / "new", [work_file.complete("faces", record) for record in made])
     folders = {path.name for path in (tmp_path / "new/manipulated_sequences/Deepfakes/c23/crop_MTCNN").iterdir()}
     assert folders == {"%2E.%2F..%2Fout", "a%2Fb%2C c.mp4", "a%252Fb", "%2Ehidden", "zwei Wörter.mp4", "%20x%0A"}
     rows = [line.split(",") for line in (tmp_path / "new/test.txt").read_text(encoding="utf-8").splitlines()]

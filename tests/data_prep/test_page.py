@@ -11,7 +11,7 @@ from html_page import Parsed
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FRAME_RATE
-from data_prep import coding, pack, page, plots, rppg
+from data_prep import coding, page, plots, rppg, work_file
 
 HOSTILE = "<script>alert(1)</script>&\"'></svg>–ü\u202e\udcff.mp4"
 
@@ -19,7 +19,9 @@ HOSTILE = "<script>alert(1)</script>&\"'></svg>–ü\u202e\udcff.mp4"
 def clip(number: int, **changes) -> dict:
     rng = np.random.default_rng(number)
     made = tiny.record(rng, coding, "test", "real", "c23", number, number + 1)
-    return pack.complete("faces", made | {"box": np.tile(np.float32([0, 0, 160, 160]), (tiny.NUM_FRAMES, 1))} | changes)
+    return work_file.complete(
+        "faces", made | {"box": np.tile(np.float32([0, 0, 160, 160]), (tiny.NUM_FRAMES, 1))} | changes
+    )
 
 
 def summary(count: int) -> dict:
