@@ -20,10 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from cpml_jax import signal
+from cpml_jax.data.records import RecordSet
 from cpml_jax.errors import UserError
 from cpml_jax.models.physformer import PhysFormer
 from cpml_jax.pretrained import open_rppg
-from cpml_jax.records import RecordSet
 from cpml_jax.schema import CROP_SIZE, REAL
 
 FPS = 30.0
@@ -91,7 +91,7 @@ def measure(records: RecordSet, weights: str, split: str, limit: int) -> list[di
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", required=True, help="folder of one source's records")
-    parser.add_argument("--weights", default="open-rppg:rlap", help="as model.physformer.weights")
+    parser.add_argument("--weights", default="open-rppg:rlap", help="as model.rppg.weights")
     parser.add_argument("--split", default="test", help="train, val, test or all")
     parser.add_argument("--limit", type=int, default=0, help="clips a compression; 0: all")
     parser.add_argument("--out", default="", help="also write the readings, JSON")

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import cv2
 
-from cpml_jax.input_pipeline import ClipReader, training_batches
-from cpml_jax.records import RecordSet
+from cpml_jax.data.input_pipeline import ClipReader, training_batches
+from cpml_jax.data.records import RecordSet
 
 BATCH, STEPS = 8, 6
 

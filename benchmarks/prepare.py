@@ -26,10 +26,15 @@ import cv2
 import numpy as np
 
 from cpml_jax.schema import FRAME_RATE
-from data_prep import clips, coding, faces, landmarks, process, rppg
+from data_prep.face import clips, landmarks, rppg
+from data_prep.face.crop import CROP_SIZE, MARGIN, CropPath
+from data_prep.face.detector import PROBABILITY, Detector, shared_detector
+from data_prep.face.tracks import Track, overlap
+from data_prep.records import process
 from data_prep.sources import Listed
 from data_prep.synthetic.scene import Scene
-from data_prep.video import Picture, Video
+from data_prep.video import jpeg
+from data_prep.video.reader import Picture, Video
 
 NUM_FRAMES = 160
 CHECKED = 40  # frames a video on which MTCNN is timed and compared
@@ -83,7 +88,7 @@ def every_frame_mtcnn():
     return MTCNN(keep_all=True, device="cpu")
 
 
-def compare(path, track: faces.Track, mtcnn) -> dict:
+def compare(path, track: Track, mtcnn) -> dict:
     """MTCNN on frames spread over the track: its time, and how far our box and landmarks are from its own."""
     chosen = set(np.linspace(track.start, track.start + len(track) - 1, CHECKED).astype(int).tolist())
     seconds, overlaps, errors = [], [], []
@@ -99,11 +104,11 @@ def compare(path, track: faces.Track, mtcnn) -> dict:
                 [track.centre[index] - track.size[index] / 2, track.centre[index] + track.size[index] / 2]
             )
             pairs = () if boxes is None else zip(boxes, probabilities, strict=True)
-            found = [np.asarray(b, float) for b, p in pairs if p > faces.PROBABILITY]
+            found = [np.asarray(b, float) for b, p in pairs if p > PROBABILITY]
             if not found:
                 continue
-            nearest = max(found, key=lambda b: faces.overlap(b, box))
-            overlaps.append(faces.overlap(nearest, box))
+            nearest = max(found, key=lambda b: overlap(b, box))
+            overlaps.append(overlap(nearest, box))
             if index in ours:
                 theirs = single_landmarks(picture.rgb, nearest)
                 eyes = np.linalg.norm(theirs[EYES[0]].mean(0) - theirs[EYES[1]].mean(0))
@@ -127,8 +132,8 @@ def whole_landmarks(path, track) -> dict[int, np.ndarray]:
 def single_landmarks(frame: np.ndarray, box: np.ndarray) -> np.ndarray:
     """(68, 2) pixels: the same predictor on a crop of MTCNN's box of this frame alone, not smoothed."""
     centre, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
-    side = faces.MARGIN * float(size.max())
-    path = faces.CropPath(centre[None], side, 0.0, size * (faces.CROP_SIZE / side))
+    side = MARGIN * float(size.max())
+    path = CropPath(centre[None], side, 0.0, size * (CROP_SIZE / side))
     return landmarks.fit(path.crop(frame, 0)[None], path.face)[0] * side / 2 + centre
 
 
@@ -153,9 +158,9 @@ def stopwatch(spent: collections.Counter):
         return call
 
     parts = [
-        (faces.Detector, "__call__", "MTCNN on key frames"), (Picture, "thumbnail", "thumbnails (scene cuts)"),
-        (faces.CropPath, "crop", "crops"), (landmarks, "fit", "landmarks"), (rppg, "skin_means", "skin means"),
-        (rppg, "pos", "pulse"), (rppg, "chrom", "pulse"), (coding, "encode", "JPEG"),
+        (Detector, "__call__", "MTCNN on key frames"), (Picture, "thumbnail", "thumbnails (scene cuts)"),
+        (CropPath, "crop", "crops"), (landmarks, "fit", "landmarks"), (rppg, "skin_means", "skin means"),
+        (rppg, "pos", "pulse"), (rppg, "chrom", "pulse"), (jpeg, "encode", "JPEG"),
     ]  # fmt: skip
     with contextlib.ExitStack() as patches:
         for place, name, label in parts:
@@ -164,7 +169,7 @@ def stopwatch(spent: collections.Counter):
 
 
 def measure(path, mtcnn) -> dict:
-    detector = faces.shared_detector()
+    detector = shared_detector()
     list(
         clips.cut_windows(
             path, clips.plan_windows(*clips.track_video(path, detector), num_frames=32, max_windows=1), 32

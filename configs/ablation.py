@@ -18,7 +18,7 @@ _ALONE = {"loss.cqsl": 0.0, "loss.cmcl": 0.0, "loss.teacher": 0.0}  # no losses 
 _LINEAR = {"model.head": "linear", "loss.cmcl": 0.0}
 # u is the image embedding itself, as in FLIP: no random projection, no dropout.
 _IMAGES = {"model.modalities": ("visual",), "model.fusion_projection": "none", "model.fusion_dropout": 0.0, **_ALONE}
-_FLIP_IT = _IMAGES | {"model.clip_text.prompts": "ensemble"}
+_FLIP_IT = _IMAGES | {"model.text_encoder.prompts": "ensemble"}
 
 
 def table() -> dict[str, dict]:
@@ -47,7 +47,7 @@ def table() -> dict[str, dict]:
         "flip_it": _FLIP_IT,
         "flip_mcl": _FLIP_IT | {"loss.simclr": 1.0, "loss.prompt_mse": 1.0},
         # A linear head on the mean of the frames' embeddings is the mean of its answers for each frame. What it finds
-        # is CLIP's with model.clip_image.weights alone: without them the frozen encoder is a random one.
+        # is CLIP's with model.visual.weights alone: without them the frozen encoder is a random one.
         "clip_linear_probe": _IMAGES | _LINEAR | {"optim.groups": (("visual/", 0.0),)},
     }  # fmt: skip
 

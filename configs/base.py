@@ -30,7 +30,7 @@ def get_config() -> ConfigDict:
     data = config.data = ConfigDict()
     data.sources = ConfigDict()  # name -> source(...)
     data.records = "{workdir}/records"  # one folder a source: ArrayRecord, clips.jsonl, excluded.jsonl
-    data.num_frames = 160  # frames a clip, at 30 frames/s (METHOD.md, Input); a multiple of 4
+    data.num_frames = 160  # frames a clip, at 30 frames/s (docs/method.md, Input); a multiple of 4
     data.max_windows = 1  # clips a video; windows do not overlap
     data.workers = 0  # preparation processes; 0: one a core
     data.cache_mb = 0  # MB of decoded clips kept in memory between epochs
@@ -39,8 +39,8 @@ def get_config() -> ConfigDict:
     # --- train: what is seen -------------------------------------------------------------------------------
     train = config.train = ConfigDict()
     train.dataset = ""  # name of a source
-    train.qualities = ("raw", "c23")  # recorded views, best first; one name: no recorded pair
-    train.views = "recorded"  # recorded | downsampled (METHOD.md, Input)
+    train.compressions = ("raw", "c23")  # recorded views, best first; one name: no recorded pair
+    train.views = "recorded"  # recorded | downsampled (docs/method.md, Views)
     train.downsampled = ("half", "quarter")  # with views=downsampled: which views join the full one
     train.methods = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
     train.batch_size = 8  # clips a step over all devices; half of them real
@@ -55,7 +55,7 @@ def get_config() -> ConfigDict:
 
     # --- optimizer ------------------------------------------------------------------------------------------
     optim = config.optim = ConfigDict()
-    optim.learning_rate = 1e-5  # METHOD.md, Losses; the paper starts from trained weights
+    optim.learning_rate = 1e-5  # docs/method.md, Losses; the paper starts from trained weights
     optim.weight_decay = 1e-2
     optim.warmup_steps = 0
     optim.final_fraction = 0.0  # learning rate at the end of the cosine, as a fraction of the peak
@@ -64,17 +64,17 @@ def get_config() -> ConfigDict:
     # (regular expression on the parameter path, learning-rate factor); the first match counts, 0 freezes.
     optim.groups = ()
 
-    # --- losses (METHOD.md, Losses) --------------------------------------------------------------------------
+    # --- losses (docs/method.md, Losses) --------------------------------------------------------------------------
     loss = config.loss = ConfigDict()
     loss.ce = 1.0
-    loss.ce_views = "best"  # best: the paper's, on the best quality alone | all: on every view
+    loss.ce_views = "best"  # best: the paper's, on the best compression alone | all: on every view
     loss.cqsl = 0.2
     loss.cmcl = 0.25
     loss.teacher = 0.0  # 1 - Pearson(wave, classical trace) on real clips; off in the paper's recipe
     loss.teacher_steps = 0  # the teacher's weight falls linearly to 0 over these steps; 0: constant
 
     # FLIP-MCL's terms, 1.0 each there (Srivatsan et al., ICCV 2023); they need the visual stream.
-    loss.simclr = 0.0  # InfoNCE between two augmented views of the best quality's frames, through a projection head
+    loss.simclr = 0.0  # InfoNCE between two augmented views of the best compression's frames, through a projection head
     loss.simclr_temperature = 0.1
     loss.prompt_mse = 0.0  # (cosine of view 1 to half of the class's prompts - of view 2 to the other half)^2
     # InfoNCE between the modalities' projected features and the prompts, after UMCL (IJCV 2025).
@@ -94,7 +94,7 @@ def get_config() -> ConfigDict:
     # space and time: far fewer weights, and blind to the phase of the pulse, which says nothing about the class).
     model.fusion_stage_pool = "flatten"
 
-    rppg = model.physformer = ConfigDict()
+    rppg = model.rppg = ConfigDict()
     # open-rppg:rlap | open-rppg:pure (or open-rppg:rlap:FILE): heads, input_norm and the rest are then as trained;
     # or the authors' PyTorch file.
     rppg.weights = ""
@@ -114,7 +114,7 @@ def get_config() -> ConfigDict:
     rppg.pfe_width = 32  # the reference leaves the PFE's MLP undefined
     rppg.pfe_depth = 2
 
-    land = model.landmark_rnn = ConfigDict()
+    land = model.landmarks = ConfigDict()
     land.weights = ""
     land.hidden = 32
     land.point_dropout = 0.1
@@ -126,7 +126,7 @@ def get_config() -> ConfigDict:
     land.memory = 0.0
     land.noise = 0.1  # std of the Gaussian noise on each branch's output, in training only
 
-    text = model.clip_text = ConfigDict()
+    text = model.text_encoder = ConfigDict()
     # CLIP's folder (config.json, model.safetensors, tokenizer) or hub name: width, layers, heads and context_length are
     # then the folder's; empty: random start and a tokenizer made from the prompt bank.
     text.weights = ""
@@ -146,8 +146,8 @@ def get_config() -> ConfigDict:
     text.heads = 8
     text.context_length = 77
 
-    visual = model.clip_image = ConfigDict()
-    visual.weights = ""  # as clip_text.weights, usually the same: image_size, patch, width, ... are the folder's
+    visual = model.visual = ConfigDict()
+    visual.weights = ""  # as text_encoder.weights, usually the same: image_size, patch, width, ... are the folder's
     visual.frames = 4  # K frames of the clip, evenly spaced over all of it
     visual.image_size = 224
     visual.patch = 16
@@ -158,11 +158,11 @@ def get_config() -> ConfigDict:
     # --- evaluation -----------------------------------------------------------------------------------------
     evaluate = config.eval = ConfigDict()
     evaluate.protocols = ("in_dataset", "cross_compression")
-    evaluate.qualities = ("raw", "c23", "c40")  # tests of cross_compression
+    evaluate.compressions = ("raw", "c23", "c40")  # tests of cross_compression
     evaluate.cross_datasets = ()  # names of sources, tests of cross_dataset
-    evaluate.cross_quality = "c23"
-    # Of compression_curve and corruption: names like h264-crf23 and blur-3 (data_prep/conditions.py); empty: all.
-    evaluate.variants = ()
+    evaluate.cross_compression = "c23"
+    # Of compression_curve and corruption: names like h264-crf23 and blur-3 (data_prep/conditions/names.py); empty: all.
+    evaluate.conditions = ()
     evaluate.batch_size = 16
     evaluate.bootstrap = 1000  # resamples of identities for the 95 % intervals
     evaluate.checkpoint = "best"  # best (by validation AUC) | latest | the number of a step, labelled as an oracle's

@@ -16,7 +16,7 @@ def get_config(root: str = "") -> ConfigDict:
     config.name = "celebdf"
     config.data.sources.celebdf = base.source("celebdf", root, compressions=(), methods=(), splits=("test",))
     config.train.dataset = "celebdf"
-    config.train.qualities = ("unknown",)
+    config.train.compressions = ("unknown",)
     config.train.views = "downsampled"
     config.train.methods = ("Celeb-synthesis",)
     config.eval.protocols = ("in_dataset",)

@@ -19,7 +19,7 @@ def get_config(root: str = "") -> ConfigDict:
         kind, root.removeprefix(PREVIEW), compressions=(), methods=(), splits=("test",)
     )
     config.train.dataset = kind
-    config.train.qualities = ("unknown",)
+    config.train.compressions = ("unknown",)
     config.train.views = "downsampled"
     config.train.methods = ("method_A", "method_B") if kind == "dfdc_preview" else ("DFDC",)
     config.eval.protocols = ("in_dataset",)

@@ -14,16 +14,16 @@ from configs import base
 KNOWN = ("raw", "c23", "c40")
 
 
-def get_config(qualities: str = "raw,c23") -> ConfigDict:
-    chosen = tuple(qualities.split(","))
-    unknown = [quality for quality in chosen if quality not in KNOWN]
+def get_config(compressions: str = "raw,c23") -> ConfigDict:
+    chosen = tuple(compressions.split(","))
+    unknown = [compression for compression in chosen if compression not in KNOWN]
     if unknown:
-        raise ValueError(f"configs/ffpp.py:{qualities}: {unknown[0]!r} is not one of {', '.join(KNOWN)}")
+        raise ValueError(f"configs/ffpp.py:{compressions}: {unknown[0]!r} is not one of {', '.join(KNOWN)}")
     config = base.get_config()
     config.name = "ffpp_" + "_".join(chosen)
     config.data.sources.ffpp = base.source("ffpp", "")
     config.train.dataset = "ffpp"
-    config.train.qualities = tuple(sorted(chosen, key=KNOWN.index))
+    config.train.compressions = tuple(sorted(chosen, key=KNOWN.index))
     config.train.views = "recorded" if len(chosen) > 1 else "downsampled"
     config.train.batch_size = 32
     config.train.steps = 10_000
@@ -33,5 +33,5 @@ def get_config(qualities: str = "raw,c23") -> ConfigDict:
     config.optim.learning_rate = 3e-4
     config.optim.warmup_steps = 500
     config.loss.teacher = 1.0
-    config.model.physformer.input_norm = "temporal"
+    config.model.rppg.input_norm = "temporal"
     return config

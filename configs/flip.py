@@ -3,8 +3,8 @@
 main.py --config=configs/flip.py:mcl         v: image encoder and linear head; it: image against prompts; mcl: all of it
 main.py --config=configs/flip.py:mcl:ffpp    from configs/ffpp.py instead of configs/synthetic.py
 
-The paper starts from CLIP, at a learning rate of 1e-6 (the authors' code): --config.model.clip_image.weights=FOLDER
---config.model.clip_text.weights=FOLDER --config.optim.learning_rate=1e-6. It scores single frames; here a clip's K
+The paper starts from CLIP, at a learning rate of 1e-6 (the authors' code): --config.model.visual.weights=FOLDER
+--config.model.text_encoder.weights=FOLDER --config.optim.learning_rate=1e-6. It scores single frames; here a clip's K
 frames share an embedding, their mean. The authors' FLIP-V has a hidden layer before the linear one.
 """
 

@@ -15,7 +15,7 @@ def get_config(root: str = "") -> ConfigDict:
     config.name = "folder"
     config.data.sources.folder = base.source("folder", root, compressions=(), methods=())
     config.train.dataset = "folder"
-    config.train.qualities = ("unknown",)
+    config.train.compressions = ("unknown",)
     config.train.views = "downsampled"
     config.train.methods = ("fake",)
     config.eval.protocols = ("in_dataset",)

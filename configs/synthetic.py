@@ -40,7 +40,7 @@ def get_config(size: str = "small") -> ConfigDict:
     config = base.get_config()
     sizes[size](config)
     config.train.dataset = "synthetic"
-    config.train.qualities = ("raw", "c23")
+    config.train.compressions = ("raw", "c23")
     config.eval.protocols = ("in_dataset", "cross_compression", "cross_dataset")
     config.eval.cross_datasets = ("synthetic_b",)
     # From scratch there are no trained PhysFormer weights: without its teacher the pulse stream does not learn.
@@ -55,7 +55,7 @@ def sources(
 ) -> None:  # fmt: skip
     """Domain A for training, validation and test; domain B for testing alone. `unseen` only where it is tested."""
     seen = ("raw", "c23")
-    config.eval.qualities = (*seen, *unseen)
+    config.eval.compressions = (*seen, *unseen)
     config.data.sources.synthetic = base.source("ffpp", "{workdir}/videos/a", compressions=(*seen, *unseen))
     config.data.sources.synthetic.draw = drawing(
         "a", identities, frames, pixels,
@@ -89,7 +89,7 @@ def small(config: ConfigDict) -> None:
 
     config.model.unified_dim = 64
     config.model.fusion_stage_pool = "global"
-    rppg = config.model.physformer
+    rppg = config.model.rppg
     rppg.frame_size = 32
     rppg.stem = (8, 16)
     rppg.patch = (4, 2, 2)
@@ -99,15 +99,15 @@ def small(config: ConfigDict) -> None:
     rppg.input_norm = "temporal"
     # A frame moves a point by some 0.005 of the face box. From scratch, in 300 steps, landmarks alone reached a
     # validation AUC at c23 of 0.46 with the deltas times 20, and of 0.99 times 200.
-    config.model.landmark_rnn.delta_scale = 200.0
+    config.model.landmarks.delta_scale = 200.0
     # A forgery's jitter is an energy, which takes many frames to measure. With torch's start landmarks alone reached
     # a validation AUC at c23 of 0.59, 0.63 and 0.60 (seeds 0, 1, 2) after 160 steps; with this 0.98, 1.00 and 0.99.
-    config.model.landmark_rnn.memory = 60.0
-    text = config.model.clip_text
+    config.model.landmarks.memory = 60.0
+    text = config.model.text_encoder
     # A text encoder that starts at random tells templates apart as far as classes: one a step would be noise.
     text.prompts = "ensemble"
     text.width, text.layers, text.heads, text.context_length = 64, 2, 4, 24
-    visual = config.model.clip_image
+    visual = config.model.visual
     visual.image_size, visual.patch, visual.width, visual.layers, visual.heads = 32, 8, 64, 2, 4
 
 
@@ -118,7 +118,7 @@ def hard(config: ConfigDict) -> None:
     sources(config, frames=128, pixels=160, identities={"train": 64, "val": 16, "test": 32}, identities_b=16, seed=41,
             shake=0.4, unseen=("c28", "c40"))  # fmt: skip
     config.data.cache_mb = 6144
-    config.model.physformer.frame_size = 16  # four times faster than 32: 9 minutes a run on a core
+    config.model.rppg.frame_size = 16  # four times faster than 32: 9 minutes a run on a core
     # Until about step 200 nothing but the pulse teacher's loss falls; after 240 steps the validation AUC was 0.53 with
     # CQSL and CMCL, 0.68 without (seed 0), with the rate's decay ending there. With 480 both reach 0.85.
     config.train.steps = 480
@@ -134,4 +134,4 @@ def full(config: ConfigDict) -> None:
     config.train.precision = "bfloat16"
     config.optim.learning_rate = 3e-4
     config.optim.warmup_steps = 200
-    config.model.physformer.input_norm = "temporal"
+    config.model.rppg.input_norm = "temporal"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from cpml_jax.data.records import SUMMARY, RecordSet, records_dir, records_root
 from cpml_jax.errors import UserError
-from cpml_jax.journal import say
-from cpml_jax.records import SUMMARY, RecordSet, records_dir, records_root
+from cpml_jax.training.journal import say
 
 
 def run(
@@ -63,7 +63,7 @@ def verify(config, workdir) -> None:
     Raises:
       UserError: one of them is not the data set that it should be; all were looked at.
     """
-    from data_prep import verify as verification
+    from data_prep.verify import verify as verification
 
     wrong = []
     for name, source in config.data.sources.items():
@@ -90,7 +90,7 @@ def prepare(config, workdir, beam_runner: str = "", beam_options: tuple[str, ...
     prepare = preparation()
     pipelines = None
     if beam_runner:
-        from data_prep.beam import Pipelines
+        from data_prep.records.beam import Pipelines
 
         pipelines = Pipelines(beam_runner, beam_options)
     records = str(records_root(config, workdir))
@@ -124,7 +124,7 @@ def prepare(config, workdir, beam_runner: str = "", beam_options: tuple[str, ...
 
 def write_crop_trees(config, workdir, folder: str) -> None:
     """The prepared crops of every source as the tree of files that other tools read: `folder`/<source>."""
-    from data_prep import crop_tree
+    from data_prep.crops import crop_tree
 
     for name in config.data.sources:
         record_set = RecordSet(records_dir(config, workdir, name))
@@ -143,7 +143,7 @@ def train(config, workdir) -> None:
 def evaluate(config, workdir, names: tuple[str, ...] = ()) -> None:
     """Evaluate the protocols `names`, or those of the configuration; variants of videos are made where they lack."""
     from cpml_jax import evaluate as evaluation
-    from cpml_jax import protocols
+    from cpml_jax.evaluation import protocols
 
     names = protocols.check_names(names or config.eval.protocols)
     for name in names:
@@ -156,7 +156,7 @@ def prepare_variants(config, workdir, protocol: str) -> None:
     """Records of the training data set's test split, re-encoded or corrupted, unless they are there already."""
     preparation()  # says what to install
     from cpml_jax import conditions
-    from data_prep import variants
+    from data_prep.conditions import variants
 
     name = config.train.dataset
     if name not in config.data.sources:
@@ -164,7 +164,7 @@ def prepare_variants(config, workdir, protocol: str) -> None:
     settings = config.data.sources[name].to_dict()
     settings.pop("root")
     drawing = settings.pop("draw", None)
-    asked = [v for v in config.eval.variants if conditions.protocol_of(v) in (protocol, None)]
+    asked = [v for v in config.eval.conditions if conditions.protocol_of(v) in (protocol, None)]
     variants.prepare(
         name,
         protocol,
@@ -184,20 +184,20 @@ def report(config, workdir) -> None:
     """Draw report.html from what evaluation left behind; where the model looks is computed anew, for a few clips."""
     import jax
 
-    from cpml_jax import evaluation_file, protocols, saliency, scoring
     from cpml_jax import report as reporting
+    from cpml_jax.evaluation import protocols, results_file, saliency, scoring
 
-    if evaluation_file.read(workdir) is None:
+    if results_file.read(workdir) is None:
         raise UserError(f"{workdir}: no evaluation.json here; run `main.py evaluate` with the same --config first")
     names = [name for name in config.data.sources if (records_dir(config, workdir, name) / SUMMARY).is_file()]
     record_sets = {name: RecordSet(records_dir(config, workdir, name)) for name in names}
     lines = [
         line
-        for line in evaluation_file.read_scores(workdir)
+        for line in results_file.read_scores(workdir)
         if line["split"] == "test" and protocols.home_of(line["dataset"]) == line["dataset"] == config.train.dataset
     ]
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
-    sizes = dict(num_frames=config.data.num_frames, frame_size=config.model.physformer.frame_size)
+    sizes = dict(num_frames=config.data.num_frames, frame_size=config.model.rppg.frame_size)
     saliency.write(workdir, scorer, record_sets, lines, batch_size=config.eval.batch_size, **sizes)
     if jax.process_index() == 0:
         say(f"to look at: {reporting.write(workdir, record_sets)}")
@@ -216,9 +216,9 @@ def export(config, workdir, folder: str) -> None:
     """The checkpoint that evaluation uses, as a folder that init_from reads back."""
     import jax
 
-    from cpml_jax import scoring
+    from cpml_jax.evaluation import scoring
     from cpml_jax.pretrained import export as exporting
-    from cpml_jax.sharding import replicated
+    from cpml_jax.training.sharding import replicated
 
     _, _, mesh, variables, step, _ = scoring.restore(workdir, config, config.eval.checkpoint)
     whole = jax.device_get(jax.jit(lambda v: v, out_shardings=replicated(mesh))(variables))
@@ -229,14 +229,14 @@ def export(config, workdir, folder: str) -> None:
 
 def evaluation_is_current(config, workdir) -> bool:
     """Whether evaluation.json is of the checkpoint that evaluation would use, with this configuration's tests."""
-    from cpml_jax import evaluation_file
-    from cpml_jax.checkpoint import Checkpoints
+    from cpml_jax.evaluation import results_file
+    from cpml_jax.training.checkpoint import Checkpoints
 
     checkpoints = Checkpoints(workdir)
     step, _ = checkpoints.choose(config.eval.checkpoint)
     checkpoints.close()
-    current = evaluation_file.is_current(workdir, config.to_dict(), step)
+    current = results_file.is_current(workdir, config.to_dict(), step)
     if current:
-        path = Path(workdir) / evaluation_file.RESULTS
+        path = Path(workdir) / results_file.RESULTS
         say(f"{path} is of this checkpoint and configuration: nothing to do")
     return current

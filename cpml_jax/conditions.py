@@ -1,31 +1,114 @@
-"""What was done to a video before it was tested: the names of re-encodings and corruptions, and what they mean.
+"""Conditions: re-encodings and corruptions that test videos are seen under, their names and the rates to test at.
 
-A name is the `compression` of a record: `h264-crf28` is a re-encoding at a constant rate factor, `blur-3` a corruption
-at strength 3 of 5; anything else is the data set's own (raw, c23, ...).
+A name takes the place of a record's `compression`: `h264-crf28` is a re-encoding at a constant rate factor, `blur-3` a
+corruption at strength 3 of 5; any other name is the data set's own compression (raw, c23, ...). How a condition is made
+is in data_prep/conditions. No video is opened here.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import re
 
-CODECS = ("h264", "h265", "vp9", "av1")
+from cpml_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """Rate factors of a codec: the highest there is, and those of the compression curve."""
+
+    highest_crf: int
+    curve: tuple[int, ...]
+
+
+# Rates at which the four codecs need about as many bits, and H.264 the two of FaceForensics++ (23, 40). kbit/s of the
+# file, mean of four drawn videos (real, Deepfakes, Face2Face, NeuralTextures; 160x160, 30 frames/s):
+#   h264  220  75  24  11      h265  218  79  24  12      vp9  219  72  23  12      av1  208  78  25  12
+CODECS: dict[str, Encoder] = {
+    "h264": Encoder(51, (18, 23, 31, 40)),
+    "h265": Encoder(51, (12, 17, 26, 36)),
+    "vp9": Encoder(63, (14, 28, 43, 58)),
+    "av1": Encoder(63, (7, 18, 43, 61)),
+}
 CORRUPTIONS = ("jpeg", "blur", "noise", "downscale", "gamma", "blocks", "frames", "social")
 STRENGTHS = (1, 2, 3, 4, 5)
-_PROTOCOLS = {"codec": "compression_curve", "corruption": "corruption"}
 
 
-def parse(name: str) -> dict | None:
-    """{kind: codec, codec, crf} or {kind: corruption, corruption, strength}; None for a data set's own compression."""
+@dataclasses.dataclass(frozen=True)
+class Codec:
+    """A re-encoding."""
+
+    codec: str
+    crf: int
+
+    protocol = "compression_curve"
+
+    @property
+    def name(self) -> str:
+        return f"{self.codec}-crf{self.crf}"
+
+    def describe(self) -> dict[str, str | int]:
+        """As evaluation.json has it."""
+        return {"kind": "codec", "codec": self.codec, "crf": self.crf}
+
+
+@dataclasses.dataclass(frozen=True)
+class Corruption:
+    """A corruption of the pictures, stored without loss."""
+
+    corruption: str
+    strength: int
+
+    protocol = "corruption"
+
+    @property
+    def name(self) -> str:
+        return f"{self.corruption}-{self.strength}"
+
+    def describe(self) -> dict[str, str | int]:
+        """As evaluation.json has it."""
+        return {"kind": "corruption", "corruption": self.corruption, "strength": self.strength}
+
+
+Condition = Codec | Corruption
+
+# What a protocol tests, unless it is told otherwise.
+DEFAULTS: dict[str, tuple[str, ...]] = {
+    Codec.protocol: tuple(Codec(codec, crf).name for codec, encoder in CODECS.items() for crf in encoder.curve),
+    Corruption.protocol: tuple(Corruption(name, strength).name for name in CORRUPTIONS for strength in STRENGTHS),
+}
+
+
+def parse(name: str) -> Condition | None:
+    """The condition of that name; None for a data set's own compression."""
     codec = re.fullmatch(r"(\w+)-crf(0|[1-9]\d?)", name)
-    if codec and codec[1] in CODECS:
-        return {"kind": "codec", "codec": codec[1], "crf": int(codec[2])}
+    if codec and codec[1] in CODECS and int(codec[2]) <= CODECS[codec[1]].highest_crf:
+        return Codec(codec[1], int(codec[2]))
     corruption = re.fullmatch(r"(\w+)-(\d)", name)
     if corruption and corruption[1] in CORRUPTIONS and int(corruption[2]) in STRENGTHS:
-        return {"kind": "corruption", "corruption": corruption[1], "strength": int(corruption[2])}
+        return Corruption(corruption[1], int(corruption[2]))
     return None
 
 
-def protocol_of(name: str) -> str | None:
-    """The protocol whose variant this is; None for what is no variant."""
+def named(name: str) -> Condition:
+    """The condition of that name.
+
+    Raises:
+      UserError: there is none.
+    """
     condition = parse(name)
-    return condition and _PROTOCOLS[condition["kind"]]
+    if condition is not None:
+        return condition
+    near = difflib.get_close_matches(name, [known for names in DEFAULTS.values() for known in names], n=1)
+    raise UserError(
+        f"no condition {name!r}{f', did you mean {near[0]!r}?' if near else ''}; there are CODEC-crfN with the codecs "
+        f"{', '.join(f'{codec} (0 to {encoder.highest_crf})' for codec, encoder in CODECS.items())}, and CORRUPTION-N "
+        f"({min(STRENGTHS)} to {max(STRENGTHS)}) with {', '.join(CORRUPTIONS)}"
+    )
+
+
+def protocol_of(name: str) -> str | None:
+    """The protocol whose condition this is; None for a data set's own compression."""
+    condition = parse(name)
+    return condition and condition.protocol

@@ -11,26 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-from cpml_jax import (
-    calibration,
-    checkpoint,
-    conditions,
-    evaluation_file,
-    metrics,
-    protocols,
-    provenance,
-    pulse_figures,
-    summary,
-)
-from cpml_jax.clip_scores import ClipScores, score_clips
+from cpml_jax import conditions
+from cpml_jax.data.input_pipeline import sampler_description
+from cpml_jax.data.records import RecordSet, records_dir
 from cpml_jax.errors import UserError
-from cpml_jax.evaluation_file import RESULTS, SCHEMA, SCORES
+from cpml_jax.evaluation import protocols, provenance, results_file
+from cpml_jax.evaluation.clip_scores import ClipScores, score_clips
+from cpml_jax.evaluation.protocols import Test, Training
+from cpml_jax.evaluation.results_file import RESULTS, SCHEMA, SCORES
+from cpml_jax.evaluation.table import table
 from cpml_jax.files import finite
-from cpml_jax.input_pipeline import sampler_description
-from cpml_jax.journal import say
-from cpml_jax.protocols import Test, Training
-from cpml_jax.records import RecordSet, records_dir
-from cpml_jax.table import table
+from cpml_jax.metrics import calibration, detection, pulse_waves, summary
+from cpml_jax.training import checkpoint
+from cpml_jax.training.journal import say
 
 
 def run(config, workdir, names: tuple[str, ...] = ()) -> dict:
@@ -48,7 +41,7 @@ def run(config, workdir, names: tuple[str, ...] = ()) -> dict:
     """
     import jax
 
-    from cpml_jax import scoring  # the model and its packages: not needed by those who only read results
+    from cpml_jax.evaluation import scoring  # the model and its packages: not needed by those who only read results
 
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
     names = tuple(names or config.eval.protocols)
@@ -63,15 +56,15 @@ def run(config, workdir, names: tuple[str, ...] = ()) -> dict:
     tests = protocols.make_tests(
         training,
         protocols=names,
-        qualities=config.eval.qualities,
+        compressions=config.eval.compressions,
         cross_datasets=others,
-        cross_quality=protocols.cross_qualities(
-            config.eval.cross_quality,
+        cross_compression=protocols.cross_compressions(
+            config.eval.cross_compression,
             others,
-            {name: protocols.test_qualities(found.rows) for name, found in record_sets.items()},
+            {name: protocols.test_compressions(found.rows) for name, found in record_sets.items()},
         ),
         methods=known | {name: protocols.test_methods(found.rows) for name, found in record_sets.items()},
-        variants={name: protocols.test_qualities(record_sets[name].rows) for name in variants},
+        variants={name: protocols.test_compressions(record_sets[name].rows) for name in variants},
     )
     return evaluate(
         scorer,
@@ -82,7 +75,7 @@ def run(config, workdir, names: tuple[str, ...] = ()) -> dict:
         tests=tests,
         sampler=sampler_description(config.data.num_frames, config.data.max_windows),
         num_frames=config.data.num_frames,
-        frame_size=config.model.physformer.frame_size,
+        frame_size=config.model.rppg.frame_size,
         batch_size=config.eval.batch_size,
         bootstrap=config.eval.bootstrap,
         seed=config.seed,
@@ -129,14 +122,14 @@ def evaluate(
 
     Raises:
       UserError: a leak (an identity in two splits, or trained on and tested; videos whose keys are merged), the records
-        lack a quality, or a score is not finite.
+        lack a compression, or a score is not finite.
     """
     home = record_sets[training.dataset]
     for name, records in record_sets.items():
         protocols.check_no_leak(records.rows, f"records of {name!r}")
         protocols.check_video_keys(records.rows, f"records of {name!r}")
     for test in tests:
-        _check_quality(test, record_sets[test.dataset].rows)
+        _check_compression(test, record_sets[test.dataset].rows)
     chosen = [protocols.select(record_sets[test.dataset].rows, test) for test in tests]
     for test, rows in zip(tests, chosen, strict=True):
         protocols.check_not_trained_on(rows, trained_on, f"records of {test.dataset!r}")
@@ -181,32 +174,32 @@ def evaluate(
         }
     )
     if write:
-        report = evaluation_file.write(workdir, report, scores, scorer.class_embeddings)
+        report = results_file.write(workdir, report, scores, scorer.class_embeddings)
         print(table(report), file=out or sys.stdout, flush=True)
         say(f"written: {Path(workdir) / RESULTS} and {Path(workdir) / SCORES}")
     return report
 
 
-def _check_quality(test: Test, available: list[dict]) -> None:
+def _check_compression(test: Test, available: list[dict]) -> None:
     there = sorted({r["compression"] for r in available if r["split"] == "test"})
-    if test.quality in there:
+    if test.compression in there:
         return
     raise UserError(
-        f"{test.protocol}: the records of {test.dataset!r} hold no test clips at quality {test.quality!r}; there: "
-        f"{', '.join(there) or 'none'}. Add it to data.sources.{test.dataset}.compressions and prepare, or leave it "
-        "out of the tests"
+        f"{test.protocol}: the records of {test.dataset!r} hold no test clips at compression {test.compression!r}; "
+        f"there: {', '.join(there) or 'none'}. Add it to data.sources.{test.dataset}.compressions and prepare, or "
+        "leave it out of the tests"
     )
 
 
 def _thresholds(lines: list[dict]) -> dict:
     """Thresholds of both levels from the scores of the validation clips."""
-    videos, means = metrics.video_level(lines, [line["p_fake"] for line in lines])
+    videos, means = detection.video_level(lines, [line["p_fake"] for line in lines])
     found = {
-        "clip": metrics.best_threshold([line["label"] for line in lines], [line["p_fake"] for line in lines]),
-        "video": metrics.best_threshold([video["label"] for video in videos], means),
-        "rule": metrics.THRESHOLD_RULE,
+        "clip": detection.best_threshold([line["label"] for line in lines], [line["p_fake"] for line in lines]),
+        "video": detection.best_threshold([video["label"] for video in videos], means),
+        "rule": detection.THRESHOLD_RULE,
     }
-    reason = metrics.undefined_reason([line["label"] for line in lines])
+    reason = detection.undefined_reason([line["label"] for line in lines])
     return found | ({"note": f"validation split: {reason}"} if reason else {})
 
 
@@ -221,8 +214,8 @@ def _result(
     seed: int,
 ) -> dict:
     """One entry of evaluation.json's results."""
-    train = {"dataset": test.train.dataset, "qualities": test.train.qualities, "methods": test.train.methods}
-    videos, means = metrics.video_level(lines, [line["p_fake"] for line in lines])
+    train = {"dataset": test.train.dataset, "compressions": test.train.compressions, "methods": test.train.methods}
+    videos, means = detection.video_level(lines, [line["p_fake"] for line in lines])
     certain = calibration.calibrated([line["logit_margin"] for line in lines], temperature)
 
     def level(name: str, rows: list[dict], scores, probabilities) -> dict:
@@ -237,33 +230,34 @@ def _result(
     result = {
         "protocol": test.protocol,
         "train": train,
-        "test": {"dataset": protocols.home_of(test.dataset), "quality": test.quality, "methods": test.methods},
+        "test": {"dataset": protocols.home_of(test.dataset), "compression": test.compression, "methods": test.methods},
         "condition": _condition(test, rows),
         "sampler": sampler,
         "aggregation": "video: mean of the video's clip scores",
         "threshold": thresholds,
         "clip": level("clip", lines, [line["p_fake"] for line in lines], certain),
-        "video": level("video", videos, means, metrics.video_level(lines, certain)[1]),
+        "video": level("video", videos, means, detection.video_level(lines, certain)[1]),
     }
     if any("heart_rate_bpm" in line for line in lines):
-        result["pulse"] = pulse_figures.summary(lines)
+        result["pulse"] = pulse_waves.summary(lines)
     missing = sorted(set(test.methods) - {line["method"] for line in lines})
     return result | ({"note": f"no clips of: {', '.join(missing)}"} if missing else {})
 
 
 def _condition(test: Test, rows: list[dict]) -> dict | None:
     """What was done to the videos (conditions.py), with the mean bitrate where that is what was varied."""
-    condition = conditions.parse(test.quality)
-    if condition is None and protocols.is_variants(test.dataset):
-        condition = {"kind": "original"}
-    if condition is None or condition["kind"] == "corruption":
-        return condition
+    condition = conditions.parse(test.compression)
+    if isinstance(condition, conditions.Corruption):
+        return condition.describe()
+    if condition is None and not protocols.is_variants(test.dataset):
+        return None
     rates = [row["source_bitrate"] for row in rows if row.get("source_bitrate")]
-    return condition | {"bitrate_bps": float(np.mean(rates)) if rates else None}
+    described = {"kind": "original"} if condition is None else condition.describe()
+    return described | {"bitrate_bps": float(np.mean(rates)) if rates else None}
 
 
 def _pulse_across(scores: ClipScores) -> list[dict]:
     """pulse_figures.similarity_across of the test clips; empty without the rPPG stream."""
     lines = [line for name, line in scores.lines.items() if line["split"] == "test" and name in scores.arrays]
     waves = scores.waves(lines)
-    return [] if waves is None else pulse_figures.similarity_across(lines, waves)
+    return [] if waves is None else pulse_waves.similarity_across(lines, waves)

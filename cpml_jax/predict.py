@@ -20,12 +20,13 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from cpml_jax import metrics, signal
-from cpml_jax.clip_scores import p_fake_of
+from cpml_jax import signal
 from cpml_jax.errors import UserError
-from cpml_jax.evaluation_file import RESULTS
-from cpml_jax.evidence import Evidence
+from cpml_jax.evaluation.clip_scores import p_fake_of
+from cpml_jax.evaluation.evidence import Evidence
+from cpml_jax.evaluation.results_file import RESULTS
 from cpml_jax.files import finite
+from cpml_jax.metrics import detection
 from cpml_jax.schema import FRAME_RATE
 from cpml_jax.video_files import expand
 
@@ -57,7 +58,7 @@ def run(config, workdir, paths: list[str], page: str = "", out=None) -> int:
     """
     if not paths:
         raise UserError("predict needs videos or folders: main.py predict --config=F --workdir=D video.mp4 [more ...]")
-    from cpml_jax import scoring  # the model and its packages
+    from cpml_jax.evaluation import scoring  # the model and its packages
 
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
     return predict(
@@ -66,7 +67,7 @@ def run(config, workdir, paths: list[str], page: str = "", out=None) -> int:
         load_video_clips(),
         threshold=read_threshold(workdir, scorer.step),
         num_frames=config.data.num_frames,
-        frame_size=config.model.physformer.frame_size,
+        frame_size=config.model.rppg.frame_size,
         batch_size=config.eval.batch_size,
         page=page,
         out=out,
@@ -74,13 +75,13 @@ def run(config, workdir, paths: list[str], page: str = "", out=None) -> int:
 
 
 def load_video_clips() -> Callable:
-    """data_prep.clips.video_clips; its packages (torch, PyAV, dlib) are no part of the lean core.
+    """data_prep.face.clips.video_clips; its packages (torch, PyAV, dlib) are no part of the lean core.
 
     Raises:
       UserError: one of them is missing.
     """
     try:
-        from data_prep.clips import video_clips
+        from data_prep.face.clips import video_clips
     except ImportError as error:
         raise UserError(
             f"predict needs the package {error.name!r} to read videos: install the group `prepare` "
@@ -167,7 +168,7 @@ def score_faces(
     while some := list(itertools.islice(clips, batch_size)):
         scores = scorer.score(_batch(_padded(some, batch_size), num_frames, frame_size))
         p_fake = p_fake_of(scores)[: len(some)]
-        metrics.check_scores([0] * len(some), p_fake, [f"at {clip.start_s} s" for clip in some])
+        detection.check_scores([0] * len(some), p_fake, [f"at {clip.start_s} s" for clip in some])
         rates = np.asarray(signal.heart_rate(scores["wave"], FRAME_RATE)) if "wave" in scores else [None] * len(some)
         if evidence:
             evidence.add(some, p_fake, scores)

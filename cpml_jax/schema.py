@@ -3,7 +3,7 @@
 Everything upstream of `Record` is video; everything downstream is arrays. Neither JAX nor TensorFlow is
 imported here, so that preparation can use these names on a machine that has neither.
 
-Record: one clip of one video at one compression. Quality views of the same frames are separate records that
+Record: one clip of one video at one compression. Views of the same frames are separate records that
 share `clip_key`; they are joined through the index (`clips.jsonl`), so a data set with one compression costs
 nothing extra and a new compression can be added beside the old ones.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 
-FRAME_RATE = 30.0  # frames/s of every record; sources are resampled to it by time stamps (METHOD.md, Input)
+FRAME_RATE = 30.0  # frames/s of every record; sources are resampled to it by time stamps (docs/method.md, Input)
 CROP_SIZE = 128  # pixels, height and width of a stored face crop
 NUM_LANDMARKS = 68  # iBUG-68
 REAL, FAKE = 0, 1  # label convention of the field's benchmarks
@@ -74,7 +74,7 @@ RECORD: tuple[Field, ...] = (
 # Scalars and strings: these, with `position` (index in the split's ArrayRecord), make a row of clips.jsonl.
 INDEX_FIELDS: tuple[str, ...] = tuple(f.name for f in RECORD if f.shape == ())
 
-# The batch that a step sees. B clips, V quality views (view 0 is the best quality), T frames, S model input pixels.
+# The batch that a step sees. B clips, V views (view 0 is the best compression), T frames, S model input pixels.
 BATCH: tuple[Field, ...] = (
     Field("frames", (None, None, None, None, None, 3), "uint8", "", "(B, V, T, S, S, 3) RGB"),
     Field("landmarks", (None, None, None, NUM_LANDMARKS, 2), "float32", "face box", "(B, V, T, 68, 2)"),
@@ -92,7 +92,7 @@ def clip_key(dataset: str, method: str, video: str, window: int) -> str:
 
 
 def video_key(dataset: str, method: str, compression: str, video: str) -> str:
-    """The key of video-level scores. A folder name alone merges `000_003` of four methods (DATASETS.md)."""
+    """The key of video-level scores. A folder name alone merges `000_003` of four methods (docs/datasets.md)."""
     return f"{dataset}/{method}/{compression}/{video}"
 
 
@@ -101,7 +101,7 @@ def clip_id(dataset: str, method: str, compression: str, video: str, window: int
 
 
 def compression_rank(compression: str) -> int:
-    """Order of qualities, best first: raw, then FF++'s names for H.264's constant rate factor (c0, c23, c40); all
+    """Order of compressions, best first: raw, then FF++'s names for H.264's constant rate factor (c0, c23, c40); all
     other names come last, at one rank."""
     if compression == "raw":
         return -1

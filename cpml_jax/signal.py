@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-PULSE_BAND_HZ = (0.6, 4.0)  # 36..240 beats/min: the band in which a pulse can lie (METHOD.md, L_CQSL)
+PULSE_BAND_HZ = (0.6, 4.0)  # 36..240 beats/min: the band in which a pulse can lie (docs/method.md, Losses)
 TRAINING_RATES = (60.0, 120.0)  # beats/min: the limits of HR in L_CQSL
 READING_RATES = (40.0, 180.0)  # beats/min: the limits of a heart rate that is reported
 # exp(-30 * 0.1): a bin at 90 % of the peak's power keeps 5 % of its weight, and the expectation lies within
@@ -63,7 +63,7 @@ def band_power(wave: jax.Array, fps: float, rates: np.ndarray) -> jax.Array:
 def soft_heart_rate(wave: jax.Array, fps: float = 30.0) -> jax.Array:
     """Heart rate as the expectation of the rate under a softmax of the band's power: differentiable.
 
-    The reference takes the peak outside the graph, so its heart-rate loss has no gradient (METHOD.md, Faults).
+    The reference takes the peak outside the graph, so its heart-rate loss has no gradient (docs/method.md, Departures).
     The expectation runs over 60..120 beats/min, so the limits hold by construction and not by clipping.
 
     Args:

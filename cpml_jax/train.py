@@ -8,14 +8,17 @@ import grain
 import jax
 import numpy as np
 
-from cpml_jax import checkpoint, metrics, optimizer, protocols, provenance, sampler, scoring, sharding, steps
+from cpml_jax.data import sampler
+from cpml_jax.data.input_pipeline import ClipReader, eval_batches, training_batches
+from cpml_jax.data.records import RecordSet, records_dir
 from cpml_jax.errors import UserError
+from cpml_jax.evaluation import protocols, provenance, scoring
 from cpml_jax.files import write_json
-from cpml_jax.input_pipeline import ClipReader, eval_batches, training_batches
-from cpml_jax.journal import Journal, say
+from cpml_jax.metrics import detection
 from cpml_jax.pretrained import apply
-from cpml_jax.records import RecordSet, records_dir
-from cpml_jax.state import TrainState, create_state
+from cpml_jax.training import checkpoint, optimizer, sharding, steps
+from cpml_jax.training.journal import Journal, say
+from cpml_jax.training.state import TrainState, create_state
 
 WEIGHTS = "weights.json"  # in the workdir: every array that came from trained weights, and what did not
 
@@ -25,7 +28,7 @@ def train(config, workdir) -> TrainState:
 
     Args:
       config: ConfigDict of configs/base.py's keys.
-      workdir: gets checkpoints/, metrics.jsonl, TensorBoard's event files and, with trained weights, weights.json.
+      workdir: gets checkpoints/, detection.jsonl, TensorBoard's event files and, with trained weights, weights.json.
 
     Returns:
       The final state.
@@ -34,7 +37,7 @@ def train(config, workdir) -> TrainState:
       UserError: no records, checkpoints of another configuration, a corrupt record, a loss that is not finite.
     """
     workdir = Path(workdir)
-    plain, text = config.to_dict(), config.model.clip_text
+    plain, text = config.to_dict(), config.model.text_encoder
     checkpoint.check_config(workdir, plain, resume=True)
     records = RecordSet(records_dir(config, workdir, config.train.dataset))
     clips = training_clips(config, records)
@@ -49,7 +52,7 @@ def train(config, workdir) -> TrainState:
         ClipReader(
             records,
             num_frames=config.data.num_frames,
-            frame_size=config.model.physformer.frame_size,
+            frame_size=config.model.rppg.frame_size,
             cache_mb=config.data.cache_mb,
         ),
         sampler.BalancedSampler(clips, batch_size=config.train.batch_size, seed=config.seed),
@@ -149,7 +152,7 @@ def prepare_state(config, model, tokens, mesh):
     transformation, schedule = optimizer.make_optimizer(
         abstract_variables["params"],
         steps=train.steps,
-        frozen=() if config.model.clip_text.mode == "finetune" else ("text_encoder/",),
+        frozen=() if config.model.text_encoder.mode == "finetune" else ("text_encoder/",),
         **config.optim.to_dict(),
     )
     abstract = jax.eval_shape(lambda: create_state(variables(), transformation))
@@ -175,7 +178,7 @@ def with_weights(state: TrainState, config: dict, workdir: Path, transformation,
 
 def constant_embeddings(config, model, tokens, state: TrainState, mesh) -> np.ndarray | None:
     """(C, P, D) embedding of every prompt, once for the whole run, if nothing of them is trained."""
-    if tokens is None or config.model.clip_text.mode != "frozen":
+    if tokens is None or config.model.text_encoder.mode != "frozen":
         return None
     encode = jax.jit(
         lambda v: model.apply(v, tokens, method="encode_templates"), out_shardings=sharding.replicated(mesh)
@@ -184,31 +187,33 @@ def constant_embeddings(config, model, tokens, state: TrainState, mesh) -> np.nd
 
 
 def training_clips(config, records: RecordSet) -> list[sampler.Views]:
-    """The training split's clips at all training qualities; what lacks one is counted aloud."""
+    """The training split's clips at all training compressions; what lacks one is counted aloud."""
     train = config.train
     if train.views not in ("recorded", "downsampled"):
         raise UserError(f"train.views={train.views!r}; it is recorded or downsampled")
     if config.loss.ce_views not in ("best", "all"):
         raise UserError(f"loss.ce_views={config.loss.ce_views!r}; it is best or all")
-    qualities, chosen = tuple(train.qualities), dict(methods=tuple(train.methods), split="train")
-    # Views that the model makes itself take a clip at one quality; recorded ones at all of them.
-    together = [qualities] if train.views == "recorded" else [(quality,) for quality in qualities]
-    found = [sampler.quality_views(records.rows, qualities=some, **chosen) for some in together]
+    compressions, chosen = tuple(train.compressions), dict(methods=tuple(train.methods), split="train")
+    # Views that the model makes itself take a clip at one compression; recorded ones at all of them.
+    together = [compressions] if train.views == "recorded" else [(compression,) for compression in compressions]
+    found = [sampler.clip_views(records.rows, compressions=some, **chosen) for some in together]
     if not all(found):
         there = sorted({r["compression"] for r in records.rows})
-        raise UserError(f"{records.directory}: no training clip exists at all of {qualities}; the records hold {there}")
+        raise UserError(
+            f"{records.directory}: no training clip exists at all of {compressions}; the records hold {there}"
+        )
     clips = [clip for some in found for clip in some]
     available = len({(r["clip_key"], q) for r in records.rows if r["split"] == "train" for q in together})
-    if config.model.clip_text.classes == "methods":
+    if config.model.text_encoder.classes == "methods":
         absent = [method for method in train.methods if all(views[0]["method"] != method for views in clips)]
         if absent:
             raise UserError(
                 f"{records.directory}: no training clip of {', '.join(absent)}, a class with "
-                "model.clip_text.classes='methods'; leave it out of train.methods"
+                "model.text_encoder.classes='methods'; leave it out of train.methods"
             )
     if len(clips) < available:
         say(
-            f"{available - len(clips)} of {available} training clips are left out: they lack one of {qualities}, "
+            f"{available - len(clips)} of {available} training clips are left out: they lack one of {compressions}, "
             "or their method is not asked for"
         )
     return clips
@@ -223,29 +228,29 @@ def check_batch_size(batch_size: int, mesh) -> None:
 
 
 def make_validation(config, records: RecordSet, scorer: scoring.Scorer):
-    """validate(state) -> {"auc", "cross_entropy"}: clip level, the validation split at the training qualities."""
+    """validate(state) -> {"auc", "cross_entropy"}: clip level, the validation split at the training compressions."""
     train, training = config.train, protocols.training_of(config)
     rows = protocols.validation_rows(records.rows, training)
     if len({row["label"] for row in rows}) < 2:
         raise UserError(
-            f"{records.directory}: the validation split has no clips of both classes at {tuple(train.qualities)}"
+            f"{records.directory}: the validation split has no clips of both classes at {tuple(train.compressions)}"
         )
 
     def validate(state: TrainState) -> dict[str, float]:
         scorer.load(state.variables, int(state.step))
         labels, p_fake, excluded = [], [], []
         batches = eval_batches(
-            records, rows, num_frames=config.data.num_frames, frame_size=config.model.physformer.frame_size,
+            records, rows, num_frames=config.data.num_frames, frame_size=config.model.rppg.frame_size,
             batch_size=config.eval.batch_size, excluded=excluded,
         )  # fmt: skip
         for batch_rows, batch in batches:
             labels += [row["label"] for row in batch_rows]
             # From the logits, in float64: in float32 confident clips saturate at 1 and tie.
-            p_fake += list(metrics.p_fake(scorer.score(batch)["logits"])[: len(batch_rows)])
+            p_fake += list(detection.p_fake(scorer.score(batch)["logits"])[: len(batch_rows)])
         for row in excluded:
             say(f"validation goes on without {row['clip_id']}: {row['reason']}")
         labels, p_fake = np.asarray(labels), np.asarray(p_fake, np.float64)
         own = np.clip(np.where(labels == 1, p_fake, 1 - p_fake), 1e-7, 1.0)
-        return {"auc": float(metrics.auc(labels, p_fake)), "cross_entropy": float(-np.log(own).mean())}
+        return {"auc": float(detection.auc(labels, p_fake)), "cross_entropy": float(-np.log(own).mean())}
 
     return validate

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from cpml_jax.data.records import SUMMARY
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
-from cpml_jax.records import SUMMARY
 from data_prep import sources
-from data_prep.disk import writing
-from data_prep.pack import pack, summary_text
-from data_prep.page import PAGE
-from data_prep.process import group_key, process_group, start_worker
+from data_prep.page.page import PAGE
+from data_prep.records.disk import writing
+from data_prep.records.pack import pack, summary_text
+from data_prep.records.process import group_key, process_group, start_worker
 
 WORK = "work"  # finished videos of a preparation that is under way
 WORKER_MEMORY = 1.5e9  # bytes a process may need at 1920x1080

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cpml_jax import prompt_bank, prompts
+from cpml_jax.models import prompt_bank, prompts
 
 WORDS = "internationalisation forgery photograph compress compression unreal faces bonafide 2024 don't café".split()
 

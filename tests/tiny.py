@@ -6,8 +6,9 @@ import numpy as np
 import optax
 
 from configs import base
-from cpml_jax import scoring, sharding, steps
-from cpml_jax.state import create_state
+from cpml_jax.evaluation import scoring
+from cpml_jax.training import sharding, steps
+from cpml_jax.training.state import create_state
 
 NUM_FRAMES, FRAME_SIZE = 16, 16
 
@@ -18,7 +19,7 @@ def tiny_config(**changes):
     config.data.num_frames = NUM_FRAMES
     model = config.model
     model.unified_dim = 16
-    model.physformer.update(
+    model.rppg.update(
         dict(
             frame_size=FRAME_SIZE,
             stem=(4, 8),
@@ -30,9 +31,9 @@ def tiny_config(**changes):
             input_norm="temporal",
         )
     )
-    model.landmark_rnn.hidden = 4
-    model.clip_text.update(dict(width=16, layers=1, heads=2, context_length=24))
-    model.clip_image.update(dict(image_size=16, patch=8, width=16, layers=1, heads=2, frames=2))
+    model.landmarks.hidden = 4
+    model.text_encoder.update(dict(width=16, layers=1, heads=2, context_length=24))
+    model.visual.update(dict(image_size=16, patch=8, width=16, layers=1, heads=2, frames=2))
     config.update_from_flattened_dict(changes)
     return config
 
@@ -82,7 +83,8 @@ def write_records(root):
     """Records of noise clips, packed by the real code: 4 train, 2 val and 2 test identities, a fake each a method."""
     import pickle
 
-    from data_prep import coding, pack
+    from data_prep.records import pack
+    from data_prep.video import jpeg
 
     rng = np.random.default_rng(0)
     directory = root / "faces"
@@ -92,7 +94,7 @@ def write_records(root):
         for i in identities:
             partner = i + 1 if i % 2 == 0 else i - 1
             records += [
-                record(rng, coding, split, method, compression, i, partner)
+                record(rng, jpeg, split, method, compression, i, partner)
                 for method in ("real", *METHODS)
                 for compression in COMPRESSIONS
             ]
@@ -102,7 +104,7 @@ def write_records(root):
     return root
 
 
-def record(rng, coding, split, method, compression, identity, partner) -> dict:
+def record(rng, jpeg, split, method, compression, identity, partner) -> dict:
     """One record (schema.RECORD without the data set's name)."""
     real, size = method == "real", 128
     blocks = rng.integers(0, 255, (NUM_FRAMES, 8, 8, 3), dtype=np.uint8)
@@ -114,7 +116,7 @@ def record(rng, coding, split, method, compression, identity, partner) -> dict:
         identity=target, source_identity="" if real else f"{partner:03d}", target_video="" if real else target,
         label=int(not real), window=0, start_s=0.0, sampler="start=0", face_choice="largest", track_from="",
         source_fps=30.0, source_height=160, source_width=160,
-        source_codec="h264", source_bitrate=1e5, track_quality=0.99, frames=coding.encode(frames),
+        source_codec="h264", source_bitrate=1e5, track_quality=0.99, frames=jpeg.encode(frames),
         box=np.zeros((NUM_FRAMES, 4), np.float32), valid=np.ones(NUM_FRAMES, bool),
         landmarks=rng.uniform(-1, 1, (NUM_FRAMES, 68, 2)).astype(np.float32), pulse_pos=wave, pulse_chrom=wave,
         pulse_truth=np.full(NUM_FRAMES, np.nan, np.float32), heart_rate_pos=70.0, heart_rate_chrom=70.0,
@@ -125,10 +127,10 @@ def record(rng, coding, split, method, compression, identity, partner) -> dict:
 def training_config(records, **changes):
     """A configuration that trains on tiny_records in a few steps."""
     settings = {
-        "name": "tiny", "data.records": str(records), "train.dataset": "faces", "train.qualities": COMPRESSIONS,
+        "name": "tiny", "data.records": str(records), "train.dataset": "faces", "train.compressions": COMPRESSIONS,
         "train.methods": METHODS, "train.batch_size": 8, "train.steps": 6, "train.log_every": 1, "train.eval_every": 3,
         "train.checkpoint_every": 2, "train.devices": 1, "optim.learning_rate": 1e-3, "loss.teacher": 1.0,
-        "eval.qualities": COMPRESSIONS, "eval.bootstrap": 50, "eval.batch_size": 8,
+        "eval.compressions": COMPRESSIONS, "eval.bootstrap": 50, "eval.batch_size": 8,
     }  # fmt: skip
     config = tiny_config()
     config.data.sources.faces = base.source("ffpp", "", compressions=COMPRESSIONS, methods=METHODS)

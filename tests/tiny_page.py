@@ -8,7 +8,7 @@ import numpy as np
 from html_page import Parsed
 
 from cpml_jax import report
-from cpml_jax.records import CorruptRecord
+from cpml_jax.data.records import CorruptRecord
 
 LENGTH, WIDTH = 32, 6
 SECTIONS = (
@@ -30,19 +30,19 @@ class Records:
         return {"frames": frames.repeat(frame_size // 8, 1).repeat(frame_size // 8, 2)}
 
 
-def scores(methods=("Deepfakes", "FaceSwap"), qualities=("raw", "c23"), identities=4, windows=2, real="real"):
+def scores(methods=("Deepfakes", "FaceSwap"), compressions=("raw", "c23"), identities=4, windows=2, real="real"):
     rng, lines = np.random.default_rng(1), []
     for method in (real, *methods):
-        for quality in qualities:
+        for compression in compressions:
             for identity in range(identities):
                 for window in range(windows):
                     label = int(method != real)
                     margin = float(rng.normal(3 * label - 1.5, 2))
                     video = f"{identity:03d}" + (f"_{method}" if label else "")
-                    key = f"faces/{method}/{quality}/{video}"
+                    key = f"faces/{method}/{compression}/{video}"
                     lines.append(
                         dict(clip_id=f"{key}/{window}", video_key=key, dataset="faces", method=method,
-                             compression=quality, split="test", video=video, window=window, identity=str(identity),
+                             compression=compression, split="test", video=video, window=window, identity=str(identity),
                              source_identity="", label=label, p_fake=1 / (1 + math.exp(-margin)), logit_margin=margin,
                              heart_rate_bpm=70.0, pulse_correlation_pos=float(rng.uniform()),
                              heart_rate_truth_bpm=None if label else 72.0)
@@ -55,11 +55,11 @@ def level(auc, /, **changes):
     return known | dict(tpr_at_fpr={"0.01": 0.5, "0.001": None}, ece=0.03, brier=0.1) | changes
 
 
-def result(auc, protocol="in_dataset", quality="raw", methods=("Deepfakes", "FaceSwap"), **changes):
-    train = {"dataset": "faces", "qualities": ["raw", "c23"], "methods": ["Deepfakes", "FaceSwap"]}
+def result(auc, protocol="in_dataset", compression="raw", methods=("Deepfakes", "FaceSwap"), **changes):
+    train = {"dataset": "faces", "compressions": ["raw", "c23"], "methods": ["Deepfakes", "FaceSwap"]}
     return {
         "protocol": protocol, "train": train, "condition": None,
-        "test": {"dataset": "faces", "quality": quality, "methods": list(methods)},
+        "test": {"dataset": "faces", "compression": compression, "methods": list(methods)},
         "sampler": {}, "aggregation": "video: mean of the video's clip scores",
         "threshold": {"clip": 0.5, "video": 0.5, "rule": "maximises balanced accuracy"},
         "clip": level(auc), "video": level(auc),
@@ -77,7 +77,7 @@ def evaluation():
         for name in ("blur", "noise") for s in (1, 2)
     ]  # fmt: skip
     spoiled.append(result(0.95, "corruption", condition={"kind": "original", "bitrate_bps": 9e5}))
-    plain = [result(0.95), result(0.85, quality="c23"), result(0.9, methods=["FaceSwap"])]
+    plain = [result(0.95), result(0.85, compression="c23"), result(0.9, methods=["FaceSwap"])]
     return {
         "schema": "cpml-evaluation/1.1.0", "config": {"name": "tiny", "seed": 3},
         "checkpoint": {"step": 1234, "selection": "validation"}, "calibration": {"temperature": 2.0},

@@ -24,21 +24,21 @@ def start(argument: str, *protocols: str) -> ConfigDict:
     if name not in BASES:
         raise ValueError(f"configs/protocols: unknown base {name!r}; there are: {', '.join(BASES)}")
     config = importlib.import_module(f"configs.{name}").get_config(*([own] if own else []))
-    _draw_every_quality(config) if name == "synthetic" else _add_other_sets(config)
+    _draw_every_compression(config) if name == "synthetic" else _add_other_sets(config)
     config.name += "_protocols"
     config.eval.protocols = protocols
     return config
 
 
-def _draw_every_quality(config: ConfigDict) -> None:
+def _draw_every_compression(config: ConfigDict) -> None:
     """The default benchmark draws c40 for its test alone; the full matrix trains on it too."""
     drawn = config.data.sources.synthetic.draw
-    drawn.compressions = {split: tuple(config.eval.qualities) for split in drawn.identities}
+    drawn.compressions = {split: tuple(config.eval.compressions) for split in drawn.identities}
 
 
 def _add_other_sets(config: ConfigDict) -> None:
     for name, kind in OTHERS.items():
         # DFD lies beside FF++, at the same compressions; of the others there is one, named unknown.
-        compressions = (config.eval.cross_quality,) if kind == "dfd" else ()
+        compressions = (config.eval.cross_compression,) if kind == "dfd" else ()
         config.data.sources[name] = base.source(kind, "", compressions=compressions, methods=(), splits=("test",))
     config.eval.cross_datasets = tuple(OTHERS)

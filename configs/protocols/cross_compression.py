@@ -1,4 +1,4 @@
-"""Train at each quality and each pair of them, test at each: the full matrix.
+"""Train at each compression and each pair of them, test at each: the full matrix.
 
 main.py sweep --config=configs/protocols/cross_compression.py:synthetic
 """

@@ -1,4 +1,4 @@
-"""Trained at eval.cross_quality, tested on other data sets.
+"""Trained at eval.cross_compression, tested on other data sets.
 
 main.py sweep --config=configs/protocols/cross_dataset.py:synthetic
 """

@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from cpml_jax import metrics, protocols
 from cpml_jax.compare import formats, runs
 from cpml_jax.compare.runs import Column, Finished, Key
 from cpml_jax.errors import UserError
+from cpml_jax.evaluation import protocols
+from cpml_jax.evaluation.protocols import Test, Training
 from cpml_jax.files import write_whole
-from cpml_jax.intervals import bootstrap_auc_ci95
-from cpml_jax.protocols import Test, Training
+from cpml_jax.metrics import detection
+from cpml_jax.metrics.intervals import bootstrap_auc_ci95
 
 RESAMPLES = 1000
 
@@ -40,7 +41,7 @@ def run(arguments: list[str], out: str = "", *, paired: Callable | None = None, 
     if len(found) < 2:
         raise UserError("compare needs two runs or more: main.py compare RUN RUN ... [--out=FOLDER]")
     if paired is None:
-        from cpml_jax.significance import paired
+        from cpml_jax.metrics.significance import paired
     table = compare(runs.columns(found), paired, resamples)
     print(formats.markdown(table), flush=True)
     if out:
@@ -180,7 +181,7 @@ def difference(one: Finished, other: Finished, key: Key, paired: Callable, resam
             "videos): they were not tested on the same data, and cannot be compared"
         )
     labels, groups, (a, b) = aligned([ours, theirs])
-    undefined = metrics.undefined_reason(labels)
+    undefined = detection.undefined_reason(labels)
     if undefined:
         return None, f"no paired test: {undefined} that both runs scored"
     answer = paired(labels, b, a, groups, resamples=resamples, seed=0)
@@ -192,7 +193,7 @@ def difference(one: Finished, other: Finished, key: Key, paired: Callable, resam
     return {
         "seeds": [one.seed, other.seed],
         "videos": len(common),
-        "difference": metrics.auc(labels, a) - metrics.auc(labels, b),
+        "difference": detection.auc(labels, a) - detection.auc(labels, b),
         "ci95": answer["bootstrap"].get("ci95"),
         "p_bootstrap": answer["bootstrap"].get("p"),
         "p_delong": answer["delong"].get("p"),
@@ -203,7 +204,7 @@ def pooled(pairs: list[tuple[Finished, Finished]], key: Key, paired: Callable, r
     """{difference_ci95, p_bootstrap} of the mean difference of several pairs, on the videos that all runs scored."""
     scores = [[video_scores(run, key) for run in side] for side in zip(*pairs, strict=True)]
     labels, groups, found = aligned([*scores[0], *scores[1]])
-    if metrics.undefined_reason(labels):
+    if detection.undefined_reason(labels):
         return {}
     ours, theirs = np.stack(found[: len(pairs)], axis=1), np.stack(found[len(pairs) :], axis=1)
     answer = paired(labels, theirs, ours, groups, resamples=resamples, seed=0)["bootstrap"]
@@ -214,7 +215,7 @@ def mean_ci95(column: Column, key: Key, resamples: int) -> list[float] | None:
     """95 % interval of the mean AUC over a column's seeds, by the bootstrap over identities."""
     scores = [video_scores(run, key) for run in column.runs if key in run.results]
     labels, groups, found = aligned(scores) if scores else (np.zeros(0, np.int64), [], [])
-    if metrics.undefined_reason(labels):
+    if detection.undefined_reason(labels):
         return None
     return bootstrap_auc_ci95(labels, np.stack(found, axis=1), groups, resamples=resamples)[0]
 
@@ -235,9 +236,9 @@ def video_scores(run: Finished, key: Key) -> dict[str, dict]:
     # Re-encoded and corrupted clips stand under their own name of records, <data set>.<protocol>.
     names = {key.dataset, f"{key.dataset}.{key.protocol}"} if key.condition else {key.dataset}
     lines = [line for line in run.lines() if line["dataset"] in names]
-    test = Test(key.protocol, Training(key.dataset, (), ()), key.dataset, key.quality, key.methods)
+    test = Test(key.protocol, Training(key.dataset, (), ()), key.dataset, key.compression, key.methods)
     chosen = protocols.select(lines, test)
-    videos, means = metrics.video_level(chosen, [line["p_fake"] for line in chosen])
+    videos, means = detection.video_level(chosen, [line["p_fake"] for line in chosen])
     return {
         video["video_key"]: {
             "label": video["label"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from cpml_jax.table import markdown as markdown_table
+from cpml_jax.evaluation.table import markdown as markdown_table
 
 LEGEND = (
     "AUC of videos with its 95 % interval (bootstrap over identities); of several seeds their mean ± standard "

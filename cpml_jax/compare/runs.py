@@ -7,14 +7,14 @@ import functools
 import json
 from pathlib import Path
 
-from cpml_jax.checkpoint import flatten
 from cpml_jax.errors import UserError
+from cpml_jax.training.checkpoint import flatten
 
 RESULTS, SCORES, SWEEP, SWEEP_FOLDER = "evaluation.json", "scores.jsonl", "sweep.json", "sweep"
 # Where things lie and how fast they go; which tests were asked for shows in the tests themselves.
 _FREE = (
     "name", "data.records", "data.workers", "data.cache_mb", "data.read_threads", "train.log_every", "train.devices",
-    "train.shard_params", "eval.protocols", "eval.qualities", "eval.cross_datasets", "eval.cross_quality",
+    "train.shard_params", "eval.protocols", "eval.compressions", "eval.cross_datasets", "eval.cross_compression",
     "eval.batch_size", "eval.bootstrap",
 )  # fmt: skip
 _SHOWN = 60  # characters of a value in a note
@@ -26,7 +26,7 @@ class Key:
 
     protocol: str
     dataset: str
-    quality: str
+    compression: str
     methods: tuple[str, ...]
     condition: tuple = ()
 
@@ -79,12 +79,12 @@ class Column:
 def key_of(result: dict) -> Key:
     test, condition = result["test"], result.get("condition") or {}
     measured = tuple(sorted((k, v) for k, v in condition.items() if k != "bitrate_bps"))
-    return Key(result["protocol"], test["dataset"], test["quality"], tuple(test["methods"]), measured)
+    return Key(result["protocol"], test["dataset"], test["compression"], tuple(test["methods"]), measured)
 
 
 def words(key: Key) -> str:
     methods = key.methods[0] if len(key.methods) == 1 else f"{len(key.methods)} methods"
-    return f"{key.protocol}: {key.dataset} {key.quality}, {methods}"
+    return f"{key.protocol}: {key.dataset} {key.compression}, {methods}"
 
 
 def load(folder: Path) -> list[Finished]:

@@ -14,7 +14,7 @@ def check_streams(modalities: tuple[str, ...], stage_pool: str, parts: Mapping[s
 
     Args:
       modalities, stage_pool: see fusion.py.
-      parts: physformer, landmark_rnn, clip_text and clip_image, each with its arguments.
+      parts: rppg, landmarks, text_encoder and visual, each with its arguments.
 
     Raises:
       UserError: the first of them.
@@ -23,16 +23,16 @@ def check_streams(modalities: tuple[str, ...], stage_pool: str, parts: Mapping[s
         raise UserError(f"model.modalities={modalities}; it is a non-empty subset of {MODALITIES}")
     if stage_pool not in STAGE_POOLS:
         raise UserError(f"model.fusion_stage_pool={stage_pool!r}; it is one of {STAGE_POOLS}")
-    for name in ("clip_text", "clip_image"):
+    for name in ("text_encoder", "visual"):
         width, heads = parts[name]["width"], parts[name]["heads"]
         if width % heads:
             raise UserError(f"model.{name}.width={width} must be a multiple of its {heads} heads")
-    if parts["clip_image"]["image_size"] % parts["clip_image"]["patch"]:
-        raise UserError("model.clip_image.image_size must be a multiple of model.clip_image.patch")
-    if 0 < parts["landmark_rnn"]["memory"] <= 1:
-        raise UserError(f"model.landmark_rnn.memory={parts['landmark_rnn']['memory']} is 0 or more than 1 frame")
+    if parts["visual"]["image_size"] % parts["visual"]["patch"]:
+        raise UserError("model.visual.image_size must be a multiple of model.visual.patch")
+    if 0 < parts["landmarks"]["memory"] <= 1:
+        raise UserError(f"model.landmarks.memory={parts['landmark_rnn']['memory']} is 0 or more than 1 frame")
     try:
-        PhysFormer(**parts["physformer"]).check()
+        PhysFormer(**parts["rppg"]).check()
     except ValueError as error:
         raise UserError(f"model.{error}") from None
 

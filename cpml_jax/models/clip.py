@@ -111,7 +111,7 @@ class TextEncoder(nn.Module):
         """
         n, length = tokens.shape
         if length > self.context_length:
-            raise ValueError(f"prompts of {length} tokens; clip_text.context_length is {self.context_length}")
+            raise ValueError(f"prompts of {length} tokens; text_encoder.context_length is {self.context_length}")
         table = nn.Embed(self.vocab_size, self.width, embedding_init=normal(0.02), name="token_embedding")
         x = table(tokens)
         # The end has the largest id; of equal ids argmax gives the first, so padding by the end token is harmless.
@@ -156,7 +156,7 @@ class ImageEncoder(nn.Module):
         """images: (N, S, S, 3) float32, CLIP-normalised, S a multiple of patch. Returns (N, projection) float32."""
         n, height, width, _ = images.shape
         if height % self.patch or width % self.patch:
-            raise ValueError(f"images of {height}x{width} pixels are no multiple of clip_image.patch={self.patch}")
+            raise ValueError(f"images of {height}x{width} pixels are no multiple of visual.patch={self.patch}")
         rows, columns = height // self.patch, width // self.patch
         x = images.astype(self.dtype).reshape(n, rows, self.patch, columns, self.patch, 3)
         x = x.transpose(0, 1, 3, 2, 4, 5).reshape(n, rows * columns, self.patch * self.patch * 3)

@@ -1,4 +1,4 @@
-"""CPML: quality views of face clips -> unified features, class scores and pulse waves (METHOD.md)."""
+"""CPML: views of face clips -> unified features, class scores and pulse waves (docs/method.md)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cpml_jax.augment_images import two_views
+from cpml_jax.data.augment_images import two_views
 from cpml_jax.models import views
 from cpml_jax.models.check import check_streams, check_temperature
 from cpml_jax.models.class_embeddings import check_text, ensemble, inserted_context, unit
@@ -17,7 +17,7 @@ from cpml_jax.models.fusion import Fusion
 from cpml_jax.models.heads import ContrastHead
 from cpml_jax.models.landmark_rnn import LandmarkRNN
 from cpml_jax.models.physformer import PhysFormer
-from cpml_jax.prompts import present
+from cpml_jax.models.prompts import present
 
 TEMPERATURE = 0.07  # of cosines at the start; CLIP's
 LOWEST_TEMPERATURE = 0.01  # CLIP's limit
@@ -106,7 +106,7 @@ class CPML(nn.Module):
         train: bool,
         downsampled: tuple[str, ...] = (),
     ) -> dict:
-        """Encode and score quality views.
+        """Encode and score views.
 
         Args:
           frames: (B, V, T, S, S, 3) uint8 RGB.
@@ -232,18 +232,19 @@ def build(
     Raises:
       UserError: values that do not fit together.
     """
-    parts = {name: dict(model[name]) for name in ("physformer", "landmark_rnn", "clip_text", "clip_image")}
+    parts = {name: dict(model[name]) for name in ("rppg", "landmarks", "text_encoder", "visual")}
     for part in parts.values():
         part.pop("weights", "")  # pretrained/apply.py puts them into the initialised variables
-    parts["physformer"] |= {name: tuple(parts["physformer"][name]) for name in ("stem", "patch")}
+    parts["rppg"] |= {name: tuple(parts["rppg"][name]) for name in ("stem", "patch")}
     modalities, pool = tuple(model["modalities"]), model.get("fusion_stage_pool", "flatten")
     temperature = model.get("temperature", TEMPERATURE)
     check_streams(modalities, pool, parts)
     check_temperature(temperature, LOWEST_TEMPERATURE)
-    check_text(parts["clip_text"], context_words)
+    check_text(parts["text_encoder"], context_words)
     return CPML(
-        modalities, model["unified_dim"], model["fusion_dropout"], **parts, vocab_size=vocab_size,
-        fusion_stage_pool=pool, classes=classes, context_words=tuple(context_words), head=model["head"],
-        fusion_projection=model["fusion_projection"], projections=tuple(projections), dtype=jnp.dtype(dtype),
-        temperature=temperature,
+        modalities, model["unified_dim"], model["fusion_dropout"], physformer=parts["rppg"],
+        landmark_rnn=parts["landmarks"], clip_text=parts["text_encoder"], clip_image=parts["visual"],
+        vocab_size=vocab_size, fusion_stage_pool=pool, classes=classes, context_words=tuple(context_words),
+        head=model["head"], fusion_projection=model["fusion_projection"], projections=tuple(projections),
+        dtype=jnp.dtype(dtype), temperature=temperature,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Fusion of the streams into the unified feature u (METHOD.md, Fusion and score)."""
+"""Fusion of the streams into the unified feature u (docs/method.md, Fusion and score)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ STAGE_POOLS = ("flatten", "mean", "global")
 class PulseTokens(nn.Module):
     """The pulse stream's series: the wave plus a linear map of the stage features to the wave's length.
 
-    Reading of METHOD.md: "the wave and a linear map of the stage features to 160, stacked as 2x80" holds 160 values,
-    so wave and map are *summed* before they are stacked. The stage features are those of the last two stages, tokens
+    "The wave and a linear map of the stage features to 160, stacked as 2x80" (docs/method.md) holds 160 values, so wave
+    and map are *summed* before they are stacked. The stage features are those of the last two stages, tokens
     concatenated: at full size 2 * 640 * 96 = 122 880 values -> 160.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""LRNet (Sun et al., CVPR 2021): landmark tracks -> motion features (METHOD.md, Encoders)."""
+"""LRNet (Sun et al., CVPR 2021): landmark tracks -> motion features (docs/method.md, Encoders)."""
 
 from __future__ import annotations
 

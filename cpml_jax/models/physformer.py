@@ -1,4 +1,4 @@
-"""PhysFormer (Yu et al., CVPR 2022): face video -> pulse wave and stage features (METHOD.md, Encoders)."""
+"""PhysFormer (Yu et al., CVPR 2022): face video -> pulse wave and stage features (docs/method.md, Encoders)."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class PhysFormer(nn.Module):
 
     Attributes:
       frame_size: S, pixels of the input.
-      dim, ff_dim, blocks, heads, theta, temperature, dropout: METHOD.md, Encoders; blocks come in three stages.
+      dim, ff_dim, blocks, heads, theta, temperature, dropout: docs/method.md, Encoders; blocks come in three stages.
       stem: channels of the stem's convolutions, (1,5,5) first, then (3,3,3), each followed by a max-pool (1,2,2).
       patch: time, height, width of a token, in stem pixels; time 4, because the head doubles it twice.
       input_norm: see normalise.
@@ -133,22 +133,22 @@ class PhysFormer(nn.Module):
     def check(self) -> None:
         """Raises ValueError for hyper-parameters that do not fit together."""
         if self.blocks <= 0 or self.blocks % STAGES:
-            raise ValueError(f"physformer.blocks={self.blocks} must be a positive multiple of {STAGES} (stages)")
+            raise ValueError(f"rppg.blocks={self.blocks} must be a positive multiple of {STAGES} (stages)")
         if self.dim % self.heads:
-            raise ValueError(f"physformer.dim={self.dim} must be a multiple of physformer.heads={self.heads}")
+            raise ValueError(f"rppg.dim={self.dim} must be a multiple of rppg.heads={self.heads}")
         if self.dim % 2:
-            raise ValueError(f"physformer.dim={self.dim} must be even: the head halves it")
+            raise ValueError(f"rppg.dim={self.dim} must be even: the head halves it")
         if self.input_norm not in INPUT_NORMS:
-            raise ValueError(f"physformer.input_norm={self.input_norm!r}; it is one of {INPUT_NORMS}")
+            raise ValueError(f"rppg.input_norm={self.input_norm!r}; it is one of {INPUT_NORMS}")
         if not self.stem:
-            raise ValueError("physformer.stem is empty; give the channels of at least one convolution")
+            raise ValueError("rppg.stem is empty; give the channels of at least one convolution")
         if len(self.patch) != 3 or self.patch[0] != TIME_PATCH:
-            raise ValueError(f"physformer.patch={self.patch} must be ({TIME_PATCH}, height, width)")
+            raise ValueError(f"rppg.patch={self.patch} must be ({TIME_PATCH}, height, width)")
         pixels = 2 ** len(self.stem)
         for side in self.patch[1:]:
             if self.frame_size % (pixels * side):
                 raise ValueError(
-                    f"physformer.frame_size={self.frame_size} must be a multiple of {pixels * side}: "
+                    f"rppg.frame_size={self.frame_size} must be a multiple of {pixels * side}: "
                     f"{len(self.stem)} poolings by 2 and patches of {side}"
                 )
 
@@ -176,7 +176,7 @@ class PhysFormer(nn.Module):
         self.check()
         n, t, height, width, _ = frames.shape
         if (height, width) != (self.frame_size, self.frame_size):
-            raise ValueError(f"physformer.frame_size={self.frame_size}, but the frames are {height}x{width}")
+            raise ValueError(f"rppg.frame_size={self.frame_size}, but the frames are {height}x{width}")
         if t % TIME_PATCH:
             raise ValueError(f"clips of {t} frames: the number of frames must be a multiple of {TIME_PATCH}")
         x = normalise(frames, self.input_norm).astype(self.dtype)

@@ -1,4 +1,4 @@
-"""Quality views made from one clip, for the landmark and the visual stream (METHOD.md, Input: downsampled).
+"""Views made from one clip, for the landmark and the visual stream (docs/method.md, Views).
 
 The rPPG stream's own view, through the learned down-sampler, is made in resolution.py.
 """
@@ -61,7 +61,7 @@ def landmark_views(landmarks: jax.Array, names: tuple[str, ...], key: jax.Array 
 def spaced_frames(length: int, count: int) -> np.ndarray:
     """(count,) indices evenly spaced over a whole clip of `length` frames, both ends included; one: the middle."""
     if not 1 <= count <= length:
-        raise ValueError(f"clip_image.frames={count} must be between 1 and the clip's {length} frames")
+        raise ValueError(f"visual.frames={count} must be between 1 and the clip's {length} frames")
     if count == 1:
         return np.array([length // 2])
     return np.round(np.linspace(0, length - 1, count)).astype(int)

@@ -57,13 +57,13 @@ def anything(source: str) -> bool:
 
 
 # The first of an option that takes its value counts.
-NORM, SCALE = {"input_norm": "model.physformer.input_norm"}, {"delta_scale": "model.landmark_rnn.delta_scale"}
+NORM, SCALE = {"input_norm": "model.rppg.input_norm"}, {"delta_scale": "model.landmarks.delta_scale"}
 LOADERS = (
-    Loader("model.physformer.weights", "rppg", lambda s: s.startswith(open_rppg.PREFIX), "open_rppg:load"),
-    Loader("model.physformer.weights", "rppg", anything, "physformer:load", NORM),
-    Loader("model.landmark_rnn.weights", "landmarks", anything, "lrnet:load", SCALE),
-    Loader("model.clip_text.weights", "text_encoder", anything, "huggingface:load_text"),
-    Loader("model.clip_image.weights", "visual", anything, "huggingface:load_image"),
+    Loader("model.rppg.weights", "rppg", lambda s: s.startswith(open_rppg.PREFIX), "open_rppg:load"),
+    Loader("model.rppg.weights", "rppg", anything, "physformer:load", NORM),
+    Loader("model.landmarks.weights", "landmarks", anything, "lrnet:load", SCALE),
+    Loader("model.text_encoder.weights", "text_encoder", anything, "huggingface:load_text"),
+    Loader("model.visual.weights", "visual", anything, "huggingface:load_image"),
     Loader("init_from", "", lambda s: Path(s).expanduser().is_dir(), "export:load"),
     Loader("init_from", "", anything, "cpml_torch:load", NORM | SCALE),
 )
@@ -88,13 +88,13 @@ def named(option: str, source: str):
 def configured(model: Mapping) -> dict:
     """`config.model` with what the named weights were made with in place of its own values.
 
-    CLIP's shapes come from its folder, and so does clip_text.vocab_size, which a configuration has not.
+    CLIP's shapes come from its folder, and so does text_encoder.vocab_size, which a configuration has not.
 
     Raises:
       UserError: a folder's config.json cannot be used, or its embeddings are not unified_dim wide.
     """
     model = {name: dict(part) if isinstance(part, Mapping) else part for name, part in model.items()}
-    for name, kind in (("clip_text", "text"), ("clip_image", "image")):
+    for name, kind in (("text_encoder", "text"), ("visual", "image")):
         source = model[name].get("weights", "")
         if not source:
             continue
@@ -106,8 +106,8 @@ def configured(model: Mapping) -> dict:
                 f"{model['unified_dim']}: set --config.model.unified_dim={given['projection']}"
             )
         model[name] |= given[kind]
-    if model["physformer"].get("weights", "").startswith(open_rppg.PREFIX):
-        model["physformer"] |= open_rppg.SETTINGS
+    if model["rppg"].get("weights", "").startswith(open_rppg.PREFIX):
+        model["rppg"] |= open_rppg.SETTINGS
     return model
 
 

@@ -15,7 +15,7 @@ Names and shapes are those of the authors' released code (github.com/k-bigboss99
 | text_encode: OpenAI's CLIP | text_encoder |
 
 No place here have CLIP's image encoder and logit scale, and the reference's own classifiers, whose input holds the
-true class's prompt (METHOD.md, Faults); tau and learned context tokens start fresh.
+true class's prompt (docs/method.md, Departures); tau and learned context tokens start fresh.
 
 The numbers start where the reference's stand, but the scores are not the reference's: its keys are reshaped (2, 128) ->
 (128, 2) where a transposition is meant, which mixes the two tokens; its wave is not z-scored; and the result of its
@@ -33,7 +33,7 @@ from cpml_jax.errors import UserError
 from cpml_jax.pretrained import lrnet, physformer, torch_file
 from cpml_jax.pretrained.source import Loaded, Rule, assemble, batch_norm, dense, layer_norm, same
 
-INPUT_NORM = "unit"  # what the weights expect of model.physformer.input_norm
+INPUT_NORM = "unit"  # what the weights expect of model.rppg.input_norm
 MODALITIES = ("rppg", "landmarks")
 OUT = ("classifier_unified_feature_to_512", "classifier_attended_feature_to_512")
 PFE = "downstream.mlp_x.layers"
@@ -100,7 +100,7 @@ def fusion_rules(out: str, width: int) -> list[Rule]:
 def pfe_rules(depth: int, path: tuple[str, ...] = ("rppg", "views", "pfe")) -> list[Rule]:
     """Rules for PFE of `depth` hidden layers."""
     if depth == 0:
-        raise UserError("model.physformer.pfe_depth=0: the reference's PFE has hidden layers")
+        raise UserError("model.rppg.pfe_depth=0: the reference's PFE has hidden layers")
     names = [*(f"hidden_{i}" for i in range(depth)), "out"]
     rules = [rule for i, name in enumerate(names) for rule in dense((*path, name), f"{PFE}.{2 * i}")]
 

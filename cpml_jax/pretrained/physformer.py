@@ -1,9 +1,9 @@
 """PhysFormer's published weights (Yu et al., CVPR 2022; class ViT_ST_ST_Compact3_TDC_gra_sharp) -> PhysFormer.
 
-The published network is ours name for name: theta 0.7 and gra_sharp 2.0 are no weights but arguments (METHOD.md has the
-published values), there is no norm after the last block (normLast is switched off in the published code), and the
+The published network is ours name for name: theta 0.7 and gra_sharp 2.0 are arguments, not weights (docs/method.md has
+the published values), there is no norm after the last block (normLast is switched off in the published code), and the
 down-sampler and the PFE, which CPML adds, stay fresh. Two things are the authors' habit rather than the network's:
-they read frames with OpenCV, blue first, and as (x - 127.5) / 128, which is model.physformer.input_norm="center".
+they read frames with OpenCV, blue first, and as (x - 127.5) / 128, which is model.rppg.input_norm="center".
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cpml_jax.models.physformer import STAGES
 from cpml_jax.pretrained import torch_file
 from cpml_jax.pretrained.source import Loaded, Rule, assemble, batch_norm, dense, layer_norm, same
 
-INPUT_NORM = "center"  # what the weights expect of model.physformer.input_norm
+INPUT_NORM = "center"  # what the weights expect of model.rppg.input_norm
 IGNORED = ("*num_batches_tracked",)  # of torch's batch norms, for a momentum that is not used
 FRESH = ("params/views/*", "batch_stats/views/*")
 
@@ -143,5 +143,5 @@ def check_input_norm(path: str | os.PathLike, configured: str, expected: str) ->
     """Raises UserError if weights would see another input than they were trained on."""
     if configured != expected:
         raise UserError(
-            f"{path}: these weights expect model.physformer.input_norm={expected!r}, which is {configured!r}; set it"
+            f"{path}: these weights expect model.rppg.input_norm={expected!r}, which is {configured!r}; set it"
         )

@@ -9,7 +9,7 @@ import cv2
 import matplotlib
 import numpy as np
 
-from cpml_jax.records import CorruptRecord
+from cpml_jax.data.records import CorruptRecord
 from cpml_jax.report.canvas import Absent
 from cpml_jax.report.run_files import SALIENCY, SCORES, RunFiles, lines_of_test, number
 from cpml_jax.report.words import figure_of, foreign, text

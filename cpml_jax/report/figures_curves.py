@@ -8,7 +8,7 @@ from scipy.stats import norm
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
-from cpml_jax import metrics
+from cpml_jax.metrics import detection
 from cpml_jax.report import canvas
 from cpml_jax.report.canvas import Absent, Plate
 from cpml_jax.report.run_files import SCORES, RunFiles, lines_of_test, number, sets_of_test
@@ -29,7 +29,9 @@ def roc_and_det(run: RunFiles) -> list[Plate]:
         levels["video"] = {name: _video_level(lines) for name, lines in sets.items()}
     plates = []
     for level, scored in levels.items():
-        usable = {n: (np.asarray(y), np.asarray(s)) for n, (y, s) in scored.items() if not metrics.undefined_reason(y)}
+        usable = {
+            n: (np.asarray(y), np.asarray(s)) for n, (y, s) in scored.items() if not detection.undefined_reason(y)
+        }
         if not usable:
             raise Absent("No curve: each test set holds clips of one class only; add real and fake clips to the test.")
         plates += [_roc(level, usable), _det(level, usable)]
@@ -41,7 +43,7 @@ def _name(run: RunFiles, key: tuple[str, str]) -> str:
 
 
 def _video_level(lines: list[dict]):
-    videos, means = metrics.video_level(lines, [line["p_fake"] for line in lines])
+    videos, means = detection.video_level(lines, [line["p_fake"] for line in lines])
     return [video["label"] for video in videos], means
 
 
@@ -72,7 +74,7 @@ def _det(level: str, scored: dict) -> Plate:
     axes.plot([low, high], [low, high], color=canvas.SOFT, lw=1, ls=":")
     for place, (name, (labels, scores)) in enumerate(scored.items()):
         false, missed, thresholds = sk.det_curve(labels, scores)
-        rate = metrics.eer(labels, scores)[0]
+        rate = detection.eer(labels, scores)[0]
         x, y = (norm.ppf(np.clip(rates, *_DET_LIMITS)) for rates in (false, missed))
         look = canvas.look(place)
         axes.plot(x, y, label=f"{name}: EER {100 * rate:.1f} %", markevery=_spread(x), clip_on=False, **look)

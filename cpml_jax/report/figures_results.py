@@ -16,7 +16,7 @@ _MAP = "cividis"  # even in lightness for every kind of colour vision
 
 
 def matrices(run: RunFiles) -> list[Plate]:
-    """AUC by train and test quality, and by method and test quality."""
+    """AUC by train and test compression, and by method and test compression."""
     home = [
         r for r in run.results
         if r["protocol"] in _HOME and not r.get("condition") and r["train"]["dataset"] == r["test"]["dataset"]
@@ -31,14 +31,14 @@ def matrices(run: RunFiles) -> list[Plate]:
     plates = [
         _matrix(
             "compression_matrix",
-            "Video AUC by the qualities of training (rows) and of the test (columns), with the 95 % interval.",
-            {(" + ".join(r["train"]["qualities"]), r["test"]["quality"]): r for r in pooled},
+            "Video AUC by the compressions of training (rows) and of the test (columns), with the 95 % interval.",
+            {(" + ".join(r["train"]["compressions"]), r["test"]["compression"]): r for r in pooled},
             "trained on",
         )
     ]
-    single = {(r["test"]["methods"][0], r["test"]["quality"]): r for r in home if len(r["test"]["methods"]) == 1}
+    single = {(r["test"]["methods"][0], r["test"]["compression"]): r for r in home if len(r["test"]["methods"]) == 1}
     if single:
-        title = "Video AUC by method (rows) and quality of the test (columns), with the 95 % interval."
+        title = "Video AUC by method (rows) and compression of the test (columns), with the 95 % interval."
         plates.append(_matrix("method_matrix", title, single, "method"))
     return plates
 
@@ -49,7 +49,7 @@ def _matrix(name: str, title: str, cells: dict[tuple[str, str], dict], row_label
     values = np.full((len(rows), len(tests)), np.nan)
     columns = {
         row_label.replace(" ", "_"): [],
-        "test_quality": [],
+        "test_compression": [],
         "auc": [],
         "auc_low": [],
         "auc_high": [],

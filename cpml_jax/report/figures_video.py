@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cpml_jax.evidence import WindowArrays
+from cpml_jax.evaluation.evidence import WindowArrays
 from cpml_jax.report import canvas
 from cpml_jax.report.canvas import BLUE, Plate
 from cpml_jax.report.figures_pulse import BAND_BPM, spectrum, z_score

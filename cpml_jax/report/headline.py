@@ -68,9 +68,9 @@ def cells(result: dict) -> list[str]:
     methods = test["methods"][0] if len(test["methods"]) == 1 else f"{len(test['methods'])} together"
     rates = video.get("tpr_at_fpr") or {}
     return [
-        f"{foreign(test['dataset'])} {foreign(test['quality'])}{_condition(result.get('condition'))}",
+        f"{foreign(test['dataset'])} {foreign(test['compression'])}{_condition(result.get('condition'))}",
         text(result["protocol"]).replace("_", " "),
-        foreign(" + ".join(map(str, train["qualities"]))),
+        foreign(" + ".join(map(str, train["compressions"]))),
         foreign(methods),
         f"{video.get('n_real', 0)}+{video.get('n_fake', 0)}",
         figure_of(clip.get("auc")),
@@ -104,7 +104,7 @@ def _notes(run: RunFiles):
     """Each note once, with the tests that it is about; those of re-encodings and corruptions repeat the others'."""
     about: dict[str, list[str]] = {}
     for result in (r for r in run.results if not r.get("condition")):
-        where = f"{foreign(result['test']['dataset'])} {foreign(result['test']['quality'])}"
+        where = f"{foreign(result['test']['dataset'])} {foreign(result['test']['compression'])}"
         for holder in (result, result["video"], result.get("threshold") or {}):
             if holder.get("note") and where not in about.setdefault(text(holder["note"]), []):
                 about[text(holder["note"])].append(where)

@@ -150,7 +150,7 @@ def lines_of_test(run: RunFiles) -> list[dict]:
 
 
 def sets_of_test(run: RunFiles) -> dict[tuple[str, str], list[dict]]:
-    """(data set, quality) -> its test lines, best quality first, the training data set first."""
+    """(data set, compression) -> its test lines, best compression first, the training data set first."""
     home = {result["train"]["dataset"] for result in run.results}
     sets: dict[tuple[str, str], list[dict]] = {}
     for line in lines_of_test(run):
@@ -170,5 +170,12 @@ def is_pooled(result: dict, results: list[dict]) -> bool:
 
 def _test_key(result: dict) -> tuple:
     train, test = result["train"], result["test"]
-    key = result["protocol"], train["dataset"], train["qualities"], train["methods"], test["dataset"], test["quality"]
+    key = (
+        result["protocol"],
+        train["dataset"],
+        train["compressions"],
+        train["methods"],
+        test["dataset"],
+        test["compression"],
+    )
     return json.dumps([key, result.get("condition")], sort_keys=True, default=list)

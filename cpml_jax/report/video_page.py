@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cpml_jax.errors import UserError
-from cpml_jax.evidence import WindowArrays
+from cpml_jax.evaluation.evidence import WindowArrays
 from cpml_jax.files import write_whole
 from cpml_jax.report import canvas, faces, page
 from cpml_jax.report.figures_video import pulses, score_over_time, similarity

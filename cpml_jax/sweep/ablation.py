@@ -27,8 +27,8 @@ class Ablation:
 
     Attributes:
       rows: name of the row -> {dotted key: value}; {} is the method as configured.
-      trained_on: sets of training qualities, best first; every row is trained on each, unless it sets train.qualities
-        itself. Empty: on the configuration's own train.qualities.
+      trained_on: sets of training compressions, best first; every row is trained on each, unless it sets
+        train.compressions itself. Empty: on the configuration's own train.compressions.
       settings: further rows, which chosen() finds by name.
     """
 
@@ -75,5 +75,5 @@ def configured() -> Ablation:
         if error.name not in ("configs", MODULE):
             raise
         raise UserError("ablation: configs/ablation.py is missing; it gives table() -> {row: {key: value}}") from None
-    trained_on = tuple(tuple(qualities) for qualities in getattr(module, "TRAINED_ON", ()))
+    trained_on = tuple(tuple(compressions) for compressions in getattr(module, "TRAINED_ON", ()))
     return Ablation(module.table(), trained_on, getattr(module, "settings", dict)())

@@ -13,27 +13,18 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
-from cpml_jax import chain, protocols, provenance
-from cpml_jax.checkpoint import check_same_records
+from cpml_jax import chain
+from cpml_jax.data.records import SUMMARY, RecordSet, records_dir, records_root
 from cpml_jax.errors import UserError
-from cpml_jax.journal import say
-from cpml_jax.records import SUMMARY, RecordSet, records_dir, records_root
+from cpml_jax.evaluation import protocols, provenance
 from cpml_jax.sweep import ablation as ablation_table
 from cpml_jax.sweep import plan
 from cpml_jax.sweep.ablation import Ablation
 from cpml_jax.sweep.pace import forecast
 from cpml_jax.sweep.plan import Run
-from cpml_jax.sweep.results import (
-    FINISHED,
-    FOLDER,
-    RESULTS,
-    TABLES,
-    TRAINED,
-    earlier_cells,
-    folder_of,
-    state_of,
-    write,
-)
+from cpml_jax.sweep.results import FINISHED, FOLDER, RESULTS, TABLES, TRAINED, earlier_cells, folder_of, state_of, write
+from cpml_jax.training.checkpoint import check_same_records
+from cpml_jax.training.journal import say
 
 COMPILED = ".compiled"  # XLA's programs, in the folder of the runs
 _WORDS = {"finished": "finished", "trained": "trained, to be evaluated", "begun": "begun, goes on"}
@@ -78,7 +69,7 @@ def run(
     chain.make_workdir(workdir)
     record_sets = opened_records(config, workdir, names, prepare)
     methods = {name: protocols.test_methods(found.rows) for name, found in record_sets.items()}
-    stored = {name: protocols.test_qualities(found.rows) for name, found in record_sets.items()}
+    stored = {name: protocols.test_compressions(found.rows) for name, found in record_sets.items()}
     runs = plan.planned_runs(
         config, names, tuple(seeds) or (config.seed,), methods=methods, stored=stored, ablation=ablation
     )
@@ -167,24 +158,24 @@ def check_records(run: Run, config, record_sets: dict[str, RecordSet]) -> None:
     """Refuse, before anything is trained, what would only be found out hours later.
 
     Raises:
-      UserError: a quality or a method is missing from the split that needs it.
+      UserError: a compression or a method is missing from the split that needs it.
     """
-    learned = itertools.product(("train", "val"), config.train.qualities, config.train.methods)
+    learned = itertools.product(("train", "val"), config.train.compressions, config.train.methods)
     needs = [(config.train.dataset, *need) for need in learned]
-    needs += [(c.test.dataset, "test", c.test.quality, method) for c in run.cells for method in c.test.methods]
+    needs += [(c.test.dataset, "test", c.test.compression, method) for c in run.cells for method in c.test.methods]
     there = {
         name: {(row["split"], row["compression"], row["method"]) for row in records.rows}
         for name, records in record_sets.items()
     }
-    for name, split, quality, method in needs:
-        if name not in there or (split, quality, method) in there[name]:
+    for name, split, compression, method in needs:
+        if name not in there or (split, compression, method) in there[name]:
             continue
         has = sorted({q for s, q, m in there[name] if (s, m) == (split, method)})
         raise UserError(
-            f"run {run.name} needs {method} at {quality} in the {split} split of {name!r}, whose records hold "
-            f"{'it at ' + ', '.join(has) if has else 'none of it'}; nothing was trained. Prepare it (the benchmark has "
-            "every quality in every split with --config=configs/protocols/cross_compression.py:synthetic), or leave it "
-            "out of eval.qualities, eval.cross_quality or train.methods"
+            f"run {run.name} needs {method} at {compression} in the {split} split of {name!r}, whose records hold "
+            f"{'it at ' + ', '.join(has) if has else 'none of it'}; nothing was trained. Prepare it (the benchmark "
+            "has every compression in every split with --config=configs/protocols/cross_compression.py:synthetic), or "
+            "leave it out of eval.compressions, eval.cross_compression or train.methods"
         )
 
 

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping
 from pathlib import Path
 
-from cpml_jax.journal import METRICS
+from cpml_jax.training.journal import METRICS
 
 
 def measured(folder: Path) -> tuple[float | None, int]:

@@ -1,9 +1,9 @@
 """Which trainings fill which cells of the protocols' tables. Pure: nothing is read, nothing is trained.
 
-in_dataset          one training a quality (eval.qualities), tested at that quality: all methods, then each alone
-cross_compression   each quality and each pair of them, tested at each: the full matrix
+in_dataset          one training run per compression (eval.compressions), tested at it: all methods, then each alone
+cross_compression   each compression and each pair of them, tested at each: the full matrix
 cross_manipulation  leave one method out, tested on it; and train on one, tested on each of the others
-cross_dataset       one training at eval.cross_quality, tested on every set of eval.cross_datasets
+cross_dataset       one training at eval.cross_compression, tested on every set of eval.cross_datasets
 ablation            every row of configs/ablation.py, tested like cross_compression and cross_dataset
 """
 
@@ -16,12 +16,12 @@ import itertools
 import json
 from collections.abc import Iterable, Mapping
 
-from cpml_jax import protocols
-from cpml_jax.checkpoint import flatten
 from cpml_jax.errors import UserError
-from cpml_jax.protocols import Test, Training
+from cpml_jax.evaluation import protocols
+from cpml_jax.evaluation.protocols import Test, Training
 from cpml_jax.schema import compression_rank
 from cpml_jax.sweep.ablation import Ablation
+from cpml_jax.training.checkpoint import flatten
 
 PROTOCOLS = ("in_dataset", "cross_compression", "cross_manipulation", "cross_dataset", "ablation")
 
@@ -76,11 +76,11 @@ def planned_runs(
     """Every run that the protocols need, once, in the order in which to train them: seed by seed.
 
     Args:
-      config: the base ConfigDict; train.methods are the methods to rotate, eval.qualities the qualities.
+      config: the base ConfigDict; train.methods are the methods to rotate, eval.compressions the compressions.
       names: from PROTOCOLS.
       seeds: every run is trained with each.
       methods: data set -> the manipulations of its test split, of the training set and of those of cross_dataset.
-      stored: data set -> the qualities of its test split; needed where that is not eval.cross_quality.
+      stored: data set -> the compressions of its test split; needed where that is not eval.cross_compression.
       ablation: needed for "ablation".
 
     Raises:
@@ -140,13 +140,13 @@ def _differences(base: dict, changes: Mapping) -> dict:
     return {key: value for key, value in changes.items() if plain(base.get(key)) != plain(value)}
 
 
-def joined(qualities: Iterable[str]) -> str:
-    return "+".join(qualities)
+def joined(compressions: Iterable[str]) -> str:
+    return "+".join(compressions)
 
 
-def trained_at(qualities: tuple[str, ...]) -> dict:
-    """Several qualities are views of one another; one alone has views that the model makes itself (METHOD.md)."""
-    return {"train.qualities": qualities, "train.views": "recorded" if len(qualities) > 1 else "downsampled"}
+def trained_at(compressions: tuple[str, ...]) -> dict:
+    """Several compressions are views of one another; one alone has views that the model makes itself."""
+    return {"train.compressions": compressions, "train.views": "recorded" if len(compressions) > 1 else "downsampled"}
 
 
 def _tests(
@@ -159,45 +159,47 @@ def _tests(
     """The tests that evaluation makes of a run with these changes."""
     training = Training(
         changes.get("train.dataset", config.train.dataset),
-        tuple(changes.get("train.qualities", config.train.qualities)),
+        tuple(changes.get("train.compressions", config.train.compressions)),
         tuple(changes.get("train.methods", config.train.methods)),
     )
     return protocols.make_tests(
         training,
         protocols=(protocol,),
-        qualities=tuple(config.eval.qualities),
+        compressions=tuple(config.eval.compressions),
         cross_datasets=tuple(config.eval.cross_datasets),
-        cross_quality=protocols.cross_qualities(config.eval.cross_quality, config.eval.cross_datasets, stored),
+        cross_compression=protocols.cross_compressions(
+            config.eval.cross_compression, config.eval.cross_datasets, stored
+        ),
         methods=methods,
     )
 
 
-def _qualities(config) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys(config.eval.qualities))
+def _compressions(config) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(config.eval.compressions))
     if not found:
-        raise UserError("eval.qualities is empty; it holds the qualities to train on and to test at")
+        raise UserError("eval.compressions is empty; it holds the compressions to train on and to test at")
     return tuple(sorted(found, key=compression_rank))
 
 
 def _in_dataset(config, tests_of) -> list[_Entry]:
     entries = []
-    for quality in _qualities(config):
-        changes = trained_at((quality,))
+    for compression in _compressions(config):
+        changes = trained_at((compression,))
         cells = [
-            ("in_dataset", "by method", quality, test.methods[0] if len(test.methods) == 1 else "all", test)
+            ("in_dataset", "by method", compression, test.methods[0] if len(test.methods) == 1 else "all", test)
             for test in tests_of("in_dataset", changes)
         ]
-        entries.append((f"train_{quality}", changes, cells))
+        entries.append((f"train_{compression}", changes, cells))
     return entries
 
 
 def _cross_compression(config, tests_of) -> list[_Entry]:
-    singles, entries = _qualities(config), []
+    singles, entries = _compressions(config), []
     for chosen in [*((q,) for q in singles), *itertools.combinations(singles, 2)]:
         changes = trained_at(chosen)
         tests = tests_of("cross_compression", changes)
         name = joined(chosen)
-        cells = [("cross_compression", "matrix", name, test.quality, test) for test in tests]
+        cells = [("cross_compression", "matrix", name, test.compression, test) for test in tests]
         entries.append((f"train_{name}", changes, cells))
     return entries
 
@@ -219,22 +221,22 @@ def _cross_manipulation(config, tests_of, there: tuple[str, ...]) -> list[_Entry
 
     for left_out in every:
         changes = {"train.methods": tuple(m for m in every if m != left_out)}
-        cells = [(protocol, "leave one out", left_out, t.quality, t) for t in on_one(changes, (left_out,))]
+        cells = [(protocol, "leave one out", left_out, t.compression, t) for t in on_one(changes, (left_out,))]
         entries.append((f"without_{left_out}", changes, cells))
     for alone in every:
         changes = {"train.methods": (alone,)}
         tests = on_one(changes, tuple(m for m in every if m != alone))
-        cells = [(protocol, f"train on one, tested at {t.quality}", alone, t.methods[0], t) for t in tests]
+        cells = [(protocol, f"train on one, tested at {t.compression}", alone, t.methods[0], t) for t in tests]
         entries.append((f"only_{alone}", changes, cells))
     return entries
 
 
 def _cross_dataset(config, tests_of) -> list[_Entry]:
-    quality = config.eval.cross_quality
-    changes = trained_at((quality,))
+    compression = config.eval.cross_compression
+    changes = trained_at((compression,))
     tests = tests_of("cross_dataset", changes)
-    cells = [("cross_dataset", "data sets", quality, f"{test.dataset} {test.quality}", test) for test in tests]
-    return [(f"train_{quality}", changes, cells)]
+    cells = [("cross_dataset", "data sets", compression, f"{test.dataset} {test.compression}", test) for test in tests]
+    return [(f"train_{compression}", changes, cells)]
 
 
 def _ablation(config, tests_of, ablation: Ablation) -> list[_Entry]:
@@ -242,17 +244,19 @@ def _ablation(config, tests_of, ablation: Ablation) -> list[_Entry]:
     ablation.check(base)
     entries: list[_Entry] = []
     for row, own in ablation.rows.items():
-        trained_on = ablation.trained_on or (tuple(config.train.qualities),)
-        for qualities in [tuple(own["train.qualities"])] if "train.qualities" in own else trained_on:
+        trained_on = ablation.trained_on or (tuple(config.train.compressions),)
+        for compressions in [tuple(own["train.compressions"])] if "train.compressions" in own else trained_on:
             # Without a word of its own in the table, the configuration's own views stay.
-            changes = (trained_at(qualities) if ablation.trained_on or "train.qualities" in own else {}) | dict(own)
+            changes = (trained_at(compressions) if ablation.trained_on or "train.compressions" in own else {}) | dict(
+                own
+            )
             tests = tests_of("cross_compression", changes)
             tests += tests_of("cross_dataset", changes) if config.eval.cross_datasets else []
             home = changes.get("train.dataset", config.train.dataset)
-            columns = [t.quality if t.dataset == home else f"{t.dataset} {t.quality}" for t in tests]
-            table = f"trained on {joined(qualities)}"
+            columns = [t.compression if t.dataset == home else f"{t.dataset} {t.compression}" for t in tests]
+            table = f"trained on {joined(compressions)}"
             cells = [("ablation", table, row, column, t) for column, t in zip(columns, tests, strict=True)]
             # The unchanged method is a run of other protocols too: its name must not depend on which were asked.
-            unchanged = _differences(base, changes) == _differences(base, trained_at(qualities))
-            entries.append((f"{'train' if unchanged else row}_{joined(qualities)}", changes, cells))
+            unchanged = _differences(base, changes) == _differences(base, trained_at(compressions))
+            entries.append((f"{'train' if unchanged else row}_{joined(compressions)}", changes, cells))
     return entries

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import jax
 
-from cpml_jax.checkpoint import FREE_KEYS, flatten
 from cpml_jax.files import write_json, write_whole
 from cpml_jax.sweep import tables
 from cpml_jax.sweep.plan import Cell, Run
+from cpml_jax.training.checkpoint import FREE_KEYS, flatten
 
 SCHEMA = "cpml-sweep/1.0.0"
 FOLDER, RESULTS, TABLES = "sweep", "sweep.json", "sweep.md"
@@ -53,7 +53,7 @@ def state_of(folder: Path, config, run: Run) -> str:
 def result_of(report: dict, cell: Cell) -> dict | None:
     """The entry of evaluation.json that a cell shows. The same test has the same figures under every protocol."""
     test = cell.test
-    wanted = {"dataset": test.dataset, "quality": test.quality, "methods": list(test.methods)}
+    wanted = {"dataset": test.dataset, "compression": test.compression, "methods": list(test.methods)}
     found = (r for r in report.get("results", ()) if r["test"] == wanted and r.get("condition") is None)
     return next(found, None)
 
@@ -83,8 +83,12 @@ def cell_json(run: Run, cell: Cell, report: dict, why_not: str) -> dict:
         "table": cell.table,
         "row": cell.row,
         "column": cell.column,
-        "train": {"dataset": test.train.dataset, "qualities": test.train.qualities, "methods": test.train.methods},
-        "test": {"dataset": test.dataset, "quality": test.quality, "methods": test.methods},
+        "train": {
+            "dataset": test.train.dataset,
+            "compressions": test.train.compressions,
+            "methods": test.train.methods,
+        },
+        "test": {"dataset": test.dataset, "compression": test.compression, "methods": test.methods},
         "seed": cell.seed,
         "run": run.name,
         **filled,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from cpml_jax.table import markdown
+from cpml_jax.evaluation.table import markdown
 
 LEGENDS = {
     "in_dataset": "rows: trained and tested at; columns: tested on",

@@ -86,7 +86,7 @@ def methods_there(root: Path) -> tuple[str, ...]:
 
 
 def compressions_there(root: Path, sequences, folder: str = "videos") -> tuple[str, ...]:
-    """Names of the folders <sequence>/<compression>/videos, best quality first."""
+    """Names of the folders <sequence>/<compression>/videos, best compression first."""
     names = {path.parent.name for sequence in sequences for path in (root / sequence).glob(f"*/{folder}")}
     return tuple(sorted(names - {"masks"}, key=lambda name: (compression_rank(name), name)))
 

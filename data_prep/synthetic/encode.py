@@ -1,4 +1,4 @@
-"""H.264 as real benchmarks are made: the same rendered frames, at each of FF++'s qualities."""
+"""H.264 as real benchmarks are made: the same rendered frames, at each of FF++'s compressions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from cpml_jax.schema import compression_rank
 
-# FF++ names its qualities after libx264's constant rate factor. "raw" is CRF 1: near-lossless, and still High profile
-# 4:2:0, which every decoder plays; CRF 0 would switch to the lossless High 4:4:4 profile, which many do not.
+# FF++ names its compressions after libx264's constant rate factor. "raw" is CRF 1: near-lossless, and still High
+# profile 4:2:0, which every decoder plays; CRF 0 would switch to the lossless High 4:4:4 profile, which many do not.
 RAW_CRF = 1
 HIGHEST_CRF = 51
 # Measured on 4 drawn videos of 128 frames at 160x160, mean correlation of POS with the true pulse at c23 and c40, and
@@ -33,7 +33,7 @@ def constant_rate_factor(compression: str) -> int | None:
 
 
 class Encoder:
-    """One video at one quality. Use as a context; the file appears under its name only when it is complete."""
+    """One video at one compression. Use as a context; the file appears under its name only when it is complete."""
 
     def __init__(self, path: str, compression: str, size: int, rate: int):
         self._path, self._part = path, f"{path}.part"

@@ -9,7 +9,7 @@
 Speed, measured: 4.5 ms of one core a frame for raw + c23 (drawing 1.4 for a real face, 1.8-2.5 for a forged one;
 encoding raw 0.9, c23 0.8; c40 0.5 more) and 0.05-0.1 s a video to set up, so 210 videos of 128 frames at 160x160 take
 about 2 minutes of one core. Landmark jitter, flicker, mask and colour of each forgery are in forgery.py; how much of
-the pulse each quality keeps, pulse_table.py; what simple statistics can tell, shortcut.py.
+the pulse each compression keeps, pulse_table.py; what simple statistics can tell, shortcut.py.
 """
 
 from __future__ import annotations

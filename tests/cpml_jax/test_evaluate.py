@@ -8,10 +8,11 @@ import published
 import pytest
 
 from configs import base
-from cpml_jax import evaluate, files, metrics, schema
+from cpml_jax import evaluate, files, schema
+from cpml_jax.data.records import CorruptRecord
 from cpml_jax.errors import UserError
-from cpml_jax.protocols import Training, make_tests
-from cpml_jax.records import CorruptRecord
+from cpml_jax.evaluation.protocols import Training, make_tests
+from cpml_jax.metrics import detection
 
 FRAMES, SIZE = 16, 8
 TWO = ("Deepfakes", "Face2Face")
@@ -24,23 +25,23 @@ C23 = {"a": "c23", "b": "c23", "c": "c23"}  # what cross_dataset tests at
 class FakeRecords:
     """A record set in memory. A clip's first pixel holds its score, so that a fake scorer can read it."""
 
-    def __init__(self, name, qualities=("raw", "c23"), methods=TWO, windows=2, corrupt=(), splits=SPLITS):
+    def __init__(self, name, compressions=("raw", "c23"), methods=TWO, windows=2, corrupt=(), splits=SPLITS):
         self.name, self.directory, self.corrupt = name, f"records/{name}", corrupt
         self.reads, self.rows = [], []
         self.excluded = [{"dataset": name, "video": "999", "reason": "no face"}]
         for split, people in splits.items():
             for person in people:
                 for method in ("real", *methods):
-                    for quality in qualities:
-                        self.rows += [self.row(split, person, method, quality, w) for w in range(windows)]
+                    for compression in compressions:
+                        self.rows += [self.row(split, person, method, compression, w) for w in range(windows)]
 
-    def row(self, split, person, method, quality, window):
+    def row(self, split, person, method, compression, window):
         video = f"{person:03d}" if method == "real" else f"{person:03d}_{person ^ 1:03d}"
         return {
-            "clip_id": schema.clip_id(self.name, method, quality, video, window),
+            "clip_id": schema.clip_id(self.name, method, compression, video, window),
             "clip_key": schema.clip_key(self.name, method, video, window),
-            "video_key": schema.video_key(self.name, method, quality, video),
-            "dataset": self.name, "method": method, "compression": quality, "split": split, "video": video,
+            "video_key": schema.video_key(self.name, method, compression, video),
+            "dataset": self.name, "method": method, "compression": compression, "split": split, "video": video,
             "identity": f"{person:03d}", "source_identity": "" if method == "real" else f"{person ^ 1:03d}",
             "target_video": f"{person:03d}", "label": int(method != "real"), "window": window, "start_s": 0.0,
             "heart_rate_pos": 72.0, "heart_rate_truth": 72.0 if method == "real" else float("nan"),
@@ -89,18 +90,25 @@ PROTOCOLS = ("in_dataset", "cross_compression", "cross_dataset")
 
 
 def evaluated(
-    tmp_path, records=None, scorer=None, *, training=TRAINING, protocols=PROTOCOLS, qualities=("raw", "c40"), **changes
+    tmp_path,
+    records=None,
+    scorer=None,
+    *,
+    training=TRAINING,
+    protocols=PROTOCOLS,
+    compressions=("raw", "c40"),
+    **changes,
 ):
     records = records or {
         "a": FakeRecords("a", ("raw", "c23", "c40")),
         "b": FakeRecords("b", ("c23",), splits={"test": range(4)}),
     }
     tests = make_tests(
-        training, protocols=protocols, qualities=qualities, cross_datasets=("b",), cross_quality=C23,
+        training, protocols=protocols, compressions=compressions, cross_datasets=("b",), cross_compression=C23,
         methods={"a": TWO, "b": TWO},
     )  # fmt: skip
     arguments = dict(
-        workdir=tmp_path, config_json={"name": "t", "eval": {"qualities": ("raw", "c40")}}, training=training,
+        workdir=tmp_path, config_json={"name": "t", "eval": {"compressions": ("raw", "c40")}}, training=training,
         tests=tests, sampler={"num_frames": FRAMES, "fps": 30.0, "start": "first face", "stride": FRAMES},
         num_frames=FRAMES, frame_size=SIZE, batch_size=5, bootstrap=50, out=io.StringIO(),
     )  # fmt: skip
@@ -130,15 +138,15 @@ def test_the_files_hold_what_the_readme_says(tmp_path):
         "excluded",
     ]
     assert written["checkpoint"] == {"step": 7, "selection": "validation"}
-    assert written["config"]["eval"] == {"qualities": ["raw", "c40"]}
+    assert written["config"]["eval"] == {"compressions": ["raw", "c40"]}
     assert [e["reason"] for e in written["excluded"]] == ["no face", "no face"]
     # raw and c23, pooled and each of two methods; raw and c40; b
     assert [r["protocol"] for r in written["results"]] == ["in_dataset"] * 6 + ["cross_compression"] * 2 + [
         "cross_dataset"
     ]
     for each in written["results"]:
-        assert each["train"] == {"dataset": "a", "qualities": ["raw", "c23"], "methods": list(TWO)}
-        assert set(each["test"]) == {"dataset", "quality", "methods"} and each["sampler"]["num_frames"] == FRAMES
+        assert each["train"] == {"dataset": "a", "compressions": ["raw", "c23"], "methods": list(TWO)}
+        assert set(each["test"]) == {"dataset", "compression", "methods"} and each["sampler"]["num_frames"] == FRAMES
         for level, windows in (("clip", 2), ("video", 1)):
             figures = each[level]
             assert list(figures)[:7] == ["n_real", "n_fake", "auc", "auc_ci95", "ap", "eer", "acc"]
@@ -191,11 +199,11 @@ def test_the_table_is_readable_at_100_columns(tmp_path):
 
 
 def test_video_scores_are_means_and_thresholds_come_from_validation_alone(tmp_path):
-    result, records = evaluated(tmp_path, qualities=("c40",), protocols=("cross_compression",))
+    result, records = evaluated(tmp_path, compressions=("c40",), protocols=("cross_compression",))
     lines = strict(tmp_path / "scores.jsonl")
     validation = [line for line in lines if line["split"] == "val"]
     assert {line["compression"] for line in validation} == {"raw", "c23"} and len(validation) == 4 * 3 * 2 * 2
-    expected = metrics.best_threshold([v["label"] for v in validation], [v["p_fake"] for v in validation])
+    expected = detection.best_threshold([v["label"] for v in validation], [v["p_fake"] for v in validation])
     each = result["results"][0]
     assert each["threshold"]["clip"] == expected
     test = [line for line in lines if line["compression"] == "c40"]
@@ -205,7 +213,7 @@ def test_video_scores_are_means_and_thresholds_come_from_validation_alone(tmp_pa
     for line in test:
         videos.setdefault(line["video_key"], []).append(line["p_fake"])
     means = [np.mean(v) for v in videos.values()]
-    assert each["video"]["auc"] == pytest.approx(metrics.auc([int("/real/" not in k) for k in videos], means))
+    assert each["video"]["auc"] == pytest.approx(detection.auc([int("/real/" not in k) for k in videos], means))
 
 
 def test_a_corrupt_record_is_set_aside_and_the_others_go_on(tmp_path):
@@ -215,7 +223,7 @@ def test_a_corrupt_record_is_set_aside_and_the_others_go_on(tmp_path):
     assert {"clip_id": bad, "reason": "corrupt record: frame 3 is not an image"}.items() <= result["excluded"][
         -1
     ].items()
-    at_c23 = next(r for r in result["results"] if r["test"]["quality"] == "c23")
+    at_c23 = next(r for r in result["results"] if r["test"]["compression"] == "c23")
     assert (at_c23["clip"]["n_real"], at_c23["video"]["n_real"]) == (11, 6)
     assert bad not in {line["clip_id"] for line in strict(tmp_path / "scores.jsonl")}
 
@@ -233,7 +241,7 @@ def test_no_figure_is_invented_where_a_class_is_missing(tmp_path):
 
 
 def test_a_missing_quality_names_what_is_there(tmp_path):
-    with pytest.raises(UserError, match="'a' hold no test clips at quality 'c40'; there: c23, raw") as caught:
+    with pytest.raises(UserError, match="'a' hold no test clips at compression 'c40'; there: c23, raw") as caught:
         evaluated(tmp_path, {"a": FakeRecords("a")}, protocols=("cross_compression",))
     assert "\n" not in str(caught.value)
 
@@ -297,8 +305,8 @@ def test_variants_carry_their_condition_and_keep_their_arrays_out(tmp_path):
         row["source_bitrate"] = {"raw": 9e5, "h264-crf28": 3e4, "av1-crf50": 1e4}[row["compression"]]
     records = {"a": FakeRecords("a"), "a.compression_curve": made}
     tests = make_tests(
-        TRAINING, protocols=("in_dataset", "compression_curve"), qualities=(), cross_datasets=(), cross_quality=C23,
-        methods={"a": TWO}, variants={"a.compression_curve": ("raw", "h264-crf28", "av1-crf50")},
+        TRAINING, protocols=("in_dataset", "compression_curve"), compressions=(), cross_datasets=(),
+        cross_compression=C23, methods={"a": TWO}, variants={"a.compression_curve": ("raw", "h264-crf28", "av1-crf50")},
     )  # fmt: skip
     result, _ = evaluated(tmp_path, records, tests=tests)
     curve = [r for r in result["results"] if r["protocol"] == "compression_curve"]
@@ -349,15 +357,15 @@ def run_config(**changes):
     config = base.get_config()
     config.data.sources.a = base.source("ffpp", "x", methods=TWO)
     config.data.sources.b = base.source("ffpp", "x", methods=TWO)
-    config.data.num_frames, config.model.physformer.frame_size = FRAMES, SIZE
-    config.train.update(dict(dataset="a", qualities=("raw", "c23"), methods=TWO))
+    config.data.num_frames, config.model.rppg.frame_size = FRAMES, SIZE
+    config.train.update(dict(dataset="a", compressions=("raw", "c23"), methods=TWO))
     config.eval.update(dict(protocols=PROTOCOLS, cross_datasets=("b",), bootstrap=10) | changes)
     return config
 
 
 def test_run_goes_from_a_configuration_to_the_files(tmp_path, monkeypatch):
     made = {"a": FakeRecords("a", ("raw", "c23", "c40")), "b": FakeRecords("b", ("c23",), splits={"test": range(4)})}
-    monkeypatch.setattr("cpml_jax.scoring.restore_for_scoring", lambda workdir, config, which: FakeScorer())
+    monkeypatch.setattr("cpml_jax.evaluation.scoring.restore_for_scoring", lambda workdir, config, which: FakeScorer())
     monkeypatch.setattr(evaluate, "RecordSet", lambda directory: made[directory.name])
     config = run_config()
     result = evaluate.run(config, tmp_path)

@@ -171,7 +171,7 @@ def test_without_the_preparation_group_one_line_says_what_to_install(monkeypatch
     real = builtins.__import__
 
     def refuse(name, *arguments):
-        if name == "data_prep.clips":
+        if name == "data_prep.face.clips":
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
         return real(name, *arguments)
 

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 import tiny
 
-from cpml_jax import checkpoint, evaluate, scoring, sharding, train
+from cpml_jax import evaluate, train
 from cpml_jax.errors import UserError
+from cpml_jax.evaluation import scoring
+from cpml_jax.training import checkpoint, sharding
 
 TESTS = Path(__file__).resolve().parent.parent
 
@@ -94,7 +96,7 @@ def test_a_loss_that_is_not_finite_stops_with_one_line_and_keeps_what_was_saved(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"train.qualities": ("raw", "c40")}, "c40"),
+        ({"train.compressions": ("raw", "c40")}, "c40"),
         ({"train.methods": ("NeuralTextures",)}, "both classes"),
         ({"train.batch_size": 7}, "even"),
         ({"train.devices": 3}, "multiple of the 3 devices"),
@@ -113,10 +115,8 @@ def test_a_checkpoint_of_another_configuration_is_refused(uninterrupted, tiny_re
     workdir, _ = uninterrupted
     with pytest.raises(UserError, match="optim.learning_rate was"):
         train.train(tiny.training_config(tiny_records, **{"optim.learning_rate": 0.5}), workdir)
-    with pytest.raises(UserError, match="model.physformer.dim was"):
-        scoring.restore_for_scoring(
-            workdir, tiny.training_config(tiny_records, **{"model.physformer.dim": 12}), "latest"
-        )
+    with pytest.raises(UserError, match="model.rppg.dim was"):
+        scoring.restore_for_scoring(workdir, tiny.training_config(tiny_records, **{"model.rppg.dim": 12}), "latest")
 
 
 def test_evaluation_of_the_run(uninterrupted, tiny_records):
@@ -133,7 +133,7 @@ def test_evaluation_of_the_run(uninterrupted, tiny_records):
 
 def test_what_the_other_runs_leave_out_takes_its_steps_too(tiny_records, tmp_path):
     changes = {
-        "train.steps": 2, "train.views": "downsampled", "train.qualities": ("raw",), "optim.accumulate": 2,
+        "train.steps": 2, "train.views": "downsampled", "train.compressions": ("raw",), "optim.accumulate": 2,
         "model.modalities": ("rppg", "landmarks", "visual"), "train.precision": "bfloat16",
     }  # fmt: skip
     state = train.train(tiny.training_config(tiny_records, **changes), tmp_path)

@@ -16,11 +16,11 @@ import numpy as np
 import published
 import pytest
 
+from cpml_jax.data.records import RecordSet
 from cpml_jax.errors import UserError
-from cpml_jax.records import RecordSet
-from data_prep import pack, process
 from data_prep import prepare as preparation
-from data_prep.clips import video_clips
+from data_prep.face.clips import video_clips
+from data_prep.records import pack, process
 from data_prep.synthetic import generate
 
 ROOT = Path(__file__).resolve().parents[2]

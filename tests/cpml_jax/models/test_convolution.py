@@ -46,7 +46,7 @@ def test_conv3d_is_the_written_sum():
 
 @pytest.mark.parametrize("theta", [0.0, 0.7, 1.0])
 def test_folded_temporal_difference_is_two_convolutions(theta):
-    """METHOD.md: conv(x, w) - theta * conv1x1x1(x, sum over space of w[t-1] + w[t+1])."""
+    """docs/method.md: conv(x, w) - theta * conv1x1x1(x, sum over space of w[t-1] + w[t+1])."""
     x, w = normal(2, 4, 4, 4, 3), normal(3, 3, 3, 3, 5, seed=1)
     plain = C.conv3d(x, w, "direct") - theta * C.conv3d(x, (w[0] + w[2]).sum((0, 1))[None, None, None], "direct")
     np.testing.assert_allclose(C.conv3d(x, C.fold_temporal_difference(w, theta)), plain, atol=1e-4)

@@ -142,7 +142,7 @@ def test_bfloat16_is_close(everything):
 
 @pytest.mark.parametrize("mode", ["finetune", "frozen", "context"])
 def test_text_modes(mode):
-    model = build(**{"model.clip_text.mode": mode, "model.modalities": ("landmarks",)})
+    model = build(**{"model.text_encoder.mode": mode, "model.modalities": ("landmarks",)})
     variables = initialise(model)
 
     def difference(params):
@@ -201,9 +201,9 @@ def test_full_configuration():
     "change, word",
     [
         ({"model.modalities": ()}, "modalities"), ({"model.modalities": ("sound",)}, "modalities"),
-        ({"model.clip_text.mode": "thawed"}, "clip_text.mode"),
-        ({"model.clip_text.heads": 3}, "clip_text.width"), ({"model.physformer.blocks": 4}, "physformer.blocks"),
-        ({"model.fusion_stage_pool": "max"}, "fusion_stage_pool"), ({"model.clip_image.patch": 5}, "clip_image"),
+        ({"model.text_encoder.mode": "thawed"}, "text_encoder.mode"),
+        ({"model.text_encoder.heads": 3}, "text_encoder.width"), ({"model.rppg.blocks": 4}, "rppg.blocks"),
+        ({"model.fusion_stage_pool": "max"}, "fusion_stage_pool"), ({"model.visual.patch": 5}, "visual"),
     ],
 )  # fmt: skip
 def test_bad_configurations_are_one_line(change, word):

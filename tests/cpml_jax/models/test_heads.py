@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tiny
 
-from cpml_jax import scoring
 from cpml_jax.errors import UserError
+from cpml_jax.evaluation import scoring
 from cpml_jax.models.heads import BatchNorm, ContrastHead
 
 
@@ -54,6 +54,6 @@ def test_what_does_not_fit_is_one_line(changes, said):
 def test_one_prompt_a_class_cannot_be_halved(tmp_path):
     bank = tmp_path / "bank.json"
     bank.write_text('{"real": ["a real face"], "fake": ["a fake face", "a forged face"]}')
-    config = tiny.tiny_config(**{**VISUAL, "loss.prompt_mse": 1.0, "model.clip_text.bank": str(bank)})
+    config = tiny.tiny_config(**{**VISUAL, "loss.prompt_mse": 1.0, "model.text_encoder.bank": str(bank)})
     with pytest.raises(UserError, match="two or more"):
         scoring.build_model(config)

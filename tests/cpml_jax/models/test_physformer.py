@@ -57,7 +57,7 @@ def test_attention_against_numpy():
 
 
 def test_pfe_equals_the_mlp_at_every_high_resolution_pixel():
-    """METHOD.md, Faults: the value is constant inside a low-resolution cell."""
+    """docs/method.md, Departures: the value is constant inside a low-resolution cell."""
     size, low = 8, 4
     x = np.random.default_rng(0).normal(size=(1, 2, low, low, 3)).astype(np.float32)
     module = PFE(size, width=5, depth=2)

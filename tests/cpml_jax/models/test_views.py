@@ -37,7 +37,7 @@ def test_views_without_a_key_are_the_points_themselves():
 def test_frames_are_spaced_over_the_whole_clip():
     np.testing.assert_array_equal(views.spaced_frames(160, 4), [0, 53, 106, 159])
     np.testing.assert_array_equal(views.spaced_frames(160, 1), [80])
-    with pytest.raises(ValueError, match="clip_image.frames"):
+    with pytest.raises(ValueError, match="visual.frames"):
         views.spaced_frames(8, 9)
 
 

@@ -10,9 +10,10 @@ import pytest
 import tiny
 from flax.traverse_util import flatten_dict
 
-from cpml_jax import scoring, sharding
 from cpml_jax.errors import UserError
+from cpml_jax.evaluation import scoring
 from cpml_jax.pretrained import apply, clip, huggingface
+from cpml_jax.training import sharding
 
 ALL = ("rppg", "landmarks", "visual")
 
@@ -40,13 +41,13 @@ def sevens(config, split: bool = False):
 
 
 def config_with(**changes):
-    settings = {"model.modalities": ALL, "model.physformer.frame_size": 32} | changes
+    settings = {"model.modalities": ALL, "model.rppg.frame_size": 32} | changes
     return tiny.tiny_config(**settings)
 
 
 def test_every_source_fills_its_part_and_nothing_else(folder, keras_file):
     config = config_with(**{
-        "model.clip_text.weights": folder, "model.clip_image.weights": folder, "model.physformer.weights": keras_file,
+        "model.text_encoder.weights": folder, "model.visual.weights": folder, "model.rppg.weights": keras_file,
     })  # fmt: skip
     variables = sevens(config, split=True)
     filled, report = apply.initialise(variables, config.to_dict())
@@ -66,7 +67,7 @@ def test_every_source_fills_its_part_and_nothing_else(folder, keras_file):
         np.testing.assert_array_equal(after["params", "text_encoder", *path], expected)
     lines = apply.told(report)
     assert [entry["option"] for entry in report] == [
-        "model.physformer.weights", "model.clip_text.weights", "model.clip_image.weights",
+        "model.rppg.weights", "model.text_encoder.weights", "model.visual.weights",
     ]  # fmt: skip
     assert "418 arrays loaded; left fresh: views" in lines[0]
     assert f"{len(text)} arrays loaded" in lines[1] and "logit_scale" in lines[1] and "and" in lines[1]
@@ -80,7 +81,7 @@ def test_nothing_configured_changes_nothing():
 
 
 def test_weights_of_an_absent_stream_are_told(folder):
-    config = config_with(**{"model.modalities": ("landmarks",), "model.clip_image.weights": folder})
+    config = config_with(**{"model.modalities": ("landmarks",), "model.visual.weights": folder})
     variables = sevens(config)
     same, report = apply.initialise(variables, config.to_dict())
     assert flatten_dict(same) == flatten_dict(variables)
@@ -89,52 +90,52 @@ def test_weights_of_an_absent_stream_are_told(folder):
 
 def test_shapes_come_from_the_folder(folder, keras_file):
     config = config_with(**{
-        "model.clip_text.weights": folder, "model.clip_image.weights": folder, "model.physformer.weights": keras_file,
+        "model.text_encoder.weights": folder, "model.visual.weights": folder, "model.rppg.weights": keras_file,
     })  # fmt: skip
     before = config.to_dict()
     given = apply.configured(config.model.to_dict())
     assert config.to_dict() == before
-    assert (given["clip_text"]["layers"], given["clip_text"]["context_length"]) == (2, 32)
-    assert (given["clip_image"]["image_size"], given["clip_image"]["width"]) == (32, 24)
-    assert given["clip_text"]["mode"] == "finetune" and given["clip_image"]["frames"] == 2
-    assert given["physformer"]["heads"] == 12 and given["physformer"]["input_norm"] == "standardize"
-    assert given["physformer"]["frame_size"] == 32
+    assert (given["text_encoder"]["layers"], given["text_encoder"]["context_length"]) == (2, 32)
+    assert (given["visual"]["image_size"], given["visual"]["width"]) == (32, 24)
+    assert given["text_encoder"]["mode"] == "finetune" and given["visual"]["frames"] == 2
+    assert given["rppg"]["heads"] == 12 and given["rppg"]["input_norm"] == "standardize"
+    assert given["rppg"]["frame_size"] == 32
     _, tokens = scoring.build_model(config)
     assert tokens.shape == (2, 6, 32)
     config.model.unified_dim = 12
-    with pytest.raises(UserError, match="clip_text.weights.*embeddings of 16.*unified_dim is 12"):
+    with pytest.raises(UserError, match="text_encoder.weights.*embeddings of 16.*unified_dim is 12"):
         scoring.build_model(config)
 
 
 def test_a_source_s_error_names_its_option_in_one_line(folder, tmp_path):
     for option, source, said in (
-        ("model.clip_text.weights", str(tmp_path / "nothing"), "no such folder"),
-        ("model.clip_image.weights", str(tmp_path), "config.json"),
+        ("model.text_encoder.weights", str(tmp_path / "nothing"), "no such folder"),
+        ("model.visual.weights", str(tmp_path), "config.json"),
     ):
         with pytest.raises(UserError, match=f"^{option}={source}: .*{said}") as caught:
             scoring.build_model(config_with(**{option: source}))
         assert "\n" not in str(caught.value)
-    config = config_with(**{"model.physformer.weights": "open-rppg:vipl"})
-    with pytest.raises(UserError, match="^model.physformer.weights=open-rppg:vipl: open-rppg has open-rppg:rlap"):
+    config = config_with(**{"model.rppg.weights": "open-rppg:vipl"})
+    with pytest.raises(UserError, match="^model.rppg.weights=open-rppg:vipl: open-rppg has open-rppg:rlap"):
         apply.initialise(sevens(config), config.to_dict())
 
 
 def test_a_tokenizer_of_another_vocabulary_is_refused(tmp_path):
     pytest.importorskip("torch")
-    from cpml_jax import prompts
+    from cpml_jax.models import prompts
 
     folder = clip_folder.write(tmp_path)
     for name in ("vocab.json", "merges.txt"):
         (folder / name).unlink()
     prompts.build_tokenizer((("a real face",), ("a fake face",))).save_pretrained(folder)
     with pytest.raises(UserError, match="the tokenizer there has"):
-        scoring.build_model(config_with(**{"model.clip_text.weights": str(folder)}))
+        scoring.build_model(config_with(**{"model.text_encoder.weights": str(folder)}))
 
 
 def test_the_last_word_is_the_whole_model_s():
     assert apply.OPTIONS[-1] == "init_from"
-    found = apply.sources({"init_from": "a", "model": {"clip_text": {"weights": "b"}, "physformer": {"weights": ""}}})
-    assert list(found.items()) == [("model.clip_text.weights", "b"), ("init_from", "a")]
+    found = apply.sources({"init_from": "a", "model": {"text_encoder": {"weights": "b"}, "rppg": {"weights": ""}}})
+    assert list(found.items()) == [("model.text_encoder.weights", "b"), ("init_from", "a")]
 
 
 @pytest.mark.parametrize("loader", apply.LOADERS, ids=lambda loader: loader.function)

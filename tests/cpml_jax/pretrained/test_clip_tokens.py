@@ -7,8 +7,8 @@ import clip_folder
 import numpy as np
 import pytest
 
-from cpml_jax import prompt_bank, prompts
 from cpml_jax.errors import UserError
+from cpml_jax.models import prompt_bank, prompts
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,11 @@ import tiny
 from command import run_main
 from flax.traverse_util import flatten_dict
 
-from cpml_jax import chain, scoring, sharding, train
+from cpml_jax import chain, train
 from cpml_jax.errors import UserError
+from cpml_jax.evaluation import scoring
 from cpml_jax.pretrained import apply, export
+from cpml_jax.training import sharding
 
 
 def tree(**modules) -> dict:

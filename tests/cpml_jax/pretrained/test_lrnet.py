@@ -65,12 +65,12 @@ def test_features_are_torchs(files, delta_scale):
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the authors' files are not here")
-@pytest.mark.parametrize("quality", ["raw", "c23", "c40"])
-def test_the_authors_own_files(quality):
+@pytest.mark.parametrize("compression", ["raw", "c23", "c40"])
+def test_the_authors_own_files(compression):
     for g in ("g1", "g2"):
-        state = torch_file.read(REAL / f"{g}_{quality}.pth").state
+        state = torch_file.read(REAL / f"{g}_{compression}.pth").state
         assert {k: v.shape for k, v in state.items()} == published_weights.lrnet()
-    compare(REAL / f"g2_{quality}.pth", LandmarkRNN())
+    compare(REAL / f"g2_{compression}.pth", LandmarkRNN())
 
 
 def test_every_mismatch_is_said(files):

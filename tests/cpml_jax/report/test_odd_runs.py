@@ -51,7 +51,7 @@ def test_an_older_evaluation_says_what_it_lacks(tmp_path):
 @pytest.mark.parametrize("gone", ["evaluation.json", "scores.jsonl", "metrics.jsonl"])
 @pytest.mark.usefixtures("no_drawing")
 def test_any_file_may_be_missing(tmp_path, gone):
-    write_run(tmp_path / "run", scores(methods=("Deepfakes",), qualities=("raw",)), arrays=False)
+    write_run(tmp_path / "run", scores(methods=("Deepfakes",), compressions=("raw",)), arrays=False)
     (tmp_path / "run" / gone).unlink()
     _, parsed = written(tmp_path / "run", {})
     assert f"{gone} is not in this run's folder" in parsed.text
@@ -60,7 +60,7 @@ def test_any_file_may_be_missing(tmp_path, gone):
 @pytest.mark.parametrize("arrays", [{"saliency": np.ones((2, 8, 8))}, {"clip_id": np.array(["a"])}])
 @pytest.mark.usefixtures("no_drawing")
 def test_saliency_of_nobody_is_said(tmp_path, arrays):
-    write_run(tmp_path / "run", scores(methods=("Deepfakes",), qualities=("raw",)), arrays=False)
+    write_run(tmp_path / "run", scores(methods=("Deepfakes",), compressions=("raw",)), arrays=False)
     np.savez(tmp_path / "run" / "saliency.npz", **arrays)
     assert "saliency.npz does not hold a map for each clip_id" in written(tmp_path / "run", {})[1].text
 
@@ -133,8 +133,8 @@ def test_hostile_names_stay_text(tmp_path):
     odd["config"]["name"] = HOSTILE
     odd["checkpoint"]["selection"] = f"oracle: {HOSTILE}"
     for entry in odd["results"]:
-        entry["test"] = {"dataset": HOSTILE, "quality": HOSTILE, "methods": [HOSTILE]}
-        entry["train"] = entry["train"] | {"dataset": HOSTILE, "qualities": [HOSTILE]}
+        entry["test"] = {"dataset": HOSTILE, "compression": HOSTILE, "methods": [HOSTILE]}
+        entry["train"] = entry["train"] | {"dataset": HOSTILE, "compressions": [HOSTILE]}
         for key in ("codec", "corruption"):
             if entry["condition"] and key in entry["condition"]:
                 entry["condition"][key] = HOSTILE

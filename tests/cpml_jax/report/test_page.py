@@ -88,7 +88,9 @@ def test_video_curves_are_of_mean_scores(whole):
 
 def test_matrices_and_curves_hold_the_evaluations_numbers(whole):
     folder = whole[0]
-    cells = {(row["trained_on"], row["test_quality"]): float(row["auc"]) for row in table(folder, "compression_matrix")}
+    cells = {
+        (row["trained_on"], row["test_compression"]): float(row["auc"]) for row in table(folder, "compression_matrix")
+    }
     assert cells == {("raw + c23", "raw"): 0.95, ("raw + c23", "c23"): 0.85}
     assert [(r["method"], float(r["auc"])) for r in table(folder, "method_matrix")] == [("FaceSwap", 0.9)]
     rates = table(folder, "rate_curves")

@@ -7,7 +7,7 @@ import pytest
 from html_page import Parsed
 
 from cpml_jax.errors import UserError
-from cpml_jax.evidence import WindowArrays
+from cpml_jax.evaluation.evidence import WindowArrays
 from cpml_jax.report import canvas, video_page
 
 HOSTILE = "/videos/<img src=x onerror=alert(1)>$a_b$\udcff.mp4"

@@ -1,0 +1,74 @@
+"""Which clips make a training batch: class-balanced, fakes beside their own target's real video.
+
+A batch is a pure function of (seed, step): nothing to save, and a run that was killed draws what it would have drawn.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from cpml_jax.errors import UserError
+from cpml_jax.schema import FAKE, REAL
+
+# One training clip: the rows of the index for each compression, best first.
+Views = tuple[dict, ...]
+
+
+def clip_views(rows: list[dict], *, compressions: tuple[str, ...], methods: tuple[str, ...], split: str) -> list[Views]:
+    """Clips of a split that exist at every one of the compressions.
+
+    Args:
+      rows: the index.
+      compressions: compressions, best first.
+      methods: manipulations to keep; real clips always stay.
+      split: train, val or test.
+
+    Returns:
+      A tuple of rows a clip, in the order of `compressions`, sorted by clip key. Clips that lack a compression are
+      left out; the caller compares lengths and says so.
+    """
+    wanted = [r for r in rows if r["split"] == split and (r["label"] == REAL or r["method"] in methods)]
+    found: dict[str, dict[str, dict]] = {}
+    for row in wanted:
+        found.setdefault(row["clip_key"], {})[row["compression"]] = row
+    return [tuple(by[q] for q in compressions) for _, by in sorted(found.items()) if all(q in by for q in compressions)]
+
+
+class BalancedSampler:
+    """Half a batch fakes, half real clips; a fake's real is its own target's where the data set has it."""
+
+    def __init__(self, clips: list[Views], *, batch_size: int, seed: int):
+        self.fakes = [c for c in clips if c[0]["label"] == FAKE]
+        self.reals = [c for c in clips if c[0]["label"] == REAL]
+        if not self.fakes or not self.reals:
+            raise UserError(
+                f"training needs clips of both classes; the records hold {len(self.reals)} real and {len(self.fakes)} "
+                "fake ones for train.compressions and train.methods"
+            )
+        if batch_size < 2 or batch_size % 2:
+            raise UserError(f"train.batch_size={batch_size} must be even: half of a batch is real")
+        self.half, self.seed = batch_size // 2, seed
+        self._targets: dict[tuple, int] = {}
+        for index, clip in enumerate(self.reals):
+            row = clip[0]
+            self._targets[row["dataset"], row["video"], row["window"], row["compression"]] = index
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019 - one sampler lives as long as the run
+    def _order(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.fakes))
+
+    def batch(self, step: int) -> list[Views]:
+        """The clips of a step: (batch_size,), a real and its fake in turn."""
+        chosen: list[Views] = []
+        rng = np.random.default_rng((self.seed, 1, step))
+        for offset in range(self.half):
+            epoch, place = divmod(step * self.half + offset, len(self.fakes))
+            fake = self.fakes[self._order(epoch)[place]]
+            row = fake[0]
+            stranger = int(rng.integers(len(self.reals)))  # always drawn, so one clip's pair does not shift the others
+            target = (row["dataset"], row["target_video"], row["window"], row["compression"])
+            real = self.reals[self._targets.get(target, stranger)]
+            chosen += [real, fake]
+        return chosen

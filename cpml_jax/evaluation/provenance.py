@@ -1,0 +1,68 @@
+"""What a result was made from: data, code and packages. Enough to make it again, or to see why that is not possible."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from cpml_jax.data.records import INDEX, SUMMARY
+
+PACKAGES = ("cpml-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "scikit-learn")
+
+
+def provenance(record_sets: Mapping) -> dict:
+    """What evaluation.json says under "provenance".
+
+    Args:
+      record_sets: RecordSet by name.
+
+    Returns:
+      records: {name: {sha256, schema_version, clips}}; commit: of the checkout that holds this package, with "+" behind
+      it where files were changed, or None outside of one; versions: {python, packages}.
+    """
+    return {
+        "records": {name: describe_records(records) for name, records in record_sets.items()},
+        "commit": commit(),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+    }
+
+
+def describe_records(records) -> dict:
+    """{sha256, schema_version, clips}. The hash is over prepare.json's, which is the frames', and the index."""
+    directory = Path(records.directory)
+    try:
+        summary, index = json.loads((directory / SUMMARY).read_text()), (directory / INDEX).read_bytes()
+    except OSError:
+        return {"sha256": None, "schema_version": None, "clips": len(records.rows)}
+    digest = hashlib.sha256(summary["sha256"].encode() + index).hexdigest()
+    return {"sha256": digest, "schema_version": summary["schema"], "clips": len(records.rows)}
+
+
+def commit() -> str | None:
+    def git(*arguments: str) -> str:
+        folder = str(Path(__file__).parent)
+        answer = subprocess.run(
+            ("git", "-C", folder, *arguments), capture_output=True, text=True, timeout=20, check=True
+        )
+        return answer.stdout.strip()
+
+    try:
+        # A package that is installed below another project's checkout is no part of it.
+        if not git("ls-files", Path(__file__).name):
+            return None
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,188 @@
+"""A trained model that gives scores: used by validation, evaluation and prediction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cpml_jax.errors import UserError
+from cpml_jax.models import cpml, heads, prompt_bank, prompts
+from cpml_jax.pretrained import apply, huggingface
+from cpml_jax.schema import NUM_LANDMARKS
+from cpml_jax.training import checkpoint, steps
+from cpml_jax.training.sharding import DATA_AXIS, make_mesh, put_global_batch, replicated, state_shardings
+
+
+class Scorer:
+    """Scores batches with fixed parameters over a mesh.
+
+    Attributes:
+      step: the training step that the parameters are of.
+      selection: how that step was chosen: validation (the best AUC there), latest, or oracle.
+    """
+
+    def __init__(
+        self, model, mesh, tokens: jax.Array | None, *, variables=None, step: int = 0, selection: str = "latest"
+    ):
+        self._mesh, self._tokens = mesh, tokens
+        self._encode = jax.jit(lambda v, t: model.apply(v, t, method="encode_prompts"), out_shardings=replicated(mesh))
+        self._score = steps.jit_score_step(model, mesh)
+        self._saliency = steps.jit_saliency_step(model, mesh)
+        self.step, self.selection = step, selection
+        if variables is not None:
+            self.load(variables, step)
+
+    def load(self, variables: dict, step: int) -> None:
+        """Use these parameters from now on; t_c is computed once, as the ensemble of all templates."""
+        self._variables, self.step = variables, step
+        self._class_embeddings = None if self._tokens is None else self._encode(variables, self._tokens)
+
+    @property
+    def class_embeddings(self) -> np.ndarray | None:
+        """(2, D) float32 unit vectors t_c, real then fake; of several kinds of fake, their mean's direction.
+
+        None with the linear head.
+        """
+        if self._class_embeddings is None:
+            return None
+        found = np.asarray(jax.device_get(self._class_embeddings), np.float32)
+        if len(found) == 2:
+            return found
+        fake = found[1:].mean(axis=0)
+        return np.stack([found[0], fake / np.linalg.norm(fake)])
+
+    def score(self, batch: dict) -> dict[str, np.ndarray]:
+        """Scores of a batch of one view.
+
+        Args:
+          batch: schema.BATCH with V = 1; any number of rows, padded here to the mesh's size.
+
+        Returns:
+          p_fake (B,), logits (B, 2), unified (B, D) and, with the rPPG stream, wave (B, T), float32.
+        """
+        return {name: np.asarray(value) for name, value in self._run(self._score, batch).items()}
+
+    def saliency(self, batch: dict) -> np.ndarray:
+        """(B, S, S) float32 >= 0: how much each pixel moves the score (steps.jit_saliency_step)."""
+        return np.asarray(self._run(self._saliency, batch))
+
+    def _run(self, step, batch: dict):
+        rows = len(batch["frames"])
+        padding = -rows % self._mesh.shape[DATA_AXIS]
+        inputs = {n: batch[n] for n in ("frames", "landmarks")}
+        if padding:
+            inputs = {n: np.concatenate([v, np.repeat(v[:1], padding, axis=0)]) for n, v in inputs.items()}
+        inputs = put_global_batch(inputs, self._mesh)
+        found = step(self._variables, self._class_embeddings, inputs["frames"], inputs["landmarks"])
+        return jax.tree.map(lambda value: value[:rows], jax.device_get(found))
+
+
+def read_bank(config) -> dict[str, tuple[str, ...]]:
+    """{class: its prompts} of a configuration, real first."""
+    text = config.model.text_encoder
+    return prompt_bank.make(prompt_bank.class_names(text.classes, config.train.methods), text.bank)
+
+
+def read_prompts(text: dict, bank: tuple, vocabulary: int) -> tuple[int, jax.Array, tuple[int, ...]]:
+    """The tokenizer's size, the prompts' tokens (C, P, L) int32, and tokens of the words that context starts from.
+
+    Args:
+      text: `config.model.text_encoder`.
+      bank: each class's prompts.
+      vocabulary: what the size must be; 0: whatever it is.
+    """
+    if text["weights"]:
+        tokenizer = prompts.load_tokenizer(huggingface.locate(text["weights"]))
+    else:
+        tokenizer = prompts.build_tokenizer((*bank, (text["context_init"],)))
+    if vocabulary not in (0, len(tokenizer)):
+        raise UserError(
+            f"model.text_encoder.weights={text['weights']!r}: the tokenizer there has {len(tokenizer)} tokens, "
+            f"config.json says {vocabulary}"
+        )
+    room = text["context_tokens"] if text["mode"] == "context" else 0
+    tokens = jnp.asarray(prompts.tokenize(tokenizer, bank, text["context_length"], room=room))
+    return len(tokenizer), tokens, prompts.context_words(tokenizer, text["context_init"])
+
+
+def build_model(config):
+    """The model and its prompts' tokens from a configuration; shapes as its trained weights demand them.
+
+    Returns:
+      CPML, and (C, P, L) int32; None with the linear head, which has no prompts.
+    """
+    loss = config.loss.to_dict()
+    heads.check_heads(config.model.to_dict(), loss)
+    given = apply.configured(config.model.to_dict())
+    bank = tuple(read_bank(config).values())
+    if loss["prompt_mse"] and min(map(len, bank)) < 2:
+        raise UserError(f"loss.prompt_mse={loss['prompt_mse']} splits each class's prompts in two: give it two or more")
+    vocabulary, tokens, words = given["text_encoder"].pop("vocab_size", 0), None, ()
+    if given["head"] == "prompts":
+        vocabulary, tokens, words = read_prompts(given["text_encoder"], bank, vocabulary)
+    if config.train.precision not in ("float32", "bfloat16"):
+        raise UserError(f"train.precision={config.train.precision!r}; it is float32 or bfloat16")
+    if config.data.num_frames % 4 or config.data.num_frames <= 0:
+        raise UserError(f"data.num_frames={config.data.num_frames} must be a positive multiple of 4")
+    try:
+        dtype = jnp.dtype(config.train.precision)
+        model = cpml.build(
+            given, vocabulary, dtype, classes=len(bank), context_words=words, projections=heads.projections(loss)
+        )
+    except ValueError as error:
+        raise UserError(f"config.model: {error}") from None
+    return model, tokens
+
+
+def dummy_inputs(config, rows: int = 1) -> tuple[jax.Array, jax.Array]:
+    """frames (rows, 1, T, S, S, 3) and landmarks (rows, 1, T, 68, 2) of zeros, for shapes."""
+    length, size = config.data.num_frames, config.model.rppg.frame_size
+    return jnp.zeros((rows, 1, length, size, size, 3), jnp.uint8), jnp.zeros((rows, 1, length, NUM_LANDMARKS, 2))
+
+
+def restore_for_scoring(workdir, config, which: str = "best") -> Scorer:
+    """A checkpoint of a run, ready to score. Arguments and errors as restore's."""
+    model, tokens, mesh, variables, step, selection = restore(workdir, config, which)
+    return Scorer(model, mesh, tokens, variables=variables, step=step, selection=selection)
+
+
+def restore(workdir, config, which: str = "best") -> tuple:
+    """A checkpoint of a run: model, prompts' tokens, mesh, variables, step, and how that step was chosen.
+
+    Args:
+      which: best (by validation AUC), latest, or the number of a step that is kept. A step that validation did not
+        choose is labelled an oracle's choice: nothing tells how its number was come by.
+
+    Raises:
+      UserError: there is no checkpoint, it is of another configuration, or it cannot be read.
+    """
+    if which not in ("best", "latest") and not str(which).isdecimal():
+        raise UserError(f"eval.checkpoint={which!r}; it is best, latest, or the number of a step")
+    if not (Path(workdir) / checkpoint.FOLDER / checkpoint.CONFIG).is_file():
+        raise UserError(
+            f"{workdir}: no checkpoint here; run `main.py train` with the same --config and --workdir first"
+        )
+    checkpoint.check_config(workdir, config.to_dict(), resume=False)
+    saved = checkpoint.Checkpoints(workdir)
+    step, selection = saved.choose(which)
+    if step is None:
+        raise UserError(f"{workdir}: no {which} checkpoint yet; let `main.py train` reach train.eval_every first")
+    model, tokens = build_model(config)
+    checkpoint.check_prompts(workdir, read_bank(config))
+    mesh = make_mesh(config.train.devices)
+    abstract = jax.eval_shape(
+        lambda: model.init(
+            {"params": jax.random.key(0), "dropout": jax.random.key(0)},
+            *dummy_inputs(config),
+            tokens,
+            method="init_everything",
+        )
+    )
+    shardings = state_shardings(abstract, mesh, config.train.shard_params)
+    abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, shardings)
+    variables = saved.restore_variables(step, abstract)
+    saved.close()
+    return model, tokens, mesh, variables, step, selection

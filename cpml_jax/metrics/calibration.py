@@ -1,0 +1,100 @@
+"""Calibration: does P(fake) = 0.8 mean that four of five such clips are fake? One temperature, fitted on validation.
+
+Guo et al., On calibration of modern neural networks, ICML 2017: temperature scaling and the expected calibration error.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import optimize
+
+from cpml_jax.metrics.detection import check_scores, undefined_reason
+from cpml_jax.schema import FAKE
+
+BINS = 15  # Guo et al.
+# A few validation clips cannot tell a temperature beyond these from none.
+TEMPERATURES = (0.05, 20.0)
+
+
+def fit_temperature(labels, margins) -> tuple[float | None, str | None]:
+    """The temperature that minimises the cross-entropy of validation clips.
+
+    Args:
+      labels: (N,) 0 real, 1 fake.
+      margins: (N,) logit of fake minus logit of real.
+
+    Returns:
+      (temperature, None), or with a note where it lies at its bound or nothing could be fitted; (None, reason) for less
+      than two classes.
+    """
+    labels, margins = check_scores(labels, margins)
+    reason = undefined_reason(labels)
+    if reason:
+        return None, f"validation split: {reason}"
+    signed = np.where(labels == FAKE, margins, -margins)
+    low, high = (1.0 / t for t in reversed(TEMPERATURES))
+    if (signed > 0).all():
+        # Cross-entropy would send it to 0, and make certain what nothing has tested: there is no error to weigh.
+        return 1.0, "validation is separated without an error: no temperature can be fitted, 1 is used"
+
+    def cross_entropy(inverse: float) -> float:
+        return np.logaddexp(0.0, -inverse * signed).mean()
+
+    # Convex in the inverse temperature: a sum of softplus of linear functions.
+    found = optimize.minimize_scalar(cross_entropy, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
+    inverse = min((found.x, low, high), key=cross_entropy)
+    bound = min(inverse - low, high - inverse) < 1e-4
+    return float(1.0 / inverse), "the temperature is at its bound" if bound else None
+
+
+def calibrated(margins, temperature: float | None) -> np.ndarray:
+    """P(fake) (N,) float64 of margins (N,) at a temperature; at 1 where there is none."""
+    scaled = np.asarray(margins, np.float64) / (temperature or 1.0)
+    small = np.exp(-np.abs(scaled))
+    return np.where(scaled >= 0, 1.0, small) / (1.0 + small)
+
+
+def ece(labels, probabilities, bins: int = BINS) -> float | None:
+    """Expected calibration error over equal bins of the predicted class's confidence; None without clips.
+
+    Args:
+      labels: (N,).
+      probabilities: (N,) P(fake).
+      bins: of equal width over [0, 1].
+
+    Returns:
+      Mean over clips of |accuracy - confidence| of their bin, in [0, 1].
+    """
+    labels, probabilities = check_scores(labels, probabilities)
+    if not len(labels):
+        return None
+    called = probabilities >= 0.5
+    confidence, right = np.where(called, probabilities, 1.0 - probabilities), called == (labels == FAKE)
+    place = _bin(confidence, bins)
+    gaps = np.bincount(place, weights=right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def brier(labels, probabilities) -> float | None:
+    """Mean squared distance of P(fake) from the label (Brier, 1950); None without clips."""
+    labels, probabilities = check_scores(labels, probabilities)
+    return float(np.mean((probabilities - labels) ** 2)) if len(labels) else None
+
+
+def reliability_curve(labels, probabilities, bins: int = 10) -> list[dict]:
+    """{low, high, mean, fakes, count} of each equal bin of P(fake); mean and share of fakes are None in empty ones."""
+    labels, probabilities = check_scores(labels, probabilities)
+    place, edges = _bin(probabilities, bins), np.linspace(0, 1, bins + 1)
+    curve = []
+    for index in range(bins):
+        inside = place == index
+        mean, fakes = (float(x[inside].mean()) if inside.any() else None for x in (probabilities, labels == FAKE))
+        curve.append(
+            {"low": float(edges[index]), "high": float(edges[index + 1]), "mean": mean, "fakes": fakes,
+             "count": int(inside.sum())}
+        )  # fmt: skip
+    return curve
+
+
+def _bin(values: np.ndarray, bins: int) -> np.ndarray:
+    return np.minimum((values * bins).astype(int), bins - 1)

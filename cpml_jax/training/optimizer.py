@@ -1,0 +1,108 @@
+"""AdamW with warm-up, cosine, clipping, accumulation, and a learning rate (or none) for each parameter group."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import jax
+import optax
+
+from cpml_jax.errors import UserError
+
+BASE_GROUP, FROZEN_GROUP = "base", "frozen"
+OPTIONAL_PARTS = ("rppg", "landmarks", "visual", "text_encoder")
+
+
+def parameter_path(path: tuple) -> str:
+    """A key path of jax.tree_util as text: `text_encoder/layer_0/self_attn/q_proj/kernel`."""
+    return "/".join(str(getattr(entry, "key", getattr(entry, "name", entry))) for entry in path)
+
+
+def group_labels(params, groups: Sequence[tuple[str, float]], frozen: Sequence[str] = ()):
+    """Name every parameter's group.
+
+    Args:
+      params: tree of arrays or shapes.
+      groups: (regular expression, learning-rate factor) pairs; the first that matches a path from its start counts.
+      frozen: starts of paths that nothing trains, whatever the groups say.
+
+    Returns:
+      A tree of the same structure: "base", "frozen", or the matching expression.
+
+    Raises:
+      UserError: an expression matches no parameter, which would silently train what was meant to be frozen. One that
+        begins with a part of the model that this one is configured without may stay.
+    """
+    tops = {parameter_path(path).split("/")[0] for path, _ in jax.tree_util.tree_leaves_with_path(params)}
+    left_out = tuple(f"{part}/" for part in OPTIONAL_PARTS if part not in tops)
+    unused = {pattern for pattern, _ in groups if not pattern.startswith(left_out)}
+
+    def label(path, _) -> str:
+        name = parameter_path(path)
+        found = next((pattern for pattern, _ in groups if re.match(pattern, name)), BASE_GROUP)
+        unused.discard(found)
+        return FROZEN_GROUP if name.startswith(tuple(frozen)) else found
+
+    labels = jax.tree_util.tree_map_with_path(label, params)
+    if unused:
+        raise UserError(
+            f"optim.groups: {sorted(unused)[0]!r} matches no parameter; parameter paths begin with: "
+            f"{', '.join(sorted(tops))}"
+        )
+    return labels
+
+
+def learning_rate_schedule(peak: float, steps: int, warmup_steps: int, final_fraction: float) -> optax.Schedule:
+    """Linear warm-up from 0 to `peak`, then a cosine to `final_fraction * peak` at `steps`. Counted in updates."""
+    if warmup_steps >= max(steps, 1):
+        raise UserError(f"optim.warmup_steps={warmup_steps} must be below the number of updates, {steps}")
+    cosine = optax.cosine_decay_schedule(peak, max(steps - warmup_steps, 1), alpha=final_fraction)
+    if not warmup_steps:
+        return cosine
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup_steps), cosine], [warmup_steps])
+
+
+def make_optimizer(
+    params,
+    *,
+    steps: int,
+    learning_rate: float,
+    weight_decay: float,
+    warmup_steps: int,
+    final_fraction: float,
+    clip_norm: float,
+    accumulate: int,
+    groups: Sequence[tuple[str, float]],
+    frozen: Sequence[str] = (),
+) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    """The transformation and the base group's schedule (a function of the parameter update's number).
+
+    `steps` are training steps; an update takes `accumulate` of them. With accumulation the losses, batch
+    statistics and real-fake pairs are those of each micro-batch; gradients are averaged. Matrices decay, biases
+    and norm scales do not. Frozen groups, and paths that start as `frozen` says, get no update and no decay, hold no
+    moments and do not count in the clipped norm.
+    """
+    labels = group_labels(params, groups, frozen)
+    factors = {BASE_GROUP: 1.0, **dict(groups)} | ({FROZEN_GROUP: 0.0} if frozen else {})
+    updates = -(-steps // accumulate)
+    schedule = learning_rate_schedule(learning_rate, updates, warmup_steps, final_fraction)
+
+    def decays(tree):
+        return jax.tree.map(lambda p: p.ndim > 1, tree)
+
+    def group(factor: float) -> optax.GradientTransformation:
+        if factor == 0.0:
+            return optax.set_to_zero()
+        return optax.adamw(lambda count: factor * schedule(count), weight_decay=weight_decay, mask=decays)
+
+    # Zero the frozen gradients first: they must not take part in the global norm.
+    thaw = {name: optax.set_to_zero() if factor == 0.0 else optax.identity() for name, factor in factors.items()}
+    chain = [optax.multi_transform(thaw, labels)]
+    if clip_norm:
+        chain.append(optax.clip_by_global_norm(clip_norm))
+    chain.append(optax.multi_transform({name: group(factor) for name, factor in factors.items()}, labels))
+    transformation = optax.chain(*chain)
+    if accumulate > 1:
+        transformation = optax.MultiSteps(transformation, every_k_schedule=accumulate)
+    return transformation, schedule

@@ -1,0 +1,231 @@
+"""The jitted steps: `train_step(state, batch) -> (state, metrics)` and `score_step`. Pure, sharded, state donated."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jax.sharding import Mesh
+
+from cpml_jax.data import augment
+from cpml_jax.losses import affinity, cpml, flip
+from cpml_jax.models.class_embeddings import draw, ensemble
+from cpml_jax.models.prompts import present
+from cpml_jax.training.sharding import batch_sharding, replicated
+from cpml_jax.training.state import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class LossWeights:
+    """Weights of the terms (docs/method.md, Losses); `teacher_steps` 0 keeps the teacher's weight constant.
+
+    ce_views: "best": cross-entropy on the best compression alone, as the paper; "all": the mean over the views.
+    """
+
+    ce: float = 1.0
+    ce_views: str = "best"
+    cqsl: float = 0.2
+    cmcl: float = 0.25
+    teacher: float = 0.0
+    teacher_steps: int = 0
+    simclr: float = 0.0
+    simclr_temperature: float = 0.1
+    prompt_mse: float = 0.0
+    affinity: float = 0.0
+    affinity_temperature: float = 0.1
+
+    def teacher_at(self, step: jax.Array) -> jax.Array:
+        if not self.teacher_steps:
+            return jnp.float32(self.teacher)
+        return self.teacher * jnp.clip(1.0 - step / self.teacher_steps, 0.0, 1.0)
+
+
+def real_and_fake(logits: jax.Array) -> jax.Array:
+    """Logits of all classes (..., C), real first -> (..., 2): P(fake) of two is the sum over the fakes of C."""
+    if logits.shape[-1] == 2:
+        return logits
+    return jnp.stack([logits[..., 0], jax.nn.logsumexp(logits[..., 1:], axis=-1)], axis=-1)
+
+
+def total_loss(outputs: dict, class_embeddings: jax.Array | None, batch: dict, weights: LossWeights, step: jax.Array):
+    """The sum of the weighted terms, and each term by name.
+
+    Args:
+      outputs: of CPML: logits (B, V, C), unified (B, V, D) and, with the rPPG stream, wave (B, V, T); where their
+        weights ask for them projected and augmented (CPML.augmented, with templates and halves of prompt_mse).
+      class_embeddings: (C, D); None with the linear head.
+      batch: schema.BATCH. class_index counts where there are more than two classes: of two, the label is one.
+      weights: of the terms; a term of weight 0 is not computed.
+      step: () the training step, for the teacher's decay.
+    """
+    label, weight = batch["label"], batch["weight"]
+    logits = outputs["logits"] if weights.ce_views == "all" else outputs["logits"][:, :1]
+    clips, views, classes = logits.shape
+    own = label if classes == 2 else batch["class_index"]
+    spread = {"label": jnp.repeat(own, views), "weight": jnp.repeat(weight, views)}
+    terms: dict[str, jax.Array] = {"ce": cpml.cross_entropy(logits.reshape(clips * views, classes), **spread)}
+    loss = weights.ce * terms["ce"]
+    if "wave" in outputs and weights.cqsl:
+        parts = cpml.cqsl(outputs["wave"], label, weight)
+        loss += weights.cqsl * sum(parts.values())
+        terms |= parts
+    if weights.cmcl:
+        parts = cpml.cmcl(outputs["unified"], class_embeddings, own, weight)
+        loss += weights.cmcl * sum(parts.values())
+        terms |= parts
+    if "wave" in outputs and weights.teacher:
+        terms["teacher"] = cpml.pulse_teacher(outputs["wave"][:, 0], batch["pulse"], label, weight)
+        loss += weights.teacher_at(step) * terms["teacher"]
+    if weights.simclr:
+        terms["simclr"] = flip.simclr(outputs["augmented"]["projected"], weight, weights.simclr_temperature)
+        loss += weights.simclr * terms["simclr"]
+    if weights.prompt_mse:
+        made = outputs["augmented"]
+        terms["prompt_mse"] = flip.prompt_mse(made["features"], made["templates"], made["halves"], own, weight)
+        loss += weights.prompt_mse * terms["prompt_mse"]
+    if weights.affinity:
+        terms["affinity"] = affinity.affinity(
+            outputs["projected"], class_embeddings, own, weight, weights.affinity_temperature
+        )
+        loss += weights.affinity * terms["affinity"]
+    return loss, terms
+
+
+def make_train_step(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    *,
+    tokens: jax.Array | None,
+    class_embeddings: jax.Array | None,
+    weights: LossWeights,
+    seed: int,
+    sampled_prompts: bool,
+    flip: bool,
+    downsampled: tuple[str, ...] = (),
+) -> Callable:
+    """The step as a pure function, not yet jitted.
+
+    Args:
+      model: CPML.
+      optimizer: see optimizer.make_optimizer.
+      tokens: (C, P, L) int32 prompts of all classes (prompts.tokenize); None with the linear head.
+      class_embeddings: (C, P, D) of every prompt when the text encoder is frozen: constants then, not a computation.
+      weights: of the losses.
+      seed: every random draw of step n comes from fold_in(seed, n).
+      sampled_prompts: True: one prompt a class a step; False: the mean of all.
+      flip: mirror half of the clips.
+      downsampled: views that the model makes itself from view 0.
+
+    Returns:
+      train_step(state, batch) -> (state, metrics); metrics: {name: () float32}, with loss, every term, the
+      gradient's norm and the share of clips on their label's side.
+    """
+
+    def class_prompts(variables: dict, key: jax.Array) -> tuple[jax.Array | None, jax.Array | None]:
+        """t_c, and every prompt's embedding where they are known: constants, or needed by a loss."""
+        if tokens is None:
+            return None, None
+        templates = class_embeddings
+        if templates is None and weights.prompt_mse:
+            templates = model.apply(variables, tokens, method="encode_templates")
+        there, chosen = present(tokens), tokens if templates is None else templates
+        if sampled_prompts:
+            chosen, there = draw(key, chosen, there), jnp.ones_like(there[:, :1])
+        if templates is not None:
+            return ensemble(chosen, there), templates
+        return model.apply(variables, chosen, method="encode_prompts"), None
+
+    def augmented(variables: dict, frames: jax.Array, batch: dict, templates: jax.Array | None, key: jax.Array) -> dict:
+        """FLIP-MCL's two views of the best compression; the halves of the prompts that they are compared with."""
+        view_key, half_key = jax.random.split(key)
+        found = model.apply(variables, frames[:, 0], batch["weight"], view_key, method="augmented")
+        if weights.prompt_mse:
+            label = batch["label"] if len(tokens) == 2 else batch["class_index"]
+            halves = flip.prompt_halves(half_key, present(tokens), label)
+            found |= {"templates": templates, "halves": halves}
+        return found
+
+    def train_step(state: TrainState, batch: dict) -> tuple[TrainState, dict]:
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        flip_key, prompt_key, dropout_key = jax.random.split(key, 3)
+        frames, landmarks = batch["frames"], batch["landmarks"]
+        if flip:
+            chosen = jax.random.bernoulli(flip_key, 0.5, batch["label"].shape)
+            frames, landmarks = augment.mirror(frames, landmarks, chosen)
+
+        def loss_of(params):
+            variables = {"params": params, "batch_stats": state.batch_stats}
+            embeddings, templates = class_prompts(variables, prompt_key)
+            outputs, changed = model.apply(
+                variables, frames, landmarks, embeddings, train=True, downsampled=downsampled,
+                rngs={"dropout": dropout_key}, mutable=["batch_stats"],
+            )  # fmt: skip
+            if weights.simclr or weights.prompt_mse:
+                view_key = jax.random.fold_in(key, 3)  # the fourth of a split: the other draws stay what they were
+                outputs["augmented"] = augmented(variables, frames, batch, templates, view_key)
+            loss, terms = total_loss(outputs, embeddings, batch, weights, state.step)
+            right = (real_and_fake(outputs["logits"][:, 0]).argmax(-1) == batch["label"]) * batch["weight"]
+            terms["accuracy"] = right.sum() / jnp.maximum(batch["weight"].sum(), 1e-8)
+            return loss, (terms, changed.get("batch_stats", state.batch_stats))
+
+        (loss, (terms, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        metrics = {"loss": loss, **terms, "gradient_norm": optax.global_norm(gradients)}
+        return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
+
+    return train_step
+
+
+def jit_train_step(train_step: Callable, mesh: Mesh, shardings: TrainState) -> Callable:
+    """Compile for a mesh: batch split over the data axis, state as `shardings` says and donated.
+
+    The batch axis is one global axis to the compiler, so batch statistics, means and the push term's real-fake
+    pairs run over the whole batch however many devices and hosts hold it.
+    """
+    return jax.jit(
+        train_step,
+        in_shardings=(shardings, batch_sharding(mesh)),
+        out_shardings=(shardings, replicated(mesh)),
+        donate_argnums=(0,),
+    )
+
+
+def jit_score_step(model: nn.Module, mesh: Mesh) -> Callable:
+    """score_step(variables, class_embeddings, frames (B,1,T,S,S,3), landmarks (B,1,T,68,2)) -> dict, replicated.
+
+    p_fake (B,), logits (B, 2) of real and fake whatever the classes, unified (B, D) and, with the rPPG stream,
+    wave (B, T).
+    """
+
+    def score_step(variables: dict, class_embeddings: jax.Array, frames: jax.Array, landmarks: jax.Array) -> dict:
+        outputs = model.apply(variables, frames, landmarks, class_embeddings, train=False)
+        scores = {name: outputs[name][:, 0] for name in ("logits", "unified", "wave") if name in outputs}
+        scores["logits"] = real_and_fake(scores["logits"])
+        return {"p_fake": jax.nn.softmax(scores["logits"], axis=-1)[:, 1], **scores}
+
+    data = batch_sharding(mesh)
+    return jax.jit(score_step, in_shardings=(None, None, data, data), out_shardings=replicated(mesh))
+
+
+def jit_saliency_step(model: nn.Module, mesh: Mesh) -> Callable:
+    """saliency_step(variables, class_embeddings, frames (B,1,T,S,S,3), landmarks (B,1,T,68,2)) -> (B, S, S) float32.
+
+    Where the model looks: |d (logit of fake - logit of real) / d frames|, mean over time and colour (Simonyan et al.,
+    ICLR workshop 2014). Zero without a stream that sees frames.
+    """
+
+    def saliency_step(variables: dict, class_embeddings: jax.Array, frames: jax.Array, landmarks: jax.Array):
+        def margin(pixels: jax.Array) -> jax.Array:
+            logits = model.apply(variables, pixels, landmarks, class_embeddings, train=False)["logits"]
+            logits = real_and_fake(logits[:, 0])
+            return (logits[:, 1] - logits[:, 0]).sum()  # clips do not mix without training: one gradient for all
+
+        return jnp.abs(jax.grad(margin)(frames.astype(jnp.float32))[:, 0]).mean(axis=(1, -1))
+
+    data = batch_sharding(mesh)
+    return jax.jit(saliency_step, in_shardings=(None, None, data, data), out_shardings=replicated(mesh))

@@ -1,0 +1,190 @@
+"""Preparation beyond one machine: the two stages that take time, tracks and shards, as Apache Beam pipelines.
+
+A pipeline carries only names: which videos, which work file, which shard. Pixels go from storage to storage, so the
+videos, the records' folder and the work folder in it must lie at the same path on every worker (NFS, Lustre, a mounted
+bucket). What the pipelines wrote is what `prepare` without Beam writes, byte for byte, and either goes on where the
+other was interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import io
+import pickle
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cpml_jax.errors import UserError
+from cpml_jax.files import write_whole
+from data_prep.records.process import group_key, process_group, start_worker
+from data_prep.records.work_file import describe
+from data_prep.sources import Listed
+
+EXTRA = "uv sync --extra beam"
+# Runners give a process several threads; a detector and a video in memory are for one of them at a time.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """The videos of one track, and the work file they become."""
+
+    dataset: str
+    videos: list[Listed]
+    file: str
+    num_frames: int
+    max_windows: int
+
+
+def _import():
+    try:
+        import apache_beam
+    except ImportError:
+        raise UserError(f"--beam_runner needs the package 'apache_beam': install the extra `beam` ({EXTRA})") from None
+    return apache_beam
+
+
+def pipeline_options(options: Sequence[str]):
+    """`key=value` texts (or bare keys) -> Beam's PipelineOptions.
+
+    Raises:
+      UserError: Beam or the chosen runner knows no such option, or not with this value.
+    """
+    _import()
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    given = [option.strip().lstrip("-") for option in options]
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):  # argparse prints its usage, hundreds of lines, and exits
+            parsed = PipelineOptions([f"--{option}" for option in given])
+            known = parsed.get_all_options()
+            unknown = parsed.get_all_options(retain_unknown_options=True).keys() - known.keys()
+    except SystemExit:
+        reason = (said.getvalue().strip().splitlines() or ["not understood"])[-1].partition("error: ")[2]
+        raise UserError(f"--beam_options={','.join(options)}: {reason or 'not understood'}") from None
+    loose = [option for option in given if not option.split("=")[0].isidentifier()]
+    if unknown or loose:
+        option = (sorted(unknown) or loose)[0]
+        near = difflib.get_close_matches(option, known, n=1)
+        raise UserError(
+            f"--beam_options: Beam knows no {option!r}{f', did you mean {near[0]!r}?' if near else ''}; "
+            "give key=value,key=value"
+        )
+    return parsed
+
+
+def check_runner(runner: str) -> None:
+    """Raise UserError unless Beam has such a runner, with all that it needs installed."""
+    _import()
+    from apache_beam.options.pipeline_options import StandardOptions
+    from apache_beam.runners.runner import create_runner
+
+    try:
+        create_runner(runner)
+    except ImportError as error:
+        raise UserError(f"--beam_runner={runner}: {error}") from None
+    except (ValueError, AttributeError):
+        near = difflib.get_close_matches(runner, StandardOptions.KNOWN_RUNNER_NAMES, n=1)
+        raise UserError(
+            f"--beam_runner={runner}: Beam knows no such runner{f', did you mean {near[0]!r}?' if near else ''}; "
+            f"there are {', '.join(StandardOptions.KNOWN_RUNNER_NAMES)}"
+        ) from None
+
+
+def run(label: str, function: Callable, items: Sequence, files: Sequence[Path], runner, options=None) -> None:
+    """function(item) for each item, on the runner's workers, each of which leaves its file.
+
+    Args:
+      label: of the step, as the runner shows it.
+      function: of a module; it is pickled by name.
+      items: picklable.
+      files: what the items become; looked for afterwards.
+      runner: a name that Beam knows. options: PipelineOptions.
+
+    Raises:
+      UserError: the pipeline failed, or the files are not here afterwards.
+    """
+    beam = _import()
+    try:
+        with beam.Pipeline(runner=runner, options=options or pipeline_options(())) as pipeline:
+            _ = pipeline | beam.Create(items) | beam.Reshuffle() | label >> beam.Map(function)
+    except Exception as error:  # a runner raises what it likes; what it says of a worker is the last line
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = next((line for line in lines if "UserError" in line), (lines or [type(error).__name__])[-1])
+        raise UserError(
+            f"--beam_runner={runner}: step {label} failed: {reason[:400]}; what was finished is kept, start again to "
+            "go on"
+        ) from error
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise UserError(
+            f"--beam_runner={runner}: step {label} ended, but {len(missing)} of {len(files)} files are not in "
+            f"{missing[0].parent}: the records must lie on storage that all workers share, at the same path"
+        )
+
+
+def process(group: Group) -> None:
+    """On a worker: the group's work file, and beside it what packing must know of it."""
+    file = Path(group.file)
+    if group_key(group.videos) != file.stem:
+        raise UserError(
+            f"{group.videos[0].path}: a worker sees another file, or none; the videos must lie on storage "
+            "that all workers share, at the same path"
+        )
+    with _ONE_AT_A_TIME:
+        start_worker()
+        if not file.is_file():
+            process_group(group.videos, file, group.num_frames, group.max_windows)
+        write_whole(_description(file), pickle.dumps(describe(group.dataset, file), protocol=5))
+
+
+def _description(file: Path) -> Path:
+    return file.with_suffix(".index")
+
+
+@dataclasses.dataclass(frozen=True)
+class Pipelines:
+    """Where a preparation's pipelines run.
+
+    Attributes:
+      runner: a name that Beam knows (FnApiRunner, DirectRunner, FlinkRunner, SparkRunner, DataflowRunner, ...).
+      options: its options, `key=value` each.
+
+    Raises (when made):
+      UserError: apache_beam is not installed, or there is no such runner or option.
+    """
+
+    runner: str
+    options: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        check_runner(self.runner)
+        pipeline_options(self.options)
+
+    def process(self, dataset, groups, files: list[Path], num_frames: int, max_windows: int) -> None:
+        """Every group -> its work file and description; those already there are not made again."""
+        wanted = [
+            Group(dataset, videos, str(file), num_frames, max_windows)
+            for videos, file in zip(groups, files, strict=True)
+            if not (file.is_file() and _description(file).is_file())
+        ]
+        if not wanted:
+            return
+        print(f"prepare {dataset}: {len(wanted)} of {len(groups)} tracks go to {self.runner}", file=sys.stderr)
+        made = [path for group in wanted for path in (Path(group.file), _description(Path(group.file)))]
+        run("TrackAndMeasure", process, wanted, made, self.runner, pipeline_options(self.options))
+
+    def describe(self, dataset: str, file: Path):
+        """As work_file.describe, which the worker has already done."""
+        return pickle.loads(_description(file).read_bytes())
+
+    def download_config(self):
+        """For TFDS's download_and_prepare."""
+        import tensorflow_datasets as tfds
+
+        return tfds.download.DownloadConfig(beam_runner=self.runner, beam_options=pipeline_options(self.options))

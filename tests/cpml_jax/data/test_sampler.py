@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from cpml_jax.data.sampler import BalancedSampler, clip_views
+from cpml_jax.errors import UserError
+
+METHODS = ("Deepfakes", "FaceSwap")
+
+
+def index(ids=6, compressions=("raw", "c23"), split="train"):
+    rows = []
+    for i in range(ids):
+        partner = i + 1 if i % 2 == 0 else i - 1
+        for method, video, label in [("real", f"{i:03d}", 0), *((m, f"{i:03d}_{partner:03d}", 1) for m in METHODS)]:
+            for q in compressions:
+                rows.append(
+                    dict(
+                        clip_id=f"s/{method}/{q}/{video}/0", clip_key=f"s/{method}/{video}/0", dataset="s",
+                        method=method, compression=q, split=split, video=video, label=label, window=0,
+                        target_video=f"{i:03d}" if label else "",
+                    )
+                )  # fmt: skip
+    return rows
+
+
+def test_views_are_joined_best_first_and_incomplete_clips_left_out():
+    rows = [r for r in index() if r["clip_id"] != "s/real/c23/000/0"]
+    clips = clip_views(rows, compressions=("raw", "c23"), methods=METHODS, split="train")
+    assert all([v["compression"] for v in clip] == ["raw", "c23"] for clip in clips)
+    assert len(clips) == 6 * 3 - 1 and not any(c[0]["clip_key"] == "s/real/000/0" for c in clips)
+    assert not clip_views(rows, compressions=("raw", "c40"), methods=METHODS, split="train")
+
+
+def test_methods_are_filtered_and_reals_stay():
+    clips = clip_views(index(), compressions=("raw",), methods=("FaceSwap",), split="train")
+    assert {c[0]["method"] for c in clips} == {"real", "FaceSwap"}
+
+
+def test_batches_are_balanced_and_hold_each_fakes_own_target():
+    clips = clip_views(index(), compressions=("raw", "c23"), methods=METHODS, split="train")
+    sampler = BalancedSampler(clips, batch_size=4, seed=3)
+    for step in range(20):
+        batch = sampler.batch(step)
+        assert [c[0]["label"] for c in batch] == [0, 1, 0, 1]
+        for real, fake in zip(batch[::2], batch[1::2], strict=True):
+            assert real[0]["video"] == fake[0]["target_video"]
+
+
+def test_every_fake_is_drawn_once_an_epoch():
+    sampler = BalancedSampler(
+        clip_views(index(), compressions=("raw",), methods=METHODS, split="train"), batch_size=4, seed=0
+    )
+    drawn = [c[0]["clip_key"] for step in range(6) for c in sampler.batch(step) if c[0]["label"]]
+    assert len(drawn) == len(set(drawn)) == 12
+
+
+def test_a_batch_is_a_function_of_seed_and_step():
+    clips = clip_views(index(), compressions=("raw",), methods=METHODS, split="train")
+    keys = lambda seed, step: [c[0]["clip_key"] for c in BalancedSampler(clips, batch_size=4, seed=seed).batch(step)]  # noqa: E731
+    assert keys(1, 5) == keys(1, 5)
+    assert any(keys(1, s) != keys(2, s) for s in range(4))
+
+
+def test_a_fake_without_its_target_gets_another_real():
+    rows = [r for r in index() if not (r["method"] == "real" and r["video"] == "000")]
+    sampler = BalancedSampler(
+        clip_views(rows, compressions=("raw",), methods=METHODS, split="train"), batch_size=2, seed=0
+    )
+    assert all(sampler.batch(s)[0][0]["label"] == 0 for s in range(12))
+
+
+def test_one_class_and_odd_batches_are_refused():
+    clips = clip_views(index(), compressions=("raw",), methods=METHODS, split="train")
+    with pytest.raises(UserError, match="both classes"):
+        BalancedSampler([c for c in clips if c[0]["label"]], batch_size=4, seed=0)
+    with pytest.raises(UserError, match="even"):
+        BalancedSampler(clips, batch_size=3, seed=0)
+    assert np.unique([c[0]["label"] for c in clips]).size == 2

@@ -1,0 +1,228 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from cpml_jax import schema
+from cpml_jax.errors import UserError
+from cpml_jax.metrics import detection, intervals, summary
+
+# Few distinct scores, so that ties are the rule.
+TIED = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 6)), min_size=2, max_size=60).filter(
+    lambda pairs: len({label for label, _ in pairs}) == 2
+)
+
+
+def split(pairs):
+    labels, scores = np.array(pairs).T
+    return labels, scores / 6.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(TIED)
+def test_auc_is_the_share_of_pairs_in_order_with_ties_half(pairs):
+    labels, scores = split(pairs)
+    real, fake = scores[labels == 0], scores[labels == 1]
+    expected = (np.sign(fake[:, None] - real[None]) / 2 + 0.5).mean()
+    assert detection.auc(labels, scores) == pytest.approx(expected)
+    assert detection.average_precision(labels, scores) == pytest.approx(sk.average_precision_score(labels, scores))
+
+
+@settings(max_examples=60, deadline=None)
+@given(TIED)
+def test_eer_lies_between_the_two_error_rates_at_its_neighbouring_thresholds(pairs):
+    labels, scores = split(pairs)
+    rate, threshold = detection.eer(labels, scores)
+    cuts = np.append(np.unique(scores), np.inf)
+    false_alarms = np.array([(scores[labels == 0] >= c).mean() for c in cuts])
+    misses = np.array([(scores[labels == 1] < c).mean() for c in cuts])
+    worse = np.maximum(false_alarms, misses).min()
+    better = np.minimum(false_alarms, misses).max()
+    assert better - 1e-9 <= rate <= worse + 1e-9 and threshold in cuts
+    assert rate <= 0.5 + 1e-9 or detection.auc(labels, scores) < 0.75
+
+
+def test_eer_by_hand():
+    labels, scores = [0, 0, 0, 0, 1, 1, 1, 1], [0.1, 0.2, 0.3, 0.8, 0.25, 0.6, 0.7, 0.9]
+    assert detection.eer(labels, scores)[0] == pytest.approx(0.25)
+    assert detection.eer([0, 1], [0.2, 0.9]) == (0.0, 0.9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(TIED)
+def test_best_threshold_has_the_best_balanced_accuracy_and_room_on_both_sides(pairs):
+    labels, scores = split(pairs)
+    threshold = detection.best_threshold(labels, scores)
+
+    def balanced(cut):
+        return ((scores[labels == 1] >= cut).mean() + (scores[labels == 0] < cut).mean()) / 2
+
+    inner = np.unique(scores)[1:]  # a cut outside all scores is worth 0.5: only taken when there is no other
+    assert balanced(threshold) == pytest.approx(max([balanced(c) for c in inner], default=0.5))
+    assert len(inner) == 0 or threshold not in scores
+    assert detection.accuracy(labels, scores, threshold) == pytest.approx(np.mean((scores >= threshold) == labels))
+
+
+def test_best_threshold_is_not_won_by_the_larger_class():
+    labels = np.array([0] * 2 + [1] * 40)
+    scores = np.array([0.1, 0.2] + [0.15] * 15 + [0.9] * 25)  # plain accuracy would call nearly all fake
+    assert detection.best_threshold(labels, scores) == pytest.approx(0.55)
+
+
+def test_best_threshold_between_neighbouring_floats_still_parts_them():
+    low, high = 0.5, np.nextafter(0.5, 1)
+    assert detection.accuracy([0, 1], [low, high], detection.best_threshold([0, 1], [low, high])) == 1.0
+
+
+@pytest.mark.parametrize(("labels", "reason"), [([], "no clips"), ([0, 0], "no fake clips"), ([1], "no real clips")])
+def test_one_class_or_nothing_is_none_with_a_reason(labels, reason):
+    scores = np.linspace(0.2, 0.8, len(labels))
+    assert detection.undefined_reason(labels) == reason
+    assert detection.auc(labels, scores) is None and detection.average_precision(labels, scores) is None
+    assert detection.eer(labels, scores) == (None, None) and detection.best_threshold(labels, scores) is None
+    figures = summary.level(labels, scores, ["a"] * len(labels), threshold=0.5, resamples=10)
+    assert figures["auc"] is None and figures["auc_ci95"] is None and figures["note"] == reason
+    assert (figures["acc"] is None) == (len(labels) == 0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_score_that_is_not_finite_names_the_clip(bad):
+    with pytest.raises(UserError, match="synthetic/real/c23/007/0"):
+        detection.check_scores([0, 1], [0.5, bad], ["other", "synthetic/real/c23/007/0"])
+    for function in (detection.auc, detection.average_precision, detection.eer, detection.best_threshold):
+        with pytest.raises(UserError, match="number 1"):
+            function([0, 1], [0.5, bad])
+
+
+def cohort(identities: int, clips: int, seed: int = 0, spread: float = 1.0):
+    """Scores in which an identity shifts all of its clips: clips are then far from independent."""
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(identities), clips)
+    labels = np.tile(np.arange(clips) % 2, identities)
+    shift = rng.normal(size=identities)[groups] * spread
+    return labels, shift + labels + 0.1 * rng.normal(size=len(groups)), groups
+
+
+def test_bootstrap_is_by_identity_and_holds_the_value():
+    labels, scores, groups = cohort(20, 10)
+    value = detection.auc(labels, scores)
+    (low, high), reason = intervals.bootstrap_auc_ci95(labels, scores, groups)
+    assert reason is None and low < value < high
+    clips = intervals.bootstrap_auc_ci95(labels, scores, np.arange(len(labels)))[0]
+    assert high - low > 1.2 * (clips[1] - clips[0])  # resampled clip by clip it would look too certain
+    assert [low, high] == intervals.bootstrap_auc_ci95(labels, scores, groups)[0]
+    assert [low, high] != intervals.bootstrap_auc_ci95(labels, scores, groups, seed=1)[0]
+
+
+def test_bootstrap_resamples_give_scikit_learns_auc():
+    labels, scores, groups = cohort(7, 4, seed=3)
+    scores = np.round(scores, 0)  # ties
+    low_high = intervals.bootstrap_auc_ci95(labels, scores, groups, resamples=50, seed=5)[0]
+    drawn = np.random.default_rng(5).multinomial(7, np.full(7, 1 / 7), size=50)
+    values = [sk.roc_auc_score(labels, scores, sample_weight=times[groups]) for times in drawn]
+    np.testing.assert_allclose(low_high, np.percentile(values, (2.5, 97.5)), atol=1e-12)
+
+
+def test_bootstrap_covers():
+    """Over repeated cohorts the 95 % interval holds the population's AUC most of the time."""
+    held = 0
+    population = detection.auc(*cohort(4000, 4, seed=99)[:2])
+    for seed in range(60):
+        low, high = intervals.bootstrap_auc_ci95(*cohort(25, 4, seed=seed), resamples=200)[0]
+        held += low <= population <= high
+    assert held >= 51  # of 57 expected
+
+
+def test_bootstrap_without_enough_identities_has_no_interval():
+    assert intervals.bootstrap_auc_ci95([0, 1], [0.1, 0.9], ["a", "a"]) == (None, "no interval: a single identity")
+    # One real among many fakes' identities: most resamples are of one class.
+    interval, reason = intervals.bootstrap_auc_ci95([0, 1], [0.1, 0.9], ["a", "b"])
+    assert interval is None or reason is None
+    assert intervals.bootstrap_auc_ci95([0, 1], [0.1, 0.9], ["a", "b"], resamples=0)[0] is None
+
+
+def row(method: str, compression: str, video: str, label: int) -> dict:
+    return {"video_key": schema.video_key("set", method, compression, video), "label": label, "video": video}
+
+
+def test_video_key_does_not_merge_methods_or_compressions():
+    methods = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+    rows = [row(m, c, "000_003", 1) for m in methods for c in ("c23", "c40")]
+    videos, scores = detection.video_level(rows, np.arange(8) / 8)
+    assert len(videos) == 8 and scores.tolist() == (np.arange(8) / 8).tolist()
+
+
+def test_video_level_is_the_mean_over_clips_in_order():
+    rows = [row("real", "c23", "007", 0), row("Deepfakes", "c23", "007_008", 1), row("real", "c23", "007", 0)]
+    videos, scores = detection.video_level(rows, [0.1, 0.9, 0.3])
+    assert [v["label"] for v in videos] == [0, 1]
+    np.testing.assert_allclose(scores, [0.2, 0.9])
+    assert detection.video_level([], [])[0] == []
+    with pytest.raises(ValueError, match="both labels"):
+        detection.video_level([rows[0], rows[2] | {"label": 1}], [0, 1])
+
+
+def brute_tpr(labels, scores, fpr):
+    """Every threshold that there is, tried."""
+    reals, fakes = scores[labels == 0], scores[labels == 1]
+    found = [0.0]
+    for threshold in np.unique(scores):
+        if (reals >= threshold).mean() <= fpr:
+            found.append((fakes >= threshold).mean())
+    return max(found)
+
+
+@pytest.mark.parametrize("digits", [2, 6])  # 2: many ties
+@pytest.mark.parametrize("fpr", [0.1, 0.01, 0.001])
+def test_tpr_at_fpr_is_the_best_of_every_threshold(digits, fpr):
+    rng = np.random.default_rng(digits)
+    labels = rng.integers(0, 2, 400)
+    scores = np.round(rng.normal(labels * 1.5), digits)
+    share, note = detection.tpr_at_fpr(labels, scores, fpr)
+    assert share == pytest.approx(brute_tpr(labels, scores, fpr))
+    assert (note is not None) == ((labels == 0).sum() < 1 / fpr)  # fewer reals allow no false alarm at all
+
+
+def test_tpr_at_fpr_of_constant_scores_is_none_found_and_of_one_class_is_none():
+    assert detection.tpr_at_fpr([0, 1, 1], [0.5, 0.5, 0.5], 0.1)[0] == 0.0
+    assert detection.tpr_at_fpr([1, 1], [0.1, 0.2], 0.1) == (None, "no real clips")
+    assert detection.rates([1, 1, 0], [0.9, 0.1, 0.6], 0.5) == (0.5, 1.0)
+    assert (
+        detection.rates([1, 1], [0.9, 0.1], 0.5) == (0.5, None)
+        and detection.rates([0, 1], [0.1, 0.2], None) == (None,) * 2
+    )
+
+
+@pytest.mark.parametrize(
+    "labels, scores",
+    [
+        ([], []),
+        ([0], [0.5]),
+        ([1], [1.0]),
+        ([0, 1], [0.5, 0.5]),
+        ([0, 0, 1, 1], [0.0, 0.0, 1.0, 1.0]),
+        ([1] * 5, [0.3] * 5),
+    ],
+)
+def test_every_figure_of_a_level_exists_or_says_why(labels, scores):
+    figures = summary.level(labels, scores, [f"p{i}" for i in range(len(labels))], threshold=0.5, resamples=20)
+    assert (figures["n_real"], figures["n_fake"]) == (labels.count(0), labels.count(1))
+    flat = {**figures, **figures["tpr_at_fpr"], "tdr": figures["tdr"]["value"]}
+    figures_of = [flat[k] for k in ("auc", "ap", "eer", "acc", "tpr", "fpr", "0.01", "0.001", "tdr", "ece", "brier")]
+    assert all(value is None or 0.0 <= value <= 1.0 for value in figures_of)
+    if None in figures_of:
+        assert figures["note"]
+    two = len(set(labels)) == 2
+    assert (figures["auc"] is not None) == two and (figures["eer"] is not None) == two
+    if two and len(set(scores)) == 1:
+        assert figures["auc"] == 0.5 == figures["eer"] and figures["tpr_at_fpr"]["0.01"] == 0.0  # ties: a coin, truly
+
+
+def test_calibrated_probabilities_move_calibration_alone():
+    rng = np.random.default_rng(0)
+    labels, scores = rng.integers(0, 2, 50), rng.random(50)
+    own = summary.level(labels, scores, range(50), threshold=0.5, resamples=20)
+    other = summary.level(labels, scores, range(50), threshold=0.5, resamples=20, probabilities=scores**2)
+    changed = {key for key in own if own[key] != other[key]}
+    assert changed == {"ece", "brier"}

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from cpml_jax.metrics import significance
+
+
+def placement_delong(labels, a, b):
+    """DeLong, DeLong & Clarke-Pearson (1988) by counting every pair: variance of the difference of two AUCs."""
+    labels = np.asarray(labels)
+    v10, v01, aucs = [], [], []
+    for scores in (np.asarray(a), np.asarray(b)):
+        fakes, reals = scores[labels == 1], scores[labels == 0]
+        won = np.array([[1.0 if x > y else 0.5 if x == y else 0.0 for y in reals] for x in fakes])
+        v10.append(won.mean(axis=1))
+        v01.append(won.mean(axis=0))
+        aucs.append(won.mean())
+    s = np.cov(v10) / len(v10[0]) + np.cov(v01) / len(v01[0])
+    return aucs, s[0, 0] + s[1, 1] - 2 * s[0, 1]
+
+
+def sample(rng, reals=15, fakes=22, gain=1.0, digits=None):
+    labels = np.repeat([0, 1], [reals, fakes])
+    shared = rng.normal(size=reals + fakes)
+    a, b = (labels * g + shared + rng.normal(size=reals + fakes) for g in (1.0, gain))
+    return (labels, a, b) if digits is None else (labels, a.round(digits), b.round(digits))
+
+
+@pytest.mark.parametrize("digits", [None, 0])  # 0: many ties
+def test_delong_is_what_counting_every_pair_gives(digits):
+    labels, a, b = sample(np.random.default_rng(0), digits=digits)
+    found = significance.delong(labels, a, b)
+    (auc_a, auc_b), variance = placement_delong(labels, a, b)
+    assert found["auc_a"] == pytest.approx(auc_a) == pytest.approx(roc_auc_score(labels, a))
+    assert found["auc_b"] == pytest.approx(auc_b) and found["difference"] == pytest.approx(auc_b - auc_a)
+    assert found["se"] ** 2 == pytest.approx(variance)
+    other = significance.delong(labels, b, a)
+    assert other["z"] == pytest.approx(-found["z"]) and other["p"] == pytest.approx(found["p"])
+
+
+def test_under_the_null_a_twentieth_is_significant_and_a_true_difference_nearly_always():
+    rng = np.random.default_rng(1)
+    null = [significance.delong(*sample(rng, 40, 40))["p"] < 0.05 for _ in range(400)]
+    assert 8 <= sum(null) <= 36  # binomial(400, 0.05): within 3.7 standard deviations
+    strong = [significance.delong(*sample(rng, 40, 40, gain=4.0))["p"] < 0.05 for _ in range(50)]
+    assert sum(strong) >= 45
+
+
+def test_equal_runs_do_not_differ_and_degenerate_ones_say_why():
+    labels, a, _ = sample(np.random.default_rng(2))
+    for b in (a, 3 * a + 1):
+        found = significance.paired(labels, a, b, np.arange(len(a)), resamples=50)
+        assert found["delong"]["p"] == 1.0 and found["delong"]["difference"] == 0.0
+        assert found["bootstrap"]["p"] == 1.0 and found["bootstrap"]["ci95"] == [0.0, 0.0]
+    perfect = significance.delong([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], [0.9, 0.8, 0.2, 0.1])
+    assert perfect["difference"] == -1.0 and perfect["p"] is None and "no variance" in perfect["note"]
+    for labels, reason in (([], "no clips"), ([1, 1], "no real clips"), ([0, 0], "no fake clips")):
+        scores = np.linspace(0.1, 0.9, len(labels))
+        found = significance.paired(labels, scores, scores, ["a"] * len(labels))
+        for test in found.values():
+            assert test["p"] is None and test["note"] == reason
+    assert significance.delong([0, 1], [0.1, 0.9], [0.3, 0.2])["note"] == "a class has a single clip"
+    assert "single identity" in significance.bootstrap([0, 1], [0.1, 0.9], [0.3, 0.2], ["a", "a"])["note"]
+
+
+def test_the_bootstrap_draws_identities_and_is_reproducible():
+    rng = np.random.default_rng(3)
+    labels, a, b = sample(rng, 20, 20, gain=3.0)
+    people = np.arange(40)
+    found = significance.bootstrap(labels, a, b, people, seed=1)
+    assert found == significance.bootstrap(labels, a, b, people, seed=1)
+    assert found["ci95"][0] <= found["difference"] <= found["ci95"][1] and found["p"] < 0.05
+    assert found["difference"] == pytest.approx(roc_auc_score(labels, b) - roc_auc_score(labels, a))
+    # Seeds are averaged: those of one run twice are that run.
+    twice = significance.bootstrap(labels, np.stack([a, a], 1), np.stack([b, b], 1), people, seed=1)
+    assert twice["difference"] == pytest.approx(found["difference"])
+    np.testing.assert_allclose(twice["ci95"], found["ci95"], atol=1e-12)
+    # Every clip four times, as clips of one person: nothing was learned, so nothing gets narrower. DeLong's does.
+    four = [np.tile(x, 4) for x in (labels, a, b, people)]
+    same = significance.bootstrap(*four, seed=1)
+    np.testing.assert_allclose(same["ci95"], found["ci95"], atol=1e-9)
+    assert significance.delong(*four[:3])["se"] < 0.6 * significance.delong(labels, a, b)["se"]
