@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from cpml_jax.console import inform
 from cpml_jax.data.records import SUMMARY, RecordSet, records_dir, records_root
 from cpml_jax.errors import UserError
-from cpml_jax.training.journal import say
 
 
 def run(
@@ -69,7 +69,7 @@ def verify(config, workdir) -> None:
     for name, source in config.data.sources.items():
         root = source_root(name, source, workdir)
         if "draw" in source and not Path(root).exists():
-            say(f"{name}: drawn by `main.py prepare`; nothing is there yet")
+            inform(f"{name}: drawn by `main.py prepare`; nothing is there yet")
             continue
         keys = ("compressions", "methods", "splits")
         result = verification.verify(source.kind, root, **{key: source[key] for key in keys})
@@ -100,7 +100,7 @@ def prepare(config, workdir, beam_runner: str = "", beam_options: tuple[str, ...
         # Where the videos lie is not part of what the records are; everything else is.
         parameters = {**settings, "num_frames": config.data.num_frames, "max_windows": config.data.max_windows}
         if prepare.is_complete(records, name, parameters):
-            say(f"{records}/{name} is prepared: nothing to do")
+            inform(f"{records}/{name} is prepared: nothing to do")
             continue
         root = source_root(name, source, workdir)
         drawing = settings.pop("draw", None)
@@ -131,7 +131,7 @@ def write_crop_trees(config, workdir, folder: str) -> None:
         rows = sorted(record_set.rows, key=lambda row: row["clip_id"])
         counted = crop_tree.write(Path(folder) / name, (record_set.read_coded(row) for row in rows))
         listed = ", ".join(f"{count} {split}" for split, count in counted.items())
-        say(f"{Path(folder) / name}: crops and landmarks of {listed} videos")
+        inform(f"{Path(folder) / name}: crops and landmarks of {listed} videos")
 
 
 def train(config, workdir) -> None:
@@ -200,7 +200,7 @@ def report(config, workdir) -> None:
     sizes = dict(num_frames=config.data.num_frames, frame_size=config.model.rppg.frame_size)
     saliency.write(workdir, scorer, record_sets, lines, batch_size=config.eval.batch_size, **sizes)
     if jax.process_index() == 0:
-        say(f"to look at: {reporting.write(workdir, record_sets)}")
+        inform(f"to look at: {reporting.write(workdir, record_sets)}")
 
 
 def report_is_current(workdir) -> bool:
@@ -224,7 +224,7 @@ def export(config, workdir, folder: str) -> None:
     whole = jax.device_get(jax.jit(lambda v: v, out_shardings=replicated(mesh))(variables))
     if jax.process_index() == 0:
         exporting.write(Path(folder), whole, config.to_dict(), step)
-    say(f"{folder}: the model of step {step}; to start from it: --config.init_from={folder}")
+    inform(f"{folder}: the model of step {step}; to start from it: --config.init_from={folder}")
 
 
 def evaluation_is_current(config, workdir) -> bool:
@@ -238,5 +238,5 @@ def evaluation_is_current(config, workdir) -> bool:
     current = results_file.is_current(workdir, config.to_dict(), step)
     if current:
         path = Path(workdir) / results_file.RESULTS
-        say(f"{path} is of this checkpoint and configuration: nothing to do")
+        inform(f"{path} is of this checkpoint and configuration: nothing to do")
     return current

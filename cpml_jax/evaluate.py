@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cpml_jax import conditions
+from cpml_jax.console import inform
 from cpml_jax.data.input_pipeline import sampler_description
 from cpml_jax.data.records import RecordSet, records_dir
 from cpml_jax.errors import UserError
@@ -23,7 +24,6 @@ from cpml_jax.evaluation.table import table
 from cpml_jax.files import finite
 from cpml_jax.metrics import calibration, detection, pulse_waves, summary
 from cpml_jax.training import checkpoint
-from cpml_jax.training.journal import say
 
 
 def run(config, workdir, names: tuple[str, ...] = ()) -> dict:
@@ -176,7 +176,7 @@ def evaluate(
     if write:
         report = results_file.write(workdir, report, scores, scorer.class_embeddings)
         print(table(report), file=out or sys.stdout, flush=True)
-        say(f"written: {Path(workdir) / RESULTS} and {Path(workdir) / SCORES}")
+        inform(f"written: {Path(workdir) / RESULTS} and {Path(workdir) / SCORES}")
     return report
 
 

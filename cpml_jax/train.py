@@ -8,16 +8,18 @@ import grain
 import jax
 import numpy as np
 
+from cpml_jax.console import inform
 from cpml_jax.data import sampler
 from cpml_jax.data.input_pipeline import ClipReader, eval_batches, training_batches
 from cpml_jax.data.records import RecordSet, records_dir
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import protocols, provenance, scoring
 from cpml_jax.files import write_json
+from cpml_jax.losses import total
 from cpml_jax.metrics import detection
 from cpml_jax.pretrained import apply
 from cpml_jax.training import checkpoint, optimizer, sharding, steps
-from cpml_jax.training.journal import Journal, say
+from cpml_jax.training.journal import Journal
 from cpml_jax.training.state import TrainState, create_state
 
 WEIGHTS = "weights.json"  # in the workdir: every array that came from trained weights, and what did not
@@ -73,7 +75,7 @@ def train(config, workdir) -> TrainState:
     checkpoint.write_prompts(workdir, bank)
     seen = {row[key] for views in clips for row in views for key in ("identity", "source_identity")}
     checkpoint.write_training_data(workdir, config.train.dataset, seen, described)
-    say(f"training on {len(clips)} clips, from step {start or 0} of {config.train.steps}")
+    inform(f"training on {len(clips)} clips, from step {start or 0} of {config.train.steps}")
 
     step_fn = steps.jit_train_step(
         steps.make_train_step(
@@ -81,7 +83,7 @@ def train(config, workdir) -> TrainState:
             transformation,
             tokens=tokens,
             class_embeddings=constant_embeddings(config, model, tokens, state, mesh),
-            weights=steps.LossWeights(**config.loss.to_dict()),
+            weights=total.LossWeights(**config.loss.to_dict()),
             seed=config.seed,
             sampled_prompts=text.prompts == "sampled",
             flip=config.train.flip,
@@ -168,7 +170,7 @@ def with_weights(state: TrainState, config: dict, workdir: Path, transformation,
     if not report:
         return state
     for line in apply.told(report):
-        say(line)
+        inform(line)
     if jax.process_index() == 0:
         workdir.mkdir(parents=True, exist_ok=True)
         write_json(workdir / WEIGHTS, {"sources": report})
@@ -212,7 +214,7 @@ def training_clips(config, records: RecordSet) -> list[sampler.Views]:
                 "model.text_encoder.classes='methods'; leave it out of train.methods"
             )
     if len(clips) < available:
-        say(
+        inform(
             f"{available - len(clips)} of {available} training clips are left out: they lack one of {compressions}, "
             "or their method is not asked for"
         )
@@ -248,7 +250,7 @@ def make_validation(config, records: RecordSet, scorer: scoring.Scorer):
             # From the logits, in float64: in float32 confident clips saturate at 1 and tie.
             p_fake += list(detection.p_fake(scorer.score(batch)["logits"])[: len(batch_rows)])
         for row in excluded:
-            say(f"validation goes on without {row['clip_id']}: {row['reason']}")
+            inform(f"validation goes on without {row['clip_id']}: {row['reason']}")
         labels, p_fake = np.asarray(labels), np.asarray(p_fake, np.float64)
         own = np.clip(np.where(labels == 1, p_fake, 1 - p_fake), 1e-7, 1.0)
         return {"auc": float(detection.auc(labels, p_fake)), "cross_entropy": float(-np.log(own).mean())}

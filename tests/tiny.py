@@ -7,6 +7,7 @@ import optax
 
 from configs import base
 from cpml_jax.evaluation import scoring
+from cpml_jax.losses import total
 from cpml_jax.training import sharding, steps
 from cpml_jax.training.state import create_state
 
@@ -66,7 +67,7 @@ def one_step(mesh, batch: dict, *, shard_params: bool = False, **changes):
     state = jax.jit(create, out_shardings=shardings)()
     before = jax.device_get(jax.jit(lambda p: p, out_shardings=sharding.replicated(mesh))(state.params))
     step = steps.make_train_step(
-        model, optimizer, tokens=tokens, class_embeddings=None, weights=steps.LossWeights(teacher=1.0), seed=0,
+        model, optimizer, tokens=tokens, class_embeddings=None, weights=total.LossWeights(teacher=1.0), seed=0,
         sampled_prompts=True, flip=True,
     )  # fmt: skip
     state, measured = steps.jit_train_step(step, mesh, shardings)(state, batch)

@@ -14,6 +14,7 @@ import jax
 from ml_collections import ConfigDict
 
 from cpml_jax import chain
+from cpml_jax.console import inform
 from cpml_jax.data.records import SUMMARY, RecordSet, records_dir, records_root
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import protocols, provenance
@@ -24,7 +25,6 @@ from cpml_jax.sweep.pace import forecast
 from cpml_jax.sweep.plan import Run
 from cpml_jax.sweep.results import FINISHED, FOLDER, RESULTS, TABLES, TRAINED, earlier_cells, folder_of, state_of, write
 from cpml_jax.training.checkpoint import check_same_records
-from cpml_jax.training.journal import say
 
 COMPILED = ".compiled"  # XLA's programs, in the folder of the runs
 _WORDS = {"finished": "finished", "trained": "trained, to be evaluated", "begun": "begun, goes on"}
@@ -86,7 +86,7 @@ def run(
     _tell((Path(workdir) / TABLES).read_text())
     for name, reason in failed.items():
         _tell(f"failed: {name}: {reason}")
-    say(f"written: {Path(workdir) / RESULTS} and {Path(workdir) / TABLES}")
+    inform(f"written: {Path(workdir) / RESULTS} and {Path(workdir) / TABLES}")
     return 1 if failed else 0
 
 
@@ -103,12 +103,12 @@ def carry_out_all(config, workdir, runs: list[Run], configs: dict, states: dict,
     write(config, workdir, runs, configs, failed, kept)
     waiting = [run for run in runs if states[run.name] != FINISHED]
     for number, run in enumerate(waiting, 1):
-        say(f"sweep: run {number} of {len(waiting)}, {run.name}")
+        inform(f"sweep: run {number} of {len(waiting)}, {run.name}")
         try:
             carry_out(run, configs[run.name], folder_of(workdir, run), states[run.name], train, evaluate)
         except UserError as error:
             failed[run.name] = str(error)
-            say(f"sweep: {run.name} failed: {error}")
+            inform(f"sweep: {run.name} failed: {error}")
         finally:
             jax.clear_caches()  # without this a long sweep fills the memory; the next run reads it back from disk
         write(config, workdir, runs, configs, failed, kept)
@@ -129,7 +129,7 @@ def opened_records(config, workdir, names: tuple[str, ...], prepare: Callable) -
         raise UserError(f"no data set {unknown[0]!r} in data.sources; there are: {', '.join(config.data.sources)}")
     missing = [name for name in needed if not (records_dir(config, workdir, name) / SUMMARY).is_file()]
     if missing:
-        say(f"sweep: preparing {', '.join(missing)} first, once for all runs")
+        inform(f"sweep: preparing {', '.join(missing)} first, once for all runs")
         only = ConfigDict(config.to_dict())
         only.data.sources = ConfigDict({name: config.data.sources[name].to_dict() for name in missing})
         prepare(only, workdir)

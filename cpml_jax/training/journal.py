@@ -89,9 +89,3 @@ def keep_until(path: Path, step: int) -> None:
         except (ValueError, KeyError):
             continue
     write_whole(path, "".join(line + "\n" for line in kept))
-
-
-def say(text: str) -> None:
-    """One line to the user, beside the progress bars; on the first process only."""
-    if jax.process_index() == 0:
-        tqdm.write(text, file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -12,87 +11,12 @@ from flax import linen as nn
 from jax.sharding import Mesh
 
 from cpml_jax.data import augment
-from cpml_jax.losses import affinity, cpml, flip
+from cpml_jax.losses.flip import prompt_halves
+from cpml_jax.losses.total import LossWeights, real_and_fake, total_loss
 from cpml_jax.models.class_embeddings import draw, ensemble
 from cpml_jax.models.prompts import present
 from cpml_jax.training.sharding import batch_sharding, replicated
 from cpml_jax.training.state import TrainState
-
-
-@dataclasses.dataclass(frozen=True)
-class LossWeights:
-    """Weights of the terms (docs/method.md, Losses); `teacher_steps` 0 keeps the teacher's weight constant.
-
-    ce_views: "best": cross-entropy on the best compression alone, as the paper; "all": the mean over the views.
-    """
-
-    ce: float = 1.0
-    ce_views: str = "best"
-    cqsl: float = 0.2
-    cmcl: float = 0.25
-    teacher: float = 0.0
-    teacher_steps: int = 0
-    simclr: float = 0.0
-    simclr_temperature: float = 0.1
-    prompt_mse: float = 0.0
-    affinity: float = 0.0
-    affinity_temperature: float = 0.1
-
-    def teacher_at(self, step: jax.Array) -> jax.Array:
-        if not self.teacher_steps:
-            return jnp.float32(self.teacher)
-        return self.teacher * jnp.clip(1.0 - step / self.teacher_steps, 0.0, 1.0)
-
-
-def real_and_fake(logits: jax.Array) -> jax.Array:
-    """Logits of all classes (..., C), real first -> (..., 2): P(fake) of two is the sum over the fakes of C."""
-    if logits.shape[-1] == 2:
-        return logits
-    return jnp.stack([logits[..., 0], jax.nn.logsumexp(logits[..., 1:], axis=-1)], axis=-1)
-
-
-def total_loss(outputs: dict, class_embeddings: jax.Array | None, batch: dict, weights: LossWeights, step: jax.Array):
-    """The sum of the weighted terms, and each term by name.
-
-    Args:
-      outputs: of CPML: logits (B, V, C), unified (B, V, D) and, with the rPPG stream, wave (B, V, T); where their
-        weights ask for them projected and augmented (CPML.augmented, with templates and halves of prompt_mse).
-      class_embeddings: (C, D); None with the linear head.
-      batch: schema.BATCH. class_index counts where there are more than two classes: of two, the label is one.
-      weights: of the terms; a term of weight 0 is not computed.
-      step: () the training step, for the teacher's decay.
-    """
-    label, weight = batch["label"], batch["weight"]
-    logits = outputs["logits"] if weights.ce_views == "all" else outputs["logits"][:, :1]
-    clips, views, classes = logits.shape
-    own = label if classes == 2 else batch["class_index"]
-    spread = {"label": jnp.repeat(own, views), "weight": jnp.repeat(weight, views)}
-    terms: dict[str, jax.Array] = {"ce": cpml.cross_entropy(logits.reshape(clips * views, classes), **spread)}
-    loss = weights.ce * terms["ce"]
-    if "wave" in outputs and weights.cqsl:
-        parts = cpml.cqsl(outputs["wave"], label, weight)
-        loss += weights.cqsl * sum(parts.values())
-        terms |= parts
-    if weights.cmcl:
-        parts = cpml.cmcl(outputs["unified"], class_embeddings, own, weight)
-        loss += weights.cmcl * sum(parts.values())
-        terms |= parts
-    if "wave" in outputs and weights.teacher:
-        terms["teacher"] = cpml.pulse_teacher(outputs["wave"][:, 0], batch["pulse"], label, weight)
-        loss += weights.teacher_at(step) * terms["teacher"]
-    if weights.simclr:
-        terms["simclr"] = flip.simclr(outputs["augmented"]["projected"], weight, weights.simclr_temperature)
-        loss += weights.simclr * terms["simclr"]
-    if weights.prompt_mse:
-        made = outputs["augmented"]
-        terms["prompt_mse"] = flip.prompt_mse(made["features"], made["templates"], made["halves"], own, weight)
-        loss += weights.prompt_mse * terms["prompt_mse"]
-    if weights.affinity:
-        terms["affinity"] = affinity.affinity(
-            outputs["projected"], class_embeddings, own, weight, weights.affinity_temperature
-        )
-        loss += weights.affinity * terms["affinity"]
-    return loss, terms
 
 
 def make_train_step(
@@ -145,7 +69,7 @@ def make_train_step(
         found = model.apply(variables, frames[:, 0], batch["weight"], view_key, method="augmented")
         if weights.prompt_mse:
             label = batch["label"] if len(tokens) == 2 else batch["class_index"]
-            halves = flip.prompt_halves(half_key, present(tokens), label)
+            halves = prompt_halves(half_key, present(tokens), label)
             found |= {"templates": templates, "halves": halves}
         return found
 

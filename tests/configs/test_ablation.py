@@ -15,6 +15,7 @@ from cpml_jax import evaluate, train
 from cpml_jax.data import sampler
 from cpml_jax.data.records import RecordSet
 from cpml_jax.evaluation import scoring
+from cpml_jax.losses import total
 from cpml_jax.sweep.ablation import configured
 from cpml_jax.training import sharding, steps
 from cpml_jax.training.checkpoint import flatten
@@ -56,7 +57,7 @@ def made(row, **changes):
     def step_with(optimizer):
         return steps.make_train_step(
             model, optimizer, tokens=tokens, class_embeddings=None, seed=0, flip=True,
-            weights=steps.LossWeights(**config.loss.to_dict()),
+            weights=total.LossWeights(**config.loss.to_dict()),
             sampled_prompts=config.model.text_encoder.prompts == "sampled",
             downsampled=tuple(config.train.downsampled) if config.train.views == "downsampled" else (),
         )  # fmt: skip
@@ -96,8 +97,8 @@ def test_a_row_has_its_parts_and_its_losses(row):
     outputs |= {"wave": views} if "rppg" in parts else {}
     halves = {"templates": jnp.ones((2, 6, 16)), "halves": jnp.ones((2, 4, 6), bool)}
     outputs["augmented"] = {"features": augmented, "projected": augmented, **halves}
-    weights, batch = steps.LossWeights(**config.loss.to_dict()), tiny.random_batch(4)
-    _, found = jax.eval_shape(lambda: steps.total_loss(outputs, jnp.ones((2, 16)), batch, weights, jnp.int32(0)))
+    weights, batch = total.LossWeights(**config.loss.to_dict()), tiny.random_batch(4)
+    _, found = jax.eval_shape(lambda: total.total_loss(outputs, jnp.ones((2, 16)), batch, weights, jnp.int32(0)))
     assert set(found) == terms
 
 

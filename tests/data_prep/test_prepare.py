@@ -262,7 +262,7 @@ def test_prediction_and_records_see_the_same(drawn, prepared):
 
 def test_no_tensorflow_and_no_torch_where_records_are_read(prepared):
     code = (
-        "import sys; from cpml_jax.records import RecordSet; s = RecordSet(sys.argv[1]); s.read(s.rows[0]);"
+        "import sys; from cpml_jax.data.records import RecordSet; s = RecordSet(sys.argv[1]); s.read(s.rows[0]);"
         "print([m for m in ('tensorflow', 'torch', 'av', 'dlib') if m in sys.modules])"
     )
     done = subprocess.run(

@@ -11,6 +11,7 @@ import tiny
 from cpml_jax import schema, train
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import scoring
+from cpml_jax.losses import total
 from cpml_jax.models import class_embeddings, prompts
 from cpml_jax.training import checkpoint, sharding, steps
 
@@ -38,7 +39,7 @@ def two_steps(**changes):
     transformation, _, abstract, create = train.prepare_state(config, model, tokens, mesh)
     state = create()
     step = steps.make_train_step(
-        model, transformation, tokens=tokens, weights=steps.LossWeights(**config.loss.to_dict()), seed=0, flip=False,
+        model, transformation, tokens=tokens, weights=total.LossWeights(**config.loss.to_dict()), seed=0, flip=False,
         class_embeddings=train.constant_embeddings(config, model, tokens, state, mesh),
         sampled_prompts=config.model.text_encoder.prompts == "sampled",
     )  # fmt: skip
@@ -142,12 +143,12 @@ def test_only_prompts_are_drawn_and_each_of_them():
 
 def test_two_logits_say_the_same_as_all():
     logits = 30 * np.random.default_rng(0).normal(size=(50, 2, 5)).astype(np.float32)
-    two = np.asarray(steps.real_and_fake(jnp.asarray(logits)), np.float64)
+    two = np.asarray(total.real_and_fake(jnp.asarray(logits)), np.float64)
     e = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
     p_fake = e[..., 1:].sum(-1) / e.sum(-1)
     np.testing.assert_allclose(1 / (1 + np.exp(two[..., 0] - two[..., 1])), p_fake, rtol=1e-4, atol=1e-12)
     same = jnp.asarray(logits[..., :2])
-    np.testing.assert_array_equal(steps.real_and_fake(same), same)
+    np.testing.assert_array_equal(total.real_and_fake(same), same)
 
 
 @pytest.fixture(scope="module")

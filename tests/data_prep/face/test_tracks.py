@@ -64,7 +64,7 @@ def planned(monkeypatch, tmp_path):
     def plan(*tracks, num_frames=160):
         ordered = sorted(tracks, key=lambda t: -t.area())
         windows = []
-        monkeypatch.setattr(process.faces, "shared_detector", lambda: None)
+        monkeypatch.setattr(process, "shared_detector", lambda: None)
         monkeypatch.setattr(clips, "track_video", lambda *_: (ordered, 1000))
         info = StreamInfo(30.0, 720, 1280, "h264", 1e6)
         monkeypatch.setattr(clips, "stream_info", lambda _: info)
