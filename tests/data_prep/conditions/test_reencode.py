@@ -97,7 +97,8 @@ def test_the_same_bytes_every_time(video, variant, monkeypatch):
 def test_the_same_bytes_in_another_process(video):
     here = rewritten(video, Corruption("noise", 2))
     code = (
-        "import sys; from pathlib import Path; from data_prep.conditions import reencode as r; from cpml_jax.conditions import *;"
+        "import sys; from pathlib import Path; from data_prep.conditions import reencode as r;"
+        "from cpml_jax.conditions import parse;"
         "r.write(Path(sys.argv[2]), r.Source(sys.argv[1]), parse('noise-2'), 'key')"
     )
     there = video.with_name("there.mp4")
