@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from cpml_jax.console import inform
+from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import SUMMARY, RecordSet, records_dir, records_root
 from cpml_jax.errors import UserError
 
@@ -147,7 +148,7 @@ def evaluate(config, workdir, names: tuple[str, ...] = ()) -> None:
 
     names = protocols.check_names(names or config.eval.protocols)
     for name in names:
-        if name in protocols.VARIANTS:
+        if name in protocols.CONDITION_PROTOCOLS:
             prepare_variants(config, workdir, name)
     evaluation.run(config, workdir, names)
 
@@ -197,8 +198,7 @@ def report(config, workdir) -> None:
         if line["split"] == "test" and protocols.home_of(line["dataset"]) == line["dataset"] == config.train.dataset
     ]
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
-    sizes = dict(num_frames=config.data.num_frames, frame_size=config.model.rppg.frame_size)
-    saliency.write(workdir, scorer, record_sets, lines, batch_size=config.eval.batch_size, **sizes)
+    saliency.write(workdir, scorer, record_sets, lines, InputSize.of(config))
     if jax.process_index() == 0:
         inform(f"to look at: {reporting.write(workdir, record_sets)}")
 

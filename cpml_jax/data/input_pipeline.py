@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 import grain
 import numpy as np
 
+from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import CorruptRecord, RecordSet
 from cpml_jax.data.sampler import BalancedSampler, Views
 from cpml_jax.errors import UserError
@@ -27,7 +28,7 @@ class ClipReader:
         self._lock = threading.Lock()
 
     def __call__(self, row: dict) -> dict[str, np.ndarray]:
-        """frames (T, S, S, 3) uint8, landmarks (T, 68, 2) float32, pulse (T,) float32 of one clip.
+        """frames (T, S, S, 3) uint8, landmarks (T, 68, 2), pulse (T,) and pulse_truth (T,) float32 of one clip.
 
         Raises:
           CorruptRecord: see RecordSet.read.
@@ -57,10 +58,12 @@ class ClipReader:
                 f"{self.records.directory}: records hold {length} frames, data.num_frames={self.num_frames}; "
                 "prepare them again with that value or lower it"
             )
+        unknown = np.full(self.num_frames, np.nan)
         return {
             "frames": record["frames"][: self.num_frames],
             "landmarks": np.asarray(record["landmarks"], np.float32)[: self.num_frames],
             "pulse": np.asarray(record["pulse_pos"], np.float32)[: self.num_frames],
+            "pulse_truth": np.asarray(record.get("pulse_truth", unknown), np.float32)[: self.num_frames],
         }
 
 
@@ -114,28 +117,24 @@ def training_batches(
 
 
 def eval_batches(
-    record_set: RecordSet,
-    rows: list[dict],
-    *,
-    num_frames: int,
-    frame_size: int,
-    batch_size: int,
-    excluded: list[dict],
+    record_set: RecordSet, rows: list[dict], size: InputSize, *, excluded: list[dict]
 ) -> Iterator[tuple[list[dict], dict[str, np.ndarray]]]:
     """Every row once, in order, as batches of one view.
 
     Yields:
-      (rows of the batch, batch per schema.BATCH with V = 1). The last batch is padded by repeating its first clip
+      (rows of the batch, batch per schema.BATCH with V = 1 and, beside it, pulse_truth (B, T) float32: the true wave,
+      NaN where unknown). The last batch is padded by repeating its first clip
       with weight 0, so that every batch has one shape. Corrupt records are skipped and added to `excluded` as
       {"clip_id", "reason"} on top of the row's own keys.
     """
-    reader = ClipReader(record_set, num_frames=num_frames, frame_size=frame_size)
+    reader = ClipReader(record_set, num_frames=size.num_frames, frame_size=size.frame_size)
     held: list[tuple[dict, dict]] = []
 
     def batch() -> tuple[list[dict], dict[str, np.ndarray]]:
-        padding = [held[0]] * (batch_size - len(held))
+        padding = [held[0]] * (size.batch_size - len(held))
         filled = stack_views([[clip] for _, clip in held + padding], [row["label"] for row, _ in held + padding])
         filled["weight"][len(held) :] = 0.0
+        filled["pulse_truth"] = np.stack([clip["pulse_truth"] for _, clip in held + padding])
         return [row for row, _ in held], filled
 
     for row in rows:
@@ -147,7 +146,7 @@ def eval_batches(
                 {**{k: row[k] for k in keys}, "clip_id": error.clip_id, "reason": f"corrupt record: {error.reason}"}
             )
             continue
-        if len(held) == batch_size:
+        if len(held) == size.batch_size:
             yield batch()
             held.clear()
     if held:
