@@ -1,7 +1,7 @@
-"""The JSON Schemas of docs/schemas and the table of metrics in docs/evaluation.md: `python -m cpml_jax.evaluation.schemas`.
+"""The JSON Schemas of docs/schemas, and the table of metrics in docs/evaluation.md.
 
-They follow from the code: the figures from metrics/summary.py, names from where they are defined. A file's version is
-in versions.py.
+`python -m cpml_jax.evaluation.schemas` writes them in a checkout. They follow from the code: the figures from
+metrics/summary.py, names from where they are defined. The versions of files are in versions.py.
 """
 
 from __future__ import annotations
@@ -147,9 +147,7 @@ def sweep() -> Schema:
         | {"clip": figures, "video": figures, "note": STRING},
         ["note"],
     )
-    explained = (
-        "one for each training run, test and seed; clip and video are null, with a note, while they lack a figure"
-    )
+    explained = "one for each training run, test and seed; clip and video are null, with a note, without a figure"
     return closed(
         {
             "schema": {"const": versions.SWEEP},

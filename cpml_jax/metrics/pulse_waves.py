@@ -106,8 +106,8 @@ def similarity_across(lines: Sequence[Mapping[str, Any]], waves: Num[np.ndarray,
       waves: (N, T).
 
     Returns:
-      One dict per data set and pair of compressions, best first: dataset, compressions [a, b], real and fake {mean, std,
-      n} of Pearson; mean and std are None where n is 0.
+      One dict per data set and pair of compressions, best first: dataset, compressions [a, b], real and fake {mean,
+      std, n} of Pearson; mean and std are None where n is 0.
     """
     clips: dict[tuple, dict[str, int]] = defaultdict(dict)
     for index, line in enumerate(lines):

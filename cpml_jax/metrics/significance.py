@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
+from sklearn import metrics as sk
 
 from cpml_jax.metrics import detection
 from cpml_jax.metrics.detection import Labels, Scores
@@ -82,9 +83,7 @@ def bootstrap(
     reason = detection.undefined_reason(labels)
     if reason:
         return {"difference": None, "ci95": None, "p": None, "note": reason}
-    first, second = (
-        np.mean([auc for each in run if (auc := detection.auc(labels, each)) is not None]) for run in (a, b)
-    )
+    first, second = (np.mean([sk.roc_auc_score(labels, each) for each in run]) for run in (a, b))
     figures = {"difference": float(second - first)}
     if len(set(groups)) < 2 or resamples <= 0:
         return figures | {"ci95": None, "p": None, "note": "no interval: a single identity, or no resamples"}
