@@ -17,7 +17,7 @@ from cpml_jax.schema import FAKE, REAL
 
 # What the metrics take: arrays, whose shapes are checked, or plain sequences.
 Labels = Integer[np.ndarray, " N"] | Bool[np.ndarray, " N"] | Sequence[int]
-Scores = Num[np.ndarray, " N"] | Sequence[float]
+Scores = Num[np.ndarray, " N"] | Sequence[float | int]
 
 
 def check_scores(

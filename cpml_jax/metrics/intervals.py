@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 import numpy as np
-from jaxtyping import Float, Integer, Num
+from jaxtyping import Float, Integer, Num, Shaped
 
 from cpml_jax.metrics.detection import Labels, Scores, check_scores, undefined_reason
 from cpml_jax.schema import FAKE, REAL
 
+Groups = Shaped[np.ndarray, " N"] | Sequence[Hashable]  # the identity of every clip
 SeedScores = Scores | Num[np.ndarray, "N S"]  # of one run, or of S seeds
 
 _CHUNK = 1 << 21  # elements of a bootstrap array that are held at once: 16 MB as float64
 
 
 def bootstrap_auc_ci95(
-    labels: Labels, scores: SeedScores, groups: Sequence[Hashable], *, resamples: int = 1000, seed: int = 0
+    labels: Labels, scores: SeedScores, groups: Groups, *, resamples: int = 1000, seed: int = 0
 ) -> tuple[list[float] | None, str | None]:
     """95 % percentile interval of the AUC by the bootstrap over identities (cluster bootstrap).
 
@@ -65,7 +66,7 @@ def _weighted_auc(labels: np.ndarray, weights: np.ndarray, first: np.ndarray, la
 
 
 def resampled_aucs(
-    labels: Labels, scores: Sequence[Num[np.ndarray, " N"]], groups: Sequence[Hashable], *, resamples: int, seed: int
+    labels: Labels, scores: Sequence[Num[np.ndarray, " N"]], groups: Groups, *, resamples: int, seed: int
 ) -> Float[np.ndarray, "S resamples"]:
     """AUCs of several scores of the same clips, on the same resamples of the identities.
 

@@ -15,6 +15,9 @@ from jaxtyping import Num
 
 from cpml_jax.schema import FAKE, FRAME_RATE, REAL, compression_rank
 
+# Heart rates in beats/min; None or NaN where unknown.
+Rates = Num[np.ndarray, " N"] | Sequence[float | int | None]
+
 _GRID = np.arange(40.0, 240.25, 1.0)  # beats/min: the band of the ratio, as far as READING_RATES' second harmonic
 _HALF_WIDTH = 6.0  # beats/min about the rate that count as signal (de Haan & Jeanne: 0.1 Hz)
 
@@ -45,7 +48,7 @@ def snr_db(wave: Num[np.ndarray, " T"], rate_bpm: float, fps: float = FRAME_RATE
     return float(10 * np.log10(power[signal].sum() / power[~signal].sum()))
 
 
-def rate_errors(measured: Sequence[float | None], reference: Sequence[float | None]) -> dict[str, float | int | None]:
+def rate_errors(measured: Rates, reference: Rates) -> dict[str, float | int | None]:
     """{mae_bpm, rmse_bpm, pearson, n} of heart rates over the clips where both are known; None where none is."""
     pairs = np.array([(m, r) for m, r in zip(measured, reference, strict=True) if _known(m) and _known(r)], np.float64)
     if not len(pairs):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from sklearn import metrics as sk
 
 from cpml_jax.metrics import detection
 from cpml_jax.metrics.detection import Labels, Scores
-from cpml_jax.metrics.intervals import SeedScores, by_seed, resampled_aucs
+from cpml_jax.metrics.intervals import Groups, SeedScores, by_seed, resampled_aucs
 from cpml_jax.schema import FAKE, REAL
 
 
@@ -62,7 +61,7 @@ def bootstrap(
     labels: Labels,
     a: SeedScores,
     b: SeedScores,
-    groups: Sequence[Hashable],
+    groups: Groups,
     *,
     resamples: int = 1000,
     seed: int = 0,
@@ -101,7 +100,7 @@ def paired(
     labels: Labels,
     a: SeedScores,
     b: SeedScores,
-    groups: Sequence[Hashable],
+    groups: Groups,
     *,
     resamples: int = 1000,
     seed: int = 0,

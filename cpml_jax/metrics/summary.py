@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from cpml_jax.json_schema import COUNT, INTERVAL, NUMBER, SHARE, STRING, Schema, closed
 from cpml_jax.metrics import calibration, detection
 from cpml_jax.metrics.detection import Labels, Scores
-from cpml_jax.metrics.intervals import bootstrap_auc_ci95
+from cpml_jax.metrics.intervals import Groups, bootstrap_auc_ci95
 from cpml_jax.schema import FAKE, REAL
 
 FALSE_ALARMS = (0.01, 0.001)
@@ -43,7 +43,7 @@ class Scored:
     scores: Float[np.ndarray, " N"]
     probabilities: Float[np.ndarray, " N"]
     threshold: float | None
-    identities: Sequence[Hashable]
+    identities: Groups
     resamples: int
     seed: int
 
@@ -239,7 +239,7 @@ METRICS: tuple[Metric, ...] = (
 def figures(
     labels: Labels,
     scores: Scores,
-    identities: Sequence[Hashable],
+    identities: Groups,
     *,
     threshold: float | None,
     resamples: int,
