@@ -165,7 +165,8 @@ def test_conditions_are_named_in_the_lines_and_keep_their_arrays_out(tmp_path):
     records = {"a": FakeRecords("a"), "a.compression_curve": made}
     tests = make_tests(
         TRAINING, protocols=("in_dataset", "compression_curve"), compressions=(), cross_datasets=(),
-        cross_compression=C23, methods={"a": TWO}, conditions={"a.compression_curve": ("raw", "h264-crf28", "av1-crf50")},
+        cross_compression=C23, methods={"a": TWO},
+        conditions={"a.compression_curve": ("raw", "h264-crf28", "av1-crf50")},
     )  # fmt: skip
     result, _ = evaluated(tmp_path, records, tests=tests)
     curve = [r for r in result["results"] if r["protocol"] == "compression_curve"]

@@ -219,7 +219,7 @@ def test_killed_and_started_again_it_trains_the_rest_and_fills_every_cell_once(t
     assert len(again.trained) == 5 - killed_after and set(again.trained.values()) == {1}
     done = written(tmp_path)
     assert len(done["cells"]) == 3 * 2 + 2 * 2 * 2 and all(c["video"]["auc"] == 0.5 for c in done["cells"])
-    assert done["schema"] == "cpml-sweep/1.0.0" and {r["state"] for r in done["runs"]} == {"finished"}
+    assert done["schema"] == "cpml-sweep/2.0.0" and {r["state"] for r in done["runs"]} == {"finished"}
     third = Workshop()
     assert go(tiny_records, tmp_path, BOTH, third) == 0
     assert not third.trained and not third.evaluated and written(tmp_path) == done
