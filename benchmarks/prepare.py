@@ -34,7 +34,7 @@ from data_prep.records import process
 from data_prep.sources import Listed
 from data_prep.synthetic.scene import Scene
 from data_prep.video import jpeg
-from data_prep.video.reader import Picture, Video
+from data_prep.video.reader import Picture, VideoReader
 
 NUM_FRAMES = 160
 CHECKED = 40  # frames a video on which MTCNN is timed and compared
@@ -57,12 +57,12 @@ def draw(path: Path, *, frames: int, width: int, height: int) -> Path:
 
 
 def decode(path) -> int:
-    with Video(path) as video:
+    with VideoReader(path) as video:
         return sum(1 for _ in video.frames())
 
 
 def decode_to_rgb(path) -> int:
-    with Video(path) as video:
+    with VideoReader(path) as video:
         return sum(picture.rgb is not None for _, picture in video.frames())
 
 
@@ -93,7 +93,7 @@ def compare(path, track: Track, mtcnn) -> dict:
     chosen = set(np.linspace(track.start, track.start + len(track) - 1, CHECKED).astype(int).tolist())
     seconds, overlaps, errors = [], [], []
     ours = whole_landmarks(path, track)
-    with Video(path) as video:
+    with VideoReader(path) as video:
         for number, (picture, _) in enumerate(video.resampled()):
             if number not in chosen:
                 continue

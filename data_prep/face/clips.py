@@ -13,7 +13,7 @@ from data_prep.face import landmarks, rppg
 from data_prep.face.crop import CropPath, crop_path
 from data_prep.face.detector import shared_detector
 from data_prep.face.tracks import Track, find_tracks
-from data_prep.video.reader import StreamInfo, Video
+from data_prep.video.reader import StreamInfo, VideoReader
 
 MAX_INVALID = 0.1  # share of a clip's frames that may be filled in
 
@@ -65,7 +65,7 @@ def track_video(path, detector) -> tuple[list[Track], int]:
     Raises:
       UserError: not a video, nothing decodes, or no face.
     """
-    with Video(path) as video:
+    with VideoReader(path) as video:
         tracks, count = find_tracks((picture for picture, _ in video.resampled()), detector)
     if not count:
         raise UserError("no frame of the video can be decoded")
@@ -103,7 +103,7 @@ def cut_windows(path, windows: list[Window], num_frames: int) -> Iterator[FaceCl
     """
     waiting = sorted(windows, key=lambda w: w.first)
     open_windows: list[tuple[Window, np.ndarray, np.ndarray]] = []
-    with Video(path) as video:
+    with VideoReader(path) as video:
         for number, (picture, measured) in enumerate(video.resampled()):
             while waiting and waiting[0].first == number:
                 frames = np.empty((num_frames, CROP_SIZE, CROP_SIZE, 3), np.uint8)
@@ -168,5 +168,5 @@ def video_clips(path, *, num_frames: int, detector=None) -> Iterator[FaceClip]:
 
 
 def stream_info(path) -> StreamInfo:
-    with Video(path) as video:
+    with VideoReader(path) as video:
         return video.info()

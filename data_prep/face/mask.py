@@ -6,7 +6,7 @@ import numpy as np
 
 from cpml_jax.errors import UserError
 from data_prep.face.tracks import KEY_INTERVAL, Track
-from data_prep.video.reader import Video
+from data_prep.video.reader import VideoReader
 
 BRIGHT = 32  # grey levels, of 255: FF++'s masks are black where nothing was changed, and H.264 leaves specks
 COVERED = 0.3  # share of the mask that the face must hold
@@ -35,7 +35,7 @@ def covered(tracks: list[Track], path: str) -> np.ndarray:
     """(tracks,) share of the mask's bright pixels inside each track's box, mean over key frames that have any."""
     totals = np.zeros(len(tracks))
     looked = 0
-    with Video(path) as video:
+    with VideoReader(path) as video:
         for number, (picture, _) in enumerate(video.resampled()):
             if number % KEY_INTERVAL:
                 continue

@@ -75,10 +75,10 @@ def test_a_video_that_may_not_be_read_is_listed(videos, tmp_path):
     encode(tmp_path / "secret.mp4", draw(2))
     (tmp_path / "secret.mp4").chmod(0)
     from cpml_jax.errors import UserError
-    from data_prep.video.reader import Video
+    from data_prep.video.reader import VideoReader
 
     with ordinary_rights(), pytest.raises(UserError, match="no permission to read"):
-        Video(tmp_path / "secret.mp4")
+        VideoReader(tmp_path / "secret.mp4")
 
 
 @pytest.mark.parametrize("inside", ["", "deeper"])
