@@ -124,12 +124,12 @@ def prepare(config, workdir, beam_runner: str = "", beam_options: tuple[str, ...
 
 def write_crop_trees(config, workdir, folder: str) -> None:
     """The prepared crops of every source as the tree of files that other tools read: `folder`/<source>."""
-    from data_prep.crops import crop_tree
+    from data_prep.crops import writer as crop_writer
 
     for name in config.data.sources:
         record_set = RecordSet(records_dir(config, workdir, name))
         rows = sorted(record_set.rows, key=lambda row: row["clip_id"])
-        counted = crop_tree.write(Path(folder) / name, (record_set.read_coded(row) for row in rows))
+        counted = crop_writer.write(Path(folder) / name, (record_set.read_coded(row) for row in rows))
         listed = ", ".join(f"{count} {split}" for split, count in counted.items())
         inform(f"{Path(folder) / name}: crops and landmarks of {listed} videos")
 

@@ -19,7 +19,7 @@ from cpml_jax.data.records import SUMMARY
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
 from data_prep import sources
-from data_prep.page.page import PAGE
+from data_prep.page.document import PAGE
 from data_prep.records.disk import writing
 from data_prep.records.pack import pack, summary_text
 from data_prep.records.process import group_key, process_group, start_worker

@@ -16,7 +16,7 @@ from cpml_jax import schema
 from cpml_jax.data.records import EXCLUDED, INDEX, SUMMARY
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
-from data_prep.page import page
+from data_prep.page import document
 from data_prep.records import builder
 from data_prep.records.work_file import Entry, describe, stream
 
@@ -64,8 +64,8 @@ def pack(directory: Path, files: list[Path], num_frames: int, parameters: dict, 
         "pulse_correlation": {key: [float(np.mean(r)), float(np.std(r)), len(r)] for key, r in sorted(pulses.items())},
         "excluded": dict(collections.Counter(row["reason"] for row in excluded)),
     }
-    shown = set(page.choose(ordered, SHOWN))
-    page.write(directory / page.PAGE, name, summary, excluded, chosen(name, by_split, shown))
+    shown = set(document.choose(ordered, SHOWN))
+    document.write(directory / document.PAGE, name, summary, excluded, chosen(name, by_split, shown))
     write_whole(directory / SUMMARY, json.dumps(summary, indent=1).encode())
     return summary
 

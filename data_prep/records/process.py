@@ -14,7 +14,8 @@ import numpy as np
 from cpml_jax import schema
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
-from data_prep.crops import crop_clips, crop_files
+from data_prep.crops import files as crop_files
+from data_prep.crops import reader as crop_reader
 from data_prep.face import clips, mask
 from data_prep.face.clips import FaceClip
 from data_prep.face.detector import shared_detector
@@ -80,7 +81,7 @@ def ready_made(video: Listed, num_frames: int, max_windows: int) -> Cuts:
     """Clips of a folder of crops, as they are, of the face that somebody else chose."""
     info = crop_files.stream_info(video.path)
     about = source_fields(info, num_frames, max_windows, face_choice="given", track_from=track_name(video))
-    return about, crop_clips.cut(video, num_frames, max_windows)
+    return about, crop_reader.cut(video, num_frames, max_windows)
 
 
 class SharedTracks:
@@ -146,7 +147,7 @@ def record(video: Listed, about: dict, clip: FaceClip) -> dict:
         for key in ("window", "start_s", "track_quality", "box", "landmarks", "valid", "pulse_pos", "pulse_chrom",
                     "heart_rate_pos", "heart_rate_chrom", "snr_pos", "snr_chrom")
     }  # fmt: skip
-    coded = clip.coded if isinstance(clip, crop_clips.CropClip) else jpeg.encode(clip.frames)
+    coded = clip.coded if isinstance(clip, crop_reader.CropClip) else jpeg.encode(clip.frames)
     return fields | about | measured | dict(frames=coded, pulse_truth=pulse, heart_rate_truth=rate)
 
 

@@ -1,4 +1,4 @@
-"""The files of ready-made crops: numbered images and a text file of landmarks, read and checked. See `crop_clips`."""
+"""The files of ready-made crops: numbered images and a text file of landmarks, read and checked. See `reader`."""
 
 from __future__ import annotations
 

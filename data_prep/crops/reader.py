@@ -1,6 +1,6 @@
 """Ready-made crops -> clips, without detecting anything: a folder of face images and a file of their landmarks.
 
-The frames are taken as they come, 30 a second (what the original project's preparation writes); `crop_tree` describes
+The frames are taken as they come, 30 a second (what the original project's preparation writes); `writer` describes
 the layout.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import CROP_SIZE
-from data_prep.crops.crop_files import frame_files, read_image, read_landmarks
+from data_prep.crops.files import frame_files, read_image, read_landmarks
 from data_prep.face.clips import MAX_INVALID, FaceClip, Window, measurements
 from data_prep.face.crop import MARGIN, CropPath
 from data_prep.sources import Listed

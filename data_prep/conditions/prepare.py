@@ -29,7 +29,7 @@ from data_prep import sources
 from data_prep.conditions import reencode
 from data_prep.face import clips
 from data_prep.face.clips import FaceClip, Window
-from data_prep.page.page import PAGE
+from data_prep.page.document import PAGE
 from data_prep.records import process
 from data_prep.records.disk import writing
 from data_prep.records.pack import pack
