@@ -31,7 +31,7 @@ from data_prep.face.crop import CROP_SIZE, MARGIN, CropPath
 from data_prep.face.detector import PROBABILITY, Detector, shared_detector
 from data_prep.face.tracks import Track, overlap
 from data_prep.records import process
-from data_prep.sources import Listed
+from data_prep.sources import Video
 from data_prep.synthetic.scene import Scene
 from data_prep.video import jpeg
 from data_prep.video.reader import Picture, VideoReader
@@ -66,8 +66,8 @@ def decode_to_rgb(path) -> int:
         return sum(picture.rgb is not None for _, picture in video.frames())
 
 
-def listed(path) -> Listed:
-    return Listed(
+def listed(path) -> Video:
+    return Video(
         path=str(path), label=0, method="real", compression="unknown", video="v", identity="v", source_identity="",
         target_video="", split="test", track_key="v",
     )  # fmt: skip

@@ -33,7 +33,7 @@ from data_prep.page.document import PAGE
 from data_prep.records import process
 from data_prep.records.disk import writing
 from data_prep.records.pack import pack
-from data_prep.sources import Listed
+from data_prep.sources import Video
 
 SPLIT = "test"
 MARGIN = 0.5  # s that a variant goes on after its last clip, so that no encoder's end falls into it
@@ -98,7 +98,7 @@ def prepare(
     return directory.name
 
 
-def best_compression(kind, root, compressions, methods, splits) -> tuple[list[Listed], list[dict]]:
+def best_compression(kind, root, compressions, methods, splits) -> tuple[list[Video], list[dict]]:
     """The test videos at the best of the compressions that lie there; an exclusion for each that lacks it.
 
     Raises:
@@ -140,7 +140,7 @@ def make(name, videos, work: Path, names, num_frames, max_windows, workers, prog
 Plan = tuple[list[Window], dict]  # what to cut, and where the track comes from (SharedTracks.windows)
 
 
-def find_faces(group: list[Listed], file: Path, num_frames: int, max_windows: int) -> None:
+def find_faces(group: list[Video], file: Path, num_frames: int, max_windows: int) -> None:
     """The shared track of a group, before its videos go to different processes: for each a Plan, or why there is none.
 
     Without torch's threads and weights in them, the processes of the second step start in a moment.
@@ -164,7 +164,7 @@ def reason(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {str(error)[:200]}"
 
 
-def process_video(name, video: Listed, plans: Path, place, names, file: Path, num_frames, max_windows) -> None:
+def process_video(name, video: Video, plans: Path, place, names, file: Path, num_frames, max_windows) -> None:
     """One video -> the records of the original and of its variants, in one work file."""
     plan = pickle.loads(plans.read_bytes())[place]
     if isinstance(plan, str):
@@ -185,7 +185,7 @@ def process_video(name, video: Listed, plans: Path, place, names, file: Path, nu
     write_whole(file, pickle.dumps((records, excluded), protocol=5))
 
 
-def measure(video: Listed, cut: Iterator) -> tuple[list[dict], list[dict], dict[int, np.ndarray]]:
+def measure(video: Video, cut: Iterator) -> tuple[list[dict], list[dict], dict[int, np.ndarray]]:
     """Records and exclusions of a file, and which frames of each of its windows could be measured."""
     records, excluded, valid = [], [], {}
     try:
@@ -205,7 +205,7 @@ def end_of(windows: list[Window], num_frames: int) -> float:
     return max((w.first + num_frames for w in windows), default=0) / schema.FRAME_RATE + MARGIN
 
 
-def seed(name: str, video: Listed) -> str:
+def seed(name: str, video: Video) -> str:
     return schema.video_key(name, video.method, video.compression, video.video)
 
 

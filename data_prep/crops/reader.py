@@ -18,7 +18,7 @@ from cpml_jax.schema import CROP_SIZE
 from data_prep.crops.files import frame_files, read_image, read_landmarks
 from data_prep.face.clips import MAX_INVALID, FaceClip, Window, measurements
 from data_prep.face.crop import MARGIN, CropPath
-from data_prep.sources import Listed
+from data_prep.sources import Video
 from data_prep.video import jpeg
 
 LARGEST_NORMALISED = 2.0  # no face fits into 2 pixels, and none reaches as far as this from a crop of 2 x 2
@@ -76,8 +76,8 @@ def read_clip(folder, landmark_file, num_frames: int, first: int = 0) -> CropArr
     return _window(open_crops(folder, landmark_file), first, num_frames)
 
 
-def cut(listed: Listed, num_frames: int, max_windows: int | None) -> Iterator[CropClip | tuple[Window, str]]:
-    """Clips of a listed folder of crops (`Listed.crop_landmarks`), one window after another from its first frame.
+def cut(listed: Video, num_frames: int, max_windows: int | None) -> Iterator[CropClip | tuple[Window, str]]:
+    """Clips of a listed folder of crops (`Video.crop_landmarks`), one window after another from its first frame.
 
     The box is in pixels of the crop itself, and track_quality is 1: no track was made. Landmarks are the file's, not
     smoothed again; the pulse traces are measured on these crops.

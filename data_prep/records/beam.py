@@ -22,7 +22,7 @@ from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
 from data_prep.records.process import group_key, process_group, start_worker
 from data_prep.records.work_file import describe
-from data_prep.sources import Listed
+from data_prep.sources import Video
 
 EXTRA = "uv sync --extra beam"
 # Runners give a process several threads; a detector and a video in memory are for one of them at a time.
@@ -34,7 +34,7 @@ class Group:
     """The videos of one track, and the work file they become."""
 
     dataset: str
-    videos: list[Listed]
+    videos: list[Video]
     file: str
     num_frames: int
     max_windows: int

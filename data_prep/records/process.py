@@ -19,12 +19,12 @@ from data_prep.crops import reader as crop_reader
 from data_prep.face import clips, mask
 from data_prep.face.clips import FaceClip
 from data_prep.face.detector import shared_detector
-from data_prep.sources import Listed
+from data_prep.sources import Video
 from data_prep.video import jpeg
 from data_prep.video.reader import StreamInfo
 
 
-def group_key(group: list[Listed]) -> str:
+def group_key(group: list[Video]) -> str:
     """Names a group's work file: what the source says of its videos, and which files they are.
 
     So work that an interruption left is used again only for the very same videos: not for those of another root, nor
@@ -45,7 +45,7 @@ def start_worker() -> None:
     cv2.setNumThreads(1)
 
 
-def process_group(group: list[Listed], file: Path, num_frames: int, max_windows: int) -> None:
+def process_group(group: list[Video], file: Path, num_frames: int, max_windows: int) -> None:
     """Videos of one track: the track from the best of them that gives one, the measurements from each its own.
 
     In FaceForensics++ the group is a target's real video and every manipulation of it at every compression: up to 15
@@ -69,7 +69,7 @@ def process_group(group: list[Listed], file: Path, num_frames: int, max_windows:
     write_whole(file, pickle.dumps((records, excluded), protocol=5))
 
 
-def in_order(group: list[Listed]) -> list[Listed]:
+def in_order(group: list[Video]) -> list[Video]:
     """In which its files are searched for a face: the best compression first, and the real video before its fakes."""
     return sorted(group, key=lambda v: (schema.compression_rank(v.compression), v.label, v.path))
 
@@ -77,7 +77,7 @@ def in_order(group: list[Listed]) -> list[Listed]:
 Cuts = tuple[dict, Iterator]  # fields of the record that describe the source; its clips, or (window, reason)
 
 
-def ready_made(video: Listed, num_frames: int, max_windows: int) -> Cuts:
+def ready_made(video: Video, num_frames: int, max_windows: int) -> Cuts:
     """Clips of a folder of crops, as they are, of the face that somebody else chose."""
     info = crop_files.stream_info(video.path)
     about = source_fields(info, num_frames, max_windows, face_choice="given", track_from=track_name(video))
@@ -91,14 +91,14 @@ class SharedTracks:
         self._masks, self._num_frames, self._max_windows = masks, num_frames, max_windows
         self._plans: dict[tuple[int, int], tuple[list[clips.Window], dict]] = {}
 
-    def cut(self, video: Listed) -> Cuts:
+    def cut(self, video: Video) -> Cuts:
         """Raises UserError if no video of this size has given a track yet, and this one does not."""
         info = clips.stream_info(video.path)
         windows, origin = self.windows(video, info)
         about = source_fields(info, self._num_frames, self._max_windows, **origin)
         return about, clips.cut_windows(video.path, windows, self._num_frames)
 
-    def windows(self, video: Listed, info: StreamInfo) -> tuple[list[clips.Window], dict]:
+    def windows(self, video: Video, info: StreamInfo) -> tuple[list[clips.Window], dict]:
         """What to cut, and the record's fields that say where the track comes from. Raises UserError as `cut` does."""
         size = (info.height, info.width)
         if size not in self._plans:
@@ -117,7 +117,7 @@ class SharedTracks:
         return windows, "largest" if chosen is None else "mask"
 
 
-def track_name(video: Listed) -> str:
+def track_name(video: Video) -> str:
     return f"{video.method}/{video.compression}/{video.video}"
 
 
@@ -130,12 +130,12 @@ def source_fields(info: StreamInfo, num_frames: int, max_windows: int, *, face_c
     )  # fmt: skip
 
 
-def exclusion(video: Listed, reason: str, window: int | None = None) -> dict:
+def exclusion(video: Video, reason: str, window: int | None = None) -> dict:
     row = {key: getattr(video, key) for key in ("method", "compression", "split", "video", "label", "path")}
     return row | ({} if window is None else {"window": window}) | {"reason": reason}
 
 
-def record(video: Listed, about: dict, clip: FaceClip) -> dict:
+def record(video: Video, about: dict, clip: FaceClip) -> dict:
     """schema.RECORD of a clip, but for the data set's name, which packing adds."""
     pulse, rate = truth(video.truth, clip.start_s, len(clip.frames))
     fields = {

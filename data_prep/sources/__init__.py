@@ -2,12 +2,12 @@
 
 A module here is a data set, by its name. It must have
 
-    videos(root, *, compressions, methods, splits) -> list[Listed]      what lies on the disk; empty tuples mean all
+    videos(root, *, compressions, methods, splits) -> list[Video]      what lies on the disk; empty tuples mean all
 
 and may have, for data_prep.verify:
 
-    expected(root, *, compressions, methods, splits) -> list[Listed]    the same with what should be there and is not
-    inventory(root) -> list[Listed]                                     beyond that, what is in no split
+    expected(root, *, compressions, methods, splits) -> list[Video]    the same with what should be there and is not
+    inventory(root) -> list[Video]                                     beyond that, what is in no split
     originals(root) -> dict[str, str] | None                            id of every real video -> its identity; None
                                                                         where lists do not name all of them
     official(root) -> list[Official]                                    how many videos there ought to be
@@ -31,7 +31,7 @@ VAL_SHARE = 0.1  # of the identities, where a data set has no validation split o
 
 
 @dataclasses.dataclass(frozen=True)
-class Listed:
+class Video:
     """One video of a data set.
 
     Attributes:
@@ -72,7 +72,7 @@ class Official:
 
     Attributes:
       what: in words. count: the official number. source: who says so.
-      fields: attributes of Listed that a video must have to be counted.
+      fields: attributes of Video that a video must have to be counted.
     """
 
     what: str
@@ -99,7 +99,7 @@ def load(kind: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{kind}")
 
 
-def list_videos(kind: str, root: str, *, compressions=(), methods=(), splits=SPLITS) -> list[Listed]:
+def list_videos(kind: str, root: str, *, compressions=(), methods=(), splits=SPLITS) -> list[Video]:
     """The videos of a data set that lie on the disk, sorted.
 
     Args:
@@ -129,7 +129,7 @@ def list_videos(kind: str, root: str, *, compressions=(), methods=(), splits=SPL
     return sorted(videos, key=lambda v: (v.track_key, v.compression, v.path))
 
 
-def wanted(videos, compressions, methods, splits) -> list[Listed]:
+def wanted(videos, compressions, methods, splits) -> list[Video]:
     """Those of the compressions, methods (real ones always) and splits asked for; an empty tuple asks for all."""
     return [
         v

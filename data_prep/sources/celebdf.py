@@ -19,7 +19,7 @@ from pathlib import Path
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FAKE, REAL, REAL_METHOD, UNKNOWN_COMPRESSION
-from data_prep.sources import Listed, Official, hashed_split, read_text, wanted
+from data_prep.sources import Official, Video, hashed_split, read_text, wanted
 
 TEST_LIST = "List_of_testing_videos.txt"
 METHOD = "Celeb-synthesis"
@@ -30,7 +30,7 @@ REAL_NAME = re.compile(r"(id\d+)_(\d+)")
 V2_TEST_VIDEOS = 518
 
 
-def videos(root, *, compressions, methods, splits) -> list[Listed]:
+def videos(root, *, compressions, methods, splits) -> list[Video]:
     """Files that lie on the disk; see data_prep.sources.list_videos.
 
     Raises:
@@ -46,7 +46,7 @@ def videos(root, *, compressions, methods, splits) -> list[Listed]:
     return found
 
 
-def expected(root, *, compressions, methods, splits, by_identity: bool = True) -> list[Listed]:
+def expected(root, *, compressions, methods, splits, by_identity: bool = True) -> list[Video]:
     """Every file there, and those of the test list that are not there."""
     root = Path(root)
     test = read_list(root)
@@ -107,7 +107,7 @@ def rest_split(name: str, tested: set[str] | None) -> str:
     return "" if tested.intersection(seen) or len(sides) > 1 else sides.pop()
 
 
-def inventory(root) -> list[Listed]:
+def inventory(root) -> list[Video]:
     """Also what is in no split, as if it were in the one of its target."""
     return expected(root, compressions=(), methods=(), splits=(), by_identity=False)
 
@@ -132,12 +132,12 @@ def official(root) -> list[Official]:
     ]
 
 
-def _listed(root: Path, name: str, split: str) -> Listed:
+def _listed(root: Path, name: str, split: str) -> Video:
     folder, _, file = name.partition("/")
     video = file.removesuffix(".mp4")
     label, seen = FOLDERS[folder], people(name)
     method = METHOD if label == FAKE else REAL_METHOD
-    return Listed(
+    return Video(
         path=str(root / name), label=label, method=method, compression=UNKNOWN_COMPRESSION, video=video,
         identity=seen[0], source_identity=seen[1] if label == FAKE else "",
         target_video=f"{seen[0]}_{video.rpartition('_')[2]}" if label == FAKE else "", split=split,

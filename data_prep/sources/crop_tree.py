@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FAKE, REAL, REAL_METHOD, SPLITS
-from data_prep.sources import Listed, ffpp, read_text, wanted
+from data_prep.sources import Video, ffpp, read_text, wanted
 
 CROPS, LANDMARKS, FACE = "crop_MTCNN", "video_landmark_new", "face0"
 REAL_SETS = ("youtube", "actors")
@@ -26,13 +26,13 @@ SIGNS = {"+1": REAL, "1": REAL, "-1": FAKE}
 Row = tuple[str, str, str]  # set (a method, or youtube), video, split
 
 
-def videos(root, *, compressions, methods, splits) -> list[Listed]:
-    """Videos whose folder of crops is there; see data_prep.sources.list_videos. Listed.path is the folder face0."""
+def videos(root, *, compressions, methods, splits) -> list[Video]:
+    """Videos whose folder of crops is there; see data_prep.sources.list_videos. Video.path is the folder face0."""
     chosen = expected(root, compressions=compressions, methods=methods, splits=splits)
     return [v for v in chosen if os.path.isdir(v.path)]
 
 
-def expected(root, *, compressions, methods, splits) -> list[Listed]:
+def expected(root, *, compressions, methods, splits) -> list[Video]:
     """Every video that the split files or the lists name."""
     root = Path(root)
     sequences = [f"original_sequences/{name}" for name in REAL_SETS]
@@ -119,11 +119,11 @@ def originals(root) -> dict[str, str] | None:
     return {i: i for split in SPLITS for pair in ffpp.read_split(root, split) for i in pair}
 
 
-def _listed(root: Path, name: str, video: str, split: str, compression: str) -> Listed:
+def _listed(root: Path, name: str, video: str, split: str, compression: str) -> Video:
     real = name in REAL_SETS
     sequence = root / ("original_sequences" if real else ffpp.MANIPULATED) / name / compression
     target, _, source = video.partition("_")
-    return Listed(
+    return Video(
         path=str(sequence / CROPS / video / FACE), label=REAL if real else FAKE, method=REAL_METHOD if real else name,
         compression=compression, video=video, identity=target, source_identity="" if real else source,
         target_video="" if real else target, split=split, track_key=f"{name}/{video}",

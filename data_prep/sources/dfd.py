@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FAKE, REAL, REAL_METHOD
-from data_prep.sources import Listed, Official, ffpp, wanted
+from data_prep.sources import Official, Video, ffpp, wanted
 
 ORIGINAL = "original_sequences/actors"
 METHOD = "DeepFakeDetection"
@@ -20,7 +20,7 @@ REAL_NAME = re.compile(r"(\d+)__(.+)")
 FAKE_NAME = re.compile(r"(\d+)_(\d+)__(.+)__(\w{8})")
 
 
-def videos(root, *, compressions, methods, splits) -> list[Listed]:
+def videos(root, *, compressions, methods, splits) -> list[Video]:
     """Every real and fake file, all of split `test`; see data_prep.sources.list_videos."""
     root = Path(root)
     if set(splits) - {"test"}:
@@ -53,9 +53,9 @@ def official(root) -> list[Official]:
     ]
 
 
-def _listed(path, label, method, compression, target, source, original, mask) -> Listed:
+def _listed(path, label, method, compression, target, source, original, mask) -> Video:
     # That the fakes begin with the frame with which their originals begin is written nowhere: each has its own track.
-    return Listed(
+    return Video(
         path=str(path), label=label, method=method, compression=compression, video=path.stem, identity=target,
         source_identity=source, target_video=original, split="test", track_key=f"{method}/{path.stem}", mask=mask,
     )  # fmt: skip

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FAKE, REAL, REAL_METHOD, UNKNOWN_COMPRESSION
-from data_prep.sources import Listed, Official, hashed_split, read_text, wanted
+from data_prep.sources import Official, Video, hashed_split, read_text, wanted
 
 METHOD = "DFDC"  # eight methods made the fakes; which one made which is not published
 LABELS = {"REAL": REAL, "FAKE": FAKE, "0": REAL, "1": FAKE}
@@ -23,13 +23,13 @@ TRAIN = "train/dfdc_train_part_*"
 TEST = "test/labels.csv"
 
 
-def videos(root, *, compressions, methods, splits) -> list[Listed]:
+def videos(root, *, compressions, methods, splits) -> list[Video]:
     """Files that lie on the disk; see data_prep.sources.list_videos."""
     chosen = expected(root, compressions=compressions, methods=methods, splits=splits)
     return [v for v in chosen if os.path.exists(v.path)]
 
 
-def expected(root, *, compressions, methods, splits) -> list[Listed]:
+def expected(root, *, compressions, methods, splits) -> list[Video]:
     """Every file that metadata.json of a part that is there, or labels.csv, names."""
     root = Path(root)
     parts, test = parts_there(root), root / TEST
@@ -39,7 +39,7 @@ def expected(root, *, compressions, methods, splits) -> list[Listed]:
         raise UserError(f"{root}: {TRAIN}/metadata.json is missing; without it, set splits=('test',)")
     if not test.is_file() and "test" in splits:
         raise UserError(f"{root}: {TEST} is missing; without it, set splits=('train', 'val')")
-    found: dict[str, Listed] = {}
+    found: dict[str, Video] = {}
     for video in [v for part in parts for v in _train(part)] + (_test(test) if test.is_file() else []):
         other = found.setdefault(video.video, video)
         if other.path != video.path:
@@ -82,7 +82,7 @@ def official(root) -> list[Official]:
     return found + ([Official("test", 5000, source, dict(split="test"))] if (root / TEST).is_file() else [])
 
 
-def _train(part: Path) -> list[Listed]:
+def _train(part: Path) -> list[Video]:
     path = part / "metadata.json"
     try:
         entries = json.loads(read_text(path))
@@ -106,7 +106,7 @@ def _train(part: Path) -> list[Listed]:
     return found
 
 
-def _test(path: Path) -> list[Listed]:
+def _test(path: Path) -> list[Video]:
     rows = list(csv.DictReader(read_text(path).splitlines()))
     if not rows or not {"filename", "label"} <= rows[0].keys():
         raise UserError(f"{path}: the first line must name the columns filename,label")
@@ -120,9 +120,9 @@ def _test(path: Path) -> list[Listed]:
     return found
 
 
-def _listed(path: Path, label: int, identity: str, original: str, split: str) -> Listed:
+def _listed(path: Path, label: int, identity: str, original: str, split: str) -> Video:
     method = METHOD if label == FAKE else REAL_METHOD
-    return Listed(
+    return Video(
         path=str(path), label=label, method=method, compression=UNKNOWN_COMPRESSION, video=path.stem,
         identity=identity, source_identity="", target_video=original if label == FAKE else "", split=split,
         track_key=f"{method}/{path.stem}",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FAKE, REAL, REAL_METHOD, UNKNOWN_COMPRESSION
-from data_prep.sources import Listed, Official, hashed_split, read_text, wanted
+from data_prep.sources import Official, Video, hashed_split, read_text, wanted
 
 INDEX = "dataset.json"
 ORIGINAL = "original_videos"
@@ -21,13 +21,13 @@ LABELS = {"real": REAL, "fake": FAKE}
 NAME = re.compile(r"(?:(\d+)_)?(\d+)_([A-Za-z]+)_(\d+)")
 
 
-def videos(root, *, compressions, methods, splits) -> list[Listed]:
+def videos(root, *, compressions, methods, splits) -> list[Video]:
     """Files that lie on the disk; see data_prep.sources.list_videos."""
     chosen = expected(root, compressions=compressions, methods=methods, splits=splits)
     return [v for v in chosen if os.path.exists(v.path)]
 
 
-def expected(root, *, compressions, methods, splits) -> list[Listed]:
+def expected(root, *, compressions, methods, splits) -> list[Video]:
     """Every file that dataset.json names."""
     root = Path(root)
     path = root / INDEX
@@ -45,7 +45,7 @@ def official(root) -> list[Official]:
     return [Official("real", 1131, "table 1 of Celeb-DF, arXiv 1909.12962", dict(label=REAL))]
 
 
-def _listed(index: Path, key: str, label: str, part: str) -> Listed:
+def _listed(index: Path, key: str, label: str, part: str) -> Video:
     folder, video = key.partition("/")[0], Path(key).stem
     name = NAME.fullmatch(video)
     if label not in LABELS or part not in ("train", "test") or not name:
@@ -55,7 +55,7 @@ def _listed(index: Path, key: str, label: str, part: str) -> Listed:
     if fake != (folder != ORIGINAL) or fake != (source is not None):
         raise UserError(f"{index}: {key} is labelled {label}, its name says the opposite")
     method = folder if fake else REAL_METHOD
-    return Listed(
+    return Video(
         path=str(index.parent / key), label=LABELS[label], method=method, compression=UNKNOWN_COMPRESSION, video=video,
         identity=target, source_identity=source or "", target_video=f"{target}_{scene}_{number}" if fake else "",
         split=hashed_split(target) if part == "train" else "test", track_key=f"{method}/{video}",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FAKE, REAL, REAL_METHOD, SPLITS, compression_rank
-from data_prep.sources import Listed, Official, read_text
+from data_prep.sources import Official, Video, read_text
 
 ORIGINAL = "original_sequences/youtube"
 MANIPULATED = "manipulated_sequences"
@@ -37,8 +37,8 @@ def read_split(root: Path, split: str) -> list[tuple[str, str]]:
     raise UserError(f"{root}: the split file {split}.json is missing (looked in the root, dataset/splits and splits)")
 
 
-def videos(root, *, compressions, methods, splits) -> list[Listed]:
-    """Listed files of the wanted splits that lie on the disk; see data_prep.sources.list_videos."""
+def videos(root, *, compressions, methods, splits) -> list[Video]:
+    """Files of the wanted splits that lie on the disk; see data_prep.sources.list_videos."""
     chosen = expected(root, compressions=compressions, methods=methods, splits=splits)
     found = [v for v in chosen if os.path.exists(v.path)]
     missing = [method for method in methods if not any(v.method == method for v in found)]
@@ -47,7 +47,7 @@ def videos(root, *, compressions, methods, splits) -> list[Listed]:
     return found
 
 
-def expected(root, *, compressions, methods, splits) -> list[Listed]:
+def expected(root, *, compressions, methods, splits) -> list[Video]:
     """Every file that the split files name, whether it lies there or not."""
     root = Path(root)
     if not root.is_dir():
@@ -112,11 +112,11 @@ def check_disjoint(root: Path, pairs: dict[str, list[tuple[str, str]]]) -> None:
                 )
 
 
-def _files(root, sequence, method, video, target, source, split, compressions, masks) -> list[Listed]:
+def _files(root, sequence, method, video, target, source, split, compressions, masks) -> list[Video]:
     real = method == REAL_METHOD
     truth = root / "truth" / sequence / f"{video}.npz"
     return [
-        Listed(
+        Video(
             path=str(root / sequence / compression / "videos" / f"{video}.mp4"), label=REAL if real else FAKE,
             method=method, compression=compression, video=video, identity=target, source_identity=source,
             target_video="" if real else target, split=split, track_key=f"youtube/{target}",

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FAKE, REAL, REAL_METHOD, SPLITS, UNKNOWN_COMPRESSION
-from data_prep.sources import Listed, wanted
+from data_prep.sources import Video, wanted
 
 LABELS = {"real": REAL, "0": REAL, "fake": FAKE, "1": FAKE}
 COLUMNS = "path,label[,identity,method,compression,split,video,target]"
 
 
-def videos(root, *, compressions, methods, splits) -> list[Listed]:
+def videos(root, *, compressions, methods, splits) -> list[Video]:
     """Every file listed, even one that is not there: preparation sets it aside with that reason."""
     root = Path(root)
     if root.is_file():
@@ -36,9 +36,9 @@ def originals(root) -> dict[str, str]:
     return {v.video: v.identity for v in videos(root, compressions=(), methods=(), splits=()) if v.label == REAL}
 
 
-def _listed(path: Path, label: int, video: str, **given) -> Listed:
+def _listed(path: Path, label: int, video: str, **given) -> Video:
     method = (given.get("method") or "fake") if label == FAKE else REAL_METHOD
-    return Listed(
+    return Video(
         path=str(path), label=label, method=method, compression=given.get("compression") or UNKNOWN_COMPRESSION,
         video=video, identity=given.get("identity") or video, source_identity="",
         target_video=given.get("target") or "", split=given.get("split") or "test", track_key=f"{method}/{video}",
@@ -50,7 +50,7 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _from_folders(root: Path) -> list[Listed]:
+def _from_folders(root: Path) -> list[Video]:
     found = []
     for name, label in (("real", REAL), ("fake", FAKE)):
         for folder, _, files in os.walk(root / name):  # does not follow links to folders: no loops
@@ -63,7 +63,7 @@ def _from_folders(root: Path) -> list[Listed]:
     return found
 
 
-def _from_csv(path: Path) -> list[Listed]:
+def _from_csv(path: Path) -> list[Video]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -114,7 +114,7 @@ def _checked_row(row: dict, where: str) -> dict:
     return given
 
 
-def _check_views(listed: Listed, views: list[Listed], where: str) -> None:
+def _check_views(listed: Video, views: list[Video], where: str) -> None:
     """The compressions of a video say one thing of it, and each is another."""
     for other in views[:1]:
         for key in ("identity", "target_video"):

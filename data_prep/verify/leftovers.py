@@ -7,13 +7,13 @@ import errno
 import os
 from pathlib import Path
 
-from data_prep.sources import Listed
+from data_prep.sources import Video
 
 LISTS = (".json", ".txt", ".csv", ".md", ".pdf", ".npz")  # lists, licences, sidecars: nobody took them for videos
 SHOWN = 3
 
 
-def notes(root, videos: list[Listed]) -> list[str]:
+def notes(root, videos: list[Video]) -> list[str]:
     """A line for every folder and ending with files of no use, and one for each kind of broken link.
 
     Args:

@@ -13,7 +13,7 @@ import os
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FAKE, REAL, SPLITS
 from data_prep import sources
-from data_prep.sources import Listed
+from data_prep.sources import Video
 from data_prep.verify import duplicates, leftovers
 
 SHOWN = 3  # examples of a finding
@@ -65,7 +65,7 @@ def verify(kind, root, *, compressions=(), methods=(), splits=(), hash_files=Tru
     return result
 
 
-def everything(module, root: str, listed: list[Listed]) -> tuple[list[Listed], bool]:
+def everything(module, root: str, listed: list[Video]) -> tuple[list[Video], bool]:
     """All videos of the root, of every split, method and compression; and whether it could be told."""
     try:
         if hasattr(module, "inventory"):
@@ -75,12 +75,12 @@ def everything(module, root: str, listed: list[Listed]) -> tuple[list[Listed], b
         return listed, False
 
 
-def tally(videos: list[Listed], fields) -> dict[str, int]:
+def tally(videos: list[Video], fields) -> dict[str, int]:
     counted = collections.Counter("/".join(str(getattr(v, field)) for field in fields) for v in videos)
     return dict(sorted(counted.items()))
 
 
-def count(result: dict, listed: list[Listed], there: list[Listed]) -> None:
+def count(result: dict, listed: list[Video], there: list[Video]) -> None:
     """What is there, and what lists name and is not there."""
     kinds, named = ("method", "compression"), tally(listed, ("method", "compression"))
     result["videos"] = tally(there, ("split", *kinds))
@@ -89,7 +89,7 @@ def count(result: dict, listed: list[Listed], there: list[Listed]) -> None:
         result["notes"].append(f"{key}: {number} of {named[key]} videos that the lists name are not there")
 
 
-def compare_official(result: dict, entries, every: list[Listed], whole: bool, chosen: dict) -> None:
+def compare_official(result: dict, entries, every: list[Video], whole: bool, chosen: dict) -> None:
     """What is there against the official numbers, a compression at a time. A split not asked for is not counted."""
     every = [v for v in sources.wanted(every, chosen["compressions"], chosen["methods"], ()) if os.path.exists(v.path)]
     for compression in sorted({v.compression for v in every}):
@@ -109,11 +109,11 @@ def as_tuple(value) -> tuple:
     return value if isinstance(value, tuple) else (value,)
 
 
-def matches(video: Listed, entry: sources.Official) -> bool:
+def matches(video: Video, entry: sources.Official) -> bool:
     return all(getattr(video, field) in as_tuple(value) for field, value in entry.fields.items())
 
 
-def check_identities(result: dict, module, listed: list[Listed]) -> None:
+def check_identities(result: dict, module, listed: list[Video]) -> None:
     """Who is in which split, as the one who is seen and as the one whose face was put in."""
     seen, put_in = collections.defaultdict(set), collections.defaultdict(set)
     for video in listed:
@@ -134,7 +134,7 @@ def check_identities(result: dict, module, listed: list[Listed]) -> None:
                 result["notes"].append(text)
 
 
-def check_targets(result: dict, module, root: str, listed: list[Listed]) -> None:
+def check_targets(result: dict, module, root: str, listed: list[Video]) -> None:
     """A fake names the real video that it was made from: it must be one, and show the same person."""
     real = {v.video: v.identity for v in listed if v.label == REAL}
     known = module.originals(root) if hasattr(module, "originals") else real
@@ -154,7 +154,7 @@ def check_targets(result: dict, module, root: str, listed: list[Listed]) -> None
         result["problems"].append(f"{len(other)} fakes show somebody else than their targets ({examples(other)})")
 
 
-def check_files(result: dict, listed: list[Listed], there: list[Listed]) -> None:
+def check_files(result: dict, listed: list[Video], there: list[Video]) -> None:
     """Empty files, and crops without images or landmarks."""
     crops = [v for v in there if v.crop_landmarks]
     findings = {
@@ -171,7 +171,7 @@ def check_files(result: dict, listed: list[Listed], there: list[Listed]) -> None
             result["notes"].append(f"{len(paths)} {what} ({examples(paths)})")
 
 
-def check_copies(result: dict, there: list[Listed], progress: bool) -> None:
+def check_copies(result: dict, there: list[Video], progress: bool) -> None:
     """Files of one content under several names. Of ready-made crops the landmarks are compared."""
     of_path = collections.defaultdict(list)
     for video in there:

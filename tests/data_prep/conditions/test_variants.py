@@ -191,7 +191,7 @@ def test_frames_that_the_original_lacks_no_variant_has(drawn, tmp_path):
 
 
 def test_ready_made_crops_are_refused(monkeypatch):
-    crop = sources.Listed("crops/0", 0, "real", "raw", "0", "0", "", "", "test", "0", crop_landmarks="0.txt")
+    crop = sources.Video("crops/0", 0, "real", "raw", "0", "0", "", "", "test", "0", crop_landmarks="0.txt")
     monkeypatch.setattr(sources, "list_videos", lambda *_, **__: [crop])
     with pytest.raises(UserError, match="ready-made crops"):
         variants.best_compression("crop_tree", "crops", (), (), ("test",))

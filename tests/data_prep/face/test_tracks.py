@@ -13,7 +13,7 @@ from data_prep.face.crop import CropPath
 from data_prep.face.detector import Detection, shared_detector
 from data_prep.face.tracks import Track, _smooth
 from data_prep.records import process
-from data_prep.sources import Listed
+from data_prep.sources import Video
 from data_prep.video.picture import Picture, Screen
 from data_prep.video.reader import StreamInfo
 
@@ -54,7 +54,7 @@ def listed(**changes):
         path="x.mp4", label=0, method="real", compression="raw", video="x", identity="x", source_identity="",
         target_video="", split="test", track_key="real/x",
     )  # fmt: skip
-    return Listed(**(fields | changes))
+    return Video(**(fields | changes))
 
 
 @pytest.fixture

@@ -179,7 +179,7 @@ def test_without_apache_beam_the_extra_is_named(monkeypatch):
 @needs_beam
 def test_a_worker_that_sees_other_videos_stops_the_run_instead_of_excluding_them_all(drawn, tmp_path, monkeypatch):
     def elsewhere(self, name, groups, *rest):  # noqa: ANN001 - a mount that the workers lack
-        moved = [[preparation.sources.Listed(**{**vars(v), "path": v.path + ".gone"}) for v in g] for g in groups]
+        moved = [[preparation.sources.Video(**{**vars(v), "path": v.path + ".gone"}) for v in g] for g in groups]
         return original(self, name, moved, *rest)
 
     original = beam.Pipelines.process

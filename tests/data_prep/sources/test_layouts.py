@@ -7,16 +7,16 @@ import pytest
 
 from cpml_jax.errors import UserError
 from data_prep import sources
-from data_prep.sources import Listed, list_videos
+from data_prep.sources import Video, list_videos
 from tests.data_prep import miniatures as mini
 
 
-def found(kind, root, **wanted) -> dict[str, Listed]:
+def found(kind, root, **wanted) -> dict[str, Video]:
     """By path inside the root."""
     return {str(Path(v.path).relative_to(root)): v for v in list_videos(kind, root, **wanted)}
 
 
-def say(video: Listed) -> tuple:
+def say(video: Video) -> tuple:
     return video.label, video.method, video.split, video.identity, video.source_identity, video.target_video
 
 
@@ -270,17 +270,17 @@ from pathlib import Path
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FAKE, REAL, REAL_METHOD, UNKNOWN_COMPRESSION
-from data_prep.sources import Listed, hashed_split, wanted
+from data_prep.sources import Video, hashed_split, wanted
 
 
-def videos(root, *, compressions, methods, splits) -> list[Listed]:
+def videos(root, *, compressions, methods, splits) -> list[Video]:
     found = []
     for folder, label, method in (("real", REAL, REAL_METHOD), ("swapped", FAKE, "swapped")):
         if not (Path(root) / folder).is_dir():
             raise UserError(f"{root}: not a root of Clips, {folder} is missing")
         for path in (Path(root) / folder).glob("*.mp4"):
             person, number, *other = path.stem.split("_")
-            found.append(Listed(
+            found.append(Video(
                 path=str(path), label=label, method=method, compression=UNKNOWN_COMPRESSION, video=path.stem,
                 identity=person, source_identity=other[0] if other else "",
                 target_video=f"{person}_{number}" if label == FAKE else "",
