@@ -1,0 +1,79 @@
+"""How faces are found and measured: the part of what records are that the code decides, not the configuration.
+
+It is kept with a record set's parameters (prepare.json), so that records of two recipes are never taken for one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from data_prep import sources
+from data_prep.face import crop, detector, landmarks, rppg, tracks
+
+# Of records whose parameters name no recipe: those of version 0.1.0, which had no other.
+EARLIER: dict[str, dict[str, Any]] = {
+    "detector": {
+        "name": "mtcnn",
+        "package": "facenet-pytorch",
+        "version": "2.6",
+        "thresholds": [0.8, 0.8, 0.9],
+        "smallest_face": 0.08,
+        "probability": 0.9,
+    },
+    "tracks": {"side": 480, "key_interval": 15, "overlap": 0.3, "misses": 2, "cut": 30.0, "smoothing": 8.0},
+    "crop": {"margin": 1.3},
+    "landmarks": {
+        "name": "dlib-68",
+        "package": "face-recognition-models",
+        "version": "0.3",
+        "smoothing": {"window": 7, "order": 2},
+    },
+    "pulse": {"band_hz": [0.6, 4.0]},
+}
+
+
+def current(kind: str) -> dict[str, dict[str, Any]]:
+    """The recipe by which a data set of this kind is prepared now."""
+    measured = {"pulse": rppg.identity()}
+    if getattr(sources.load(kind), "READY_MADE", False):
+        return measured
+    return {
+        "detector": detector.shared_detector().identity,
+        "tracks": tracks.identity(),
+        "crop": crop.identity(),
+        "landmarks": landmarks.identity(),
+        **measured,
+    }
+
+
+def complete(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A record set's parameters, as JSON has them, with the current recipe of its kind."""
+    return json.loads(json.dumps(dict(parameters) | current(parameters["kind"])))
+
+
+def difference(made: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """The first parameter that differs: its name ("detector.version") and both values; None if all are equal.
+
+    Args:
+      made: of finished records or of work in progress, of any version. now: complete.
+    """
+    earlier = {key: EARLIER[key] for key in now.keys() & EARLIER.keys()}
+    return _first_difference("", _canonical(earlier | dict(made)), _canonical(now))
+
+
+def _canonical(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(parameters) | {"splits": parameters.get("splits") or list(sources.SPLITS)}  # () asks for all
+
+
+def _first_difference(prefix: str, made: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    for key in sorted(made.keys() | now.keys()):
+        one, other = made.get(key), now.get(key)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            deeper = _first_difference(f"{prefix}{key}.", one, other)
+            if deeper:
+                return deeper
+        elif one != other:
+            return prefix + key, one, other
+    return None
