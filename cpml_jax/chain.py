@@ -141,22 +141,22 @@ def train(config, workdir) -> None:
 
 
 def evaluate(config, workdir, names: tuple[str, ...] = ()) -> None:
-    """Evaluate the protocols `names`, or those of the configuration; variants of videos are made where they lack."""
+    """Evaluate the protocols `names`, or those of the configuration; missing records of conditions are prepared."""
     from cpml_jax import evaluate as evaluation
     from cpml_jax.evaluation import protocols
 
     names = protocols.check_names(names or config.eval.protocols)
     for name in names:
         if name in protocols.VARIANTS:
-            prepare_variants(config, workdir, name)
+            prepare_conditions(config, workdir, name)
     evaluation.run(config, workdir, names)
 
 
-def prepare_variants(config, workdir, protocol: str) -> None:
+def prepare_conditions(config, workdir, protocol: str) -> None:
     """Records of the training data set's test split, re-encoded or corrupted, unless they are there already."""
     preparation()  # says what to install
     from cpml_jax import conditions
-    from data_prep.conditions import variants
+    from data_prep.conditions import prepare as condition_records
 
     name = config.train.dataset
     if name not in config.data.sources:
@@ -164,14 +164,14 @@ def prepare_variants(config, workdir, protocol: str) -> None:
     settings = config.data.sources[name].to_dict()
     settings.pop("root")
     drawing = settings.pop("draw", None)
-    asked = [v for v in config.eval.conditions if conditions.protocol_of(v) in (protocol, None)]
-    variants.prepare(
+    asked = [c for c in config.eval.conditions if conditions.protocol_of(c) in (protocol, None)]
+    condition_records.prepare(
         name,
         protocol,
         settings.pop("kind"),
         source_root(name, config.data.sources[name], workdir),
         str(records_root(config, workdir)),
-        variants=tuple(asked),
+        conditions=tuple(asked),
         num_frames=config.data.num_frames,
         max_windows=config.data.max_windows,
         workers=config.data.workers,

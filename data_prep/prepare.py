@@ -45,7 +45,12 @@ def is_complete(records, name: str, parameters: dict) -> bool:
     return True
 
 
+# Parameters of records that earlier versions prepared -> their names today.
+RENAMED = {"variants": "conditions"}
+
+
 def check_parameters(directory: Path, made: dict, wanted: dict) -> None:
+    made = {RENAMED.get(key, key): value for key, value in made.items()}
     wanted = json.loads(json.dumps(wanted))
     differing = sorted(k for k in made.keys() | wanted.keys() if made.get(k) != wanted.get(k))
     if differing:
