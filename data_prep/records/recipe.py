@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from data_prep import sources
-from data_prep.face import crop, detector, landmarks, rppg, tracks
+from data_prep.face import clips, crop, detector, landmarks, mask, rppg, tracks
 
 # Of records whose parameters name no recipe: those of version 0.1.0, which had no other.
 EARLIER: dict[str, dict[str, Any]] = {
@@ -30,27 +30,34 @@ EARLIER: dict[str, dict[str, Any]] = {
         "version": "0.3",
         "smoothing": {"window": 7, "order": 2},
     },
+    "mask": {"bright": 32, "covered": 0.3},
+    "clips": {"max_invalid": 0.1},
     "pulse": {"band_hz": [0.6, 4.0]},
 }
 
+# Parameters of records that earlier versions prepared -> their names today.
+RENAMED = {"variants": "conditions"}
 
-def current(kind: str) -> dict[str, dict[str, Any]]:
-    """The recipe by which a data set of this kind is prepared now."""
-    measured = {"pulse": rppg.identity()}
-    if getattr(sources.load(kind), "READY_MADE", False):
-        return measured
+
+def current(*, ready_made: bool) -> dict[str, dict[str, Any]]:
+    """The recipe by which videos are prepared now; ready-made crops are only measured."""
+    always = {"clips": clips.identity(), "pulse": rppg.identity()}
+    if ready_made:
+        return always
     return {
         "detector": detector.shared_detector().identity,
         "tracks": tracks.identity(),
         "crop": crop.identity(),
         "landmarks": landmarks.identity(),
-        **measured,
+        "mask": mask.identity(),
+        **always,
     }
 
 
 def complete(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """A record set's parameters, as JSON has them, with the current recipe of its kind."""
-    return json.loads(json.dumps(dict(parameters) | current(parameters["kind"])))
+    ready_made = getattr(sources.load(parameters["kind"]), "READY_MADE", False)
+    return json.loads(json.dumps(dict(parameters) | current(ready_made=ready_made)))
 
 
 def difference(made: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
@@ -60,18 +67,21 @@ def difference(made: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, An
       made: of finished records or of work in progress, of any version. now: complete.
     """
     earlier = {key: EARLIER[key] for key in now.keys() & EARLIER.keys()}
-    return _first_difference("", _canonical(earlier | dict(made)), _canonical(now))
+    made = {RENAMED.get(key, key): value for key, value in made.items()}
+    return first_difference(_canonical(earlier | made), _canonical(now))
 
 
 def _canonical(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(parameters) | {"splits": parameters.get("splits") or list(sources.SPLITS)}  # () asks for all
+    every = {} if parameters.get("splits", True) else {"splits": list(sources.SPLITS)}  # none named: all of them
+    return dict(parameters) | every
 
 
-def _first_difference(prefix: str, made: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+def first_difference(made: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> tuple[str, Any, Any] | None:
+    """Name, with the names of the dictionaries around it, and both values of the first item that differs."""
     for key in sorted(made.keys() | now.keys()):
         one, other = made.get(key), now.get(key)
         if isinstance(one, Mapping) and isinstance(other, Mapping):
-            deeper = _first_difference(f"{prefix}{key}.", one, other)
+            deeper = first_difference(one, other, f"{prefix}{key}.")
             if deeper:
                 return deeper
         elif one != other:

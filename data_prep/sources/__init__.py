@@ -27,6 +27,7 @@ import pkgutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FAKE, REAL, SPLITS, compression_rank
@@ -68,6 +69,44 @@ class Video:
     truth: str = ""
     mask: str = ""
     crop_landmarks: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A data set to prepare, as the configuration names it.
+
+    Attributes:
+      name: of the folder of its records.
+      kind: name of a module here. root: its folder.
+      compressions, methods, splits: see list_videos.
+      draw: how the videos were drawn (arguments of synthetic.generate); None for real ones.
+    """
+
+    name: str
+    kind: str
+    root: str | Path
+    compressions: Sequence[str] = ()
+    methods: Sequence[str] = ()
+    splits: Sequence[str] = ()
+    draw: dict[str, Any] | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        """What its records depend on: all but the place of the videos."""
+        chosen = dict(kind=self.kind, compressions=self.compressions, methods=self.methods, splits=self.splits)
+        return chosen | ({} if self.draw is None else {"draw": self.draw})
+
+    def list_videos(self, **chosen: Sequence[str]) -> list[Video]:
+        """Its videos, with absolute paths; `chosen` replaces its compressions, methods or splits.
+
+        Raises:
+          UserError: as list_videos does, or it has no root.
+        """
+        if not self.root:
+            key = f"data.sources.{self.name}.root"
+            raise UserError(f"{key} is empty; give the folder: --config.{key}=FOLDER")
+        chosen = dict(compressions=self.compressions, methods=self.methods, splits=self.splits) | chosen
+        # Absolute: a worker on another machine has another working folder.
+        return list_videos(self.kind, os.path.abspath(self.root), **chosen)
 
 
 @dataclasses.dataclass(frozen=True)
