@@ -107,7 +107,7 @@ def prepare(config, workdir, beam_runner: str = "", beam_options: tuple[str, ...
         if source.draw is not None:
             from data_prep.synthetic import generate
 
-            generate.generate(source.root, workers=config.data.workers, **source.draw)
+            generate.generate(str(source.root), workers=config.data.workers, **source.draw)
         prepare.prepare(source, sampling, records, workers=config.data.workers, pipelines=pipelines)
 
 
