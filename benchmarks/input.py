@@ -34,7 +34,7 @@ class Reading:
 
 
 def drawn_records(folder: Path) -> Path:
-    from data_prep.prepare import prepare
+    from data_prep.prepare import Sampling, Source, prepare
     from data_prep.synthetic.generate import generate
 
     compressions, methods = ("raw", "c23"), ("Deepfakes",)
@@ -42,10 +42,8 @@ def drawn_records(folder: Path) -> Path:
         str(folder / "videos"), style="a", identities={"train": 4}, frames=160, size=256,
         compressions={"train": compressions}, methods=methods, seed=5, workers=1, progress=False,
     )  # fmt: skip
-    prepare(
-        "drawn", "ffpp", folder / "videos", folder / "records", compressions=compressions, methods=methods,
-        splits=("train",), num_frames=160, max_windows=1, workers=1, progress=False,
-    )  # fmt: skip
+    source = Source("drawn", "ffpp", folder / "videos")
+    prepare(source, Sampling(160, 1), folder / "records", workers=1, progress=False)
     return folder / "records/drawn"
 
 

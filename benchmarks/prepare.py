@@ -28,13 +28,13 @@ import numpy as np
 from cpml_jax.schema import FRAME_RATE
 from data_prep.face import clips, landmarks, rppg
 from data_prep.face.crop import CROP_SIZE, MARGIN, CropPath
-from data_prep.face.detector import PROBABILITY, Detector, shared_detector
+from data_prep.face.detector import PROBABILITY, shared_detector
 from data_prep.face.tracks import Track, overlap
 from data_prep.records import process
-from data_prep.sources import Listed
+from data_prep.sources import Video
 from data_prep.synthetic.scene import Scene
 from data_prep.video import jpeg
-from data_prep.video.reader import Picture, Video
+from data_prep.video.reader import Picture, VideoReader
 
 NUM_FRAMES = 160
 CHECKED = 40  # frames a video on which MTCNN is timed and compared
@@ -57,17 +57,17 @@ def draw(path: Path, *, frames: int, width: int, height: int) -> Path:
 
 
 def decode(path) -> int:
-    with Video(path) as video:
+    with VideoReader(path) as video:
         return sum(1 for _ in video.frames())
 
 
 def decode_to_rgb(path) -> int:
-    with Video(path) as video:
+    with VideoReader(path) as video:
         return sum(picture.rgb is not None for _, picture in video.frames())
 
 
-def listed(path) -> Listed:
-    return Listed(
+def listed(path) -> Video:
+    return Video(
         path=str(path), label=0, method="real", compression="unknown", video="v", identity="v", source_identity="",
         target_video="", split="test", track_key="v",
     )  # fmt: skip
@@ -93,7 +93,7 @@ def compare(path, track: Track, mtcnn) -> dict:
     chosen = set(np.linspace(track.start, track.start + len(track) - 1, CHECKED).astype(int).tolist())
     seconds, overlaps, errors = [], [], []
     ours = whole_landmarks(path, track)
-    with Video(path) as video:
+    with VideoReader(path) as video:
         for number, (picture, _) in enumerate(video.resampled()):
             if number not in chosen:
                 continue
@@ -158,7 +158,8 @@ def stopwatch(spent: collections.Counter):
         return call
 
     parts = [
-        (Detector, "__call__", "MTCNN on key frames"), (Picture, "thumbnail", "thumbnails (scene cuts)"),
+        (type(shared_detector()), "__call__", "detector on key frames"),
+        (Picture, "thumbnail", "thumbnails (scene cuts)"),
         (CropPath, "crop", "crops"), (landmarks, "fit", "landmarks"), (rppg, "skin_means", "skin means"),
         (rppg, "pos", "pulse"), (rppg, "chrom", "pulse"), (jpeg, "encode", "JPEG"),
     ]  # fmt: skip
@@ -180,10 +181,10 @@ def measure(path, mtcnn) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "work.pickle"
         (tracks, count), tracking = timed(clips.track_video, path, detector)
-        _, default = timed(process.process_group, [listed(path)], file, NUM_FRAMES, 1)
+        _, default = timed(process.process_group, [listed(path)], file, process.Sampling(NUM_FRAMES, 1))
         spent = collections.Counter()
         with stopwatch(spent):
-            _, whole = timed(process.process_group, [listed(path)], file, NUM_FRAMES, 1000)
+            _, whole = timed(process.process_group, [listed(path)], file, process.Sampling(NUM_FRAMES, 1000))
         windows = clips.plan_windows(tracks[:1], count, num_frames=NUM_FRAMES, max_windows=1)
         _, known = timed(lambda: list(clips.cut_windows(path, windows, NUM_FRAMES)))
     result = dict(
@@ -197,7 +198,7 @@ def measure(path, mtcnn) -> dict:
 
 def peak_memory(path, queue) -> None:
     process.start_worker()
-    process.process_group([listed(path)], Path(path).with_suffix(".pickle"), NUM_FRAMES, 1000)
+    process.process_group([listed(path)], Path(path).with_suffix(".pickle"), process.Sampling(NUM_FRAMES, 1000))
     # Not getrusage's maximum, which a process inherits from the one that started it.
     pairs = (line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
     status = {key: 1024 * int(value.split()[0]) for key, value in pairs if key in ("VmHWM", "RssFile")}

@@ -26,7 +26,7 @@ from cpml_jax.errors import UserError
 from cpml_jax.schema import FRAME_RATE
 from data_prep.conditions import corruptions
 from data_prep.video.picture import Picture
-from data_prep.video.reader import StreamInfo, Video
+from data_prep.video.reader import StreamInfo, VideoReader
 
 os.environ.setdefault("SVT_LOG", "-1")  # SVT-AV1 writes its settings to stderr, of every video
 
@@ -81,7 +81,7 @@ class Source:
 
     @functools.cached_property
     def _info(self) -> StreamInfo:
-        with Video(self._path) as video:
+        with VideoReader(self._path) as video:
             return video.info()
 
     @property
@@ -90,12 +90,12 @@ class Source:
         return Fraction(self._info.fps if 1 <= self._info.fps <= 240 else FRAME_RATE).limit_denominator(1001)
 
     def frames(self) -> Iterator[tuple[float, Picture]]:
-        """(time in s, picture) of every frame before `until`; see Video.frames."""
+        """(time in s, picture) of every frame before `until`; see VideoReader.frames."""
         if self._frames is not None:
             yield from self._frames
             return
         kept, size = [], 4.5 * self._info.height * self._info.width  # bytes a frame, 4:2:0 and RGB
-        with Video(self._path) as video:
+        with VideoReader(self._path) as video:
             for time, picture in itertools.takewhile(lambda item: item[0] < self._until, video.frames()):
                 if kept is not None:
                     kept.append((time, picture))

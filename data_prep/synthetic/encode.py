@@ -1,4 +1,4 @@
-"""H.264 as real benchmarks are made: the same rendered frames, at each of FF++'s compressions."""
+"""H.264, as in real benchmarks: the same rendered frames at each of FF++'s compressions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FINE, COARSE = "ultrafast", "superfast"
 
 
 def constant_rate_factor(compression: str) -> int | None:
-    """Of raw, c0, c1, ... c51; None: another name."""
+    """Of raw, c0, c1, ..., c51; None for any other name."""
     if compression == "raw":
         return RAW_CRF
     factor = compression_rank(compression)
@@ -33,9 +33,12 @@ def constant_rate_factor(compression: str) -> int | None:
 
 
 class Encoder:
-    """One video at one compression. Use as a context; the file appears under its name only when it is complete."""
+    """One video at one compression: a context manager. The file gets its name only when it is complete."""
 
-    def __init__(self, path: str, compression: str, size: int, rate: int):
+    def __init__(self, path: str, compression: str, size: int, rate: int) -> None:
+        factor = constant_rate_factor(compression)
+        if factor is None:
+            raise ValueError(f"unknown compression {compression!r}")
         self._path, self._part = path, f"{path}.part"
         os.makedirs(os.path.dirname(path), exist_ok=True)
         self._container = av.open(self._part, "w", format="mp4")
@@ -44,7 +47,6 @@ class Encoder:
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = Fraction(1, rate)
         self._stream.codec_context.thread_count = 1  # the workers are the parallelism; same bytes each time
-        factor = constant_rate_factor(compression)
         self._stream.options = {"crf": str(factor), "preset": FINE if factor <= RAW_CRF else COARSE}
 
     def add(self, frame: av.VideoFrame) -> None:
@@ -53,7 +55,7 @@ class Encoder:
     def __enter__(self) -> Encoder:
         return self
 
-    def __exit__(self, kind, value, trace) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._container.mux(self._stream.encode(None))
         self._container.close()
@@ -64,7 +66,7 @@ class Encoder:
 
 
 def encode(paths: dict[str, str], pictures: Iterable[np.ndarray], size: int, rate: int) -> None:
-    """Write `pictures` (size, size, 3) uint8 RGB to one file for each compression: paths[compression]."""
+    """Write `pictures` (size, size, 3) uint8 RGB to one file per compression, paths[compression]; rate in frames/s."""
     with contextlib.ExitStack() as stack:
         encoders = [stack.enter_context(Encoder(path, name, size, rate)) for name, path in paths.items()]
         for number, picture in enumerate(pictures):

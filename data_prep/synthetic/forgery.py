@@ -1,7 +1,7 @@
-"""Four forgeries. Each replaces part of the target's face and breaks what its namesake breaks, no more.
+"""Four forgeries. Each replaces part of the target's face and breaks what its namesake breaks, and nothing else.
 
 Deepfakes       inner face with another identity's features, softer, blended, jittering; no pulse, or the source's.
-Face2Face       the target's own face re-rendered with the source's expressions; part of the pulse survives.
+Face2Face       the target's face re-rendered with the source's expressions; part of the pulse survives.
 FaceSwap        the source's texture fitted onto the target; wrong colour, visible edge; no pulse.
 NeuralTextures  only the mouth region re-rendered with the source's mouth, flickering; the pulse elsewhere is intact.
 """
@@ -41,7 +41,7 @@ class Forgery:
     flicker: np.ndarray  # (N,) factor around 1
     expressions: list[Expression]  # (N,) of the pasted face
     pulse: np.ndarray  # (N,) pulse of the pasted face
-    own_pulse: np.ndarray | None  # (N,) the wave that is coherent in the fake; None: there is none
+    visible_pulse: np.ndarray | None  # (N,) the wave that is coherent in the fake; None: no wave is
 
 
 def _inner_mask(face: Identity, canvas: int, feather: float, grow: float) -> np.ndarray:
@@ -76,7 +76,7 @@ def forge(
     source_pulse: np.ndarray,
     shake: float = 1.0,
 ) -> Forgery:
-    """Plan the forgery of one video; N frames, pulses (N,) float32.
+    """Plan the forgery of one video of N frames; pulses (N,) float32.
 
     The target's expressions drive Deepfakes and FaceSwap; the source's drive Face2Face and, at the mouth,
     NeuralTextures. `shake` is a factor on jitter and flicker.
@@ -90,21 +90,21 @@ def forge(
         inner = draw_portrait(_borrow(face, source, _SHAPE + _LOOK), size)
         mask = _inner_mask(face, canvas, 0.022, 0.045)
         keeps = rng.uniform() < 0.25
-        pulse, own = (0.7 * source_pulse, source_pulse) if keeps else (none, None)
+        pulse, visible = (0.7 * source_pulse, source_pulse) if keeps else (none, None)
         blur, jitter, flicker, moves = 1.0, 0.5, 0.006, target_moves
     elif method == "Face2Face":
         inner, mask = target, _inner_mask(face, canvas, 0.018, 0.040)
-        pulse, own, moves = 0.35 * target_pulse, target_pulse, source_moves
+        pulse, visible, moves = 0.35 * target_pulse, target_pulse, source_moves
         blur, jitter, flicker = 0.8, 0.4, 0.006
     elif method == "FaceSwap":
         inner = draw_portrait(_borrow(face, source, _SHAPE + _LOOK), size)
         mask = _inner_mask(face, canvas, 0.007, 0.035)
-        pulse, own, moves = none, None, target_moves
+        pulse, visible, moves = none, None, target_moves
         colour_offset = rng.choice([-1, 1], 3) * rng.uniform(2, 5, 3)
         blur, jitter, flicker = 0.7, 0.45, 0.005
     elif method == "NeuralTextures":
         inner, mask = target, _mouth_mask(face, canvas)
-        pulse, own = none, target_pulse
+        pulse, visible = none, target_pulse
         moves = [dataclasses.replace(t, mouth=s.mouth, wide=s.wide) for t, s in
                  zip(target_moves, source_moves, strict=True)]  # fmt: skip
         blur, jitter, flicker = 0.8, 0.8, 0.020
@@ -119,7 +119,7 @@ def forge(
         inner=inner, mask=cv2.merge((shown, shown, shown)), window=window, blur=blur, sharpen=0.0,
         gain=np.ones((*shown.shape, 3), np.float32), added=cv2.merge((grain, grain, grain)),
         jitter=white(shake * jitter, (frames, 2)), flicker=1 + white(shake * flicker, frames), expressions=moves,
-        pulse=pulse, own_pulse=own,
+        pulse=pulse, visible_pulse=visible,
     )  # fmt: skip
     return _match(plan, target, target_moves, colour_offset)
 
@@ -144,11 +144,11 @@ def _match(plan: Forgery, target: Portrait, moves: list[Expression], colour_offs
     x0, y0, x1, y1 = plan.window
     weight = plan.mask / plan.mask[..., 0].sum()
 
-    def moments(pictures):
+    def moments(pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         mean = np.mean([(weight * picture).sum((0, 1)) for picture in pictures], 0)
         return mean, np.sqrt(np.mean([(weight * (picture - mean) ** 2).sum((0, 1)) for picture in pictures], 0))
 
-    def forged(sharpen):
+    def forged(sharpen: float) -> list[np.ndarray]:
         trial = dataclasses.replace(plan, sharpen=sharpen)
         return [paste(picture.copy(), trial, frame) for picture, frame in zip(real, frames, strict=True)]
 
@@ -168,15 +168,15 @@ def _match(plan: Forgery, target: Portrait, moves: list[Expression], colour_offs
 
 
 def _sharpness(layers: list[np.ndarray], window: tuple[int, int, int, int]) -> float:
-    """Mean variance of the Laplacian at the picture's own resolution, over the window and a rim."""
+    """Mean variance of the Laplacian at the picture's resolution, over the window and a rim."""
     x0, y0, x1, y1 = window
     rows, columns = slice(max(y0 - 16, 0), y1 + 16), slice(max(x0 - 16, 0), x1 + 16)
-    found = []
+    variances = []
     for layer in layers:
         grey = cv2.cvtColor(np.ascontiguousarray(layer[rows, columns]), cv2.COLOR_RGB2GRAY)
         small = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_LINEAR)
-        found.append(cv2.Laplacian(small, cv2.CV_32F).var())
-    return float(np.mean(found))
+        variances.append(cv2.Laplacian(small, cv2.CV_32F).var())
+    return float(np.mean(variances))
 
 
 def inner_face(plan: Forgery, frame: int) -> np.ndarray:
@@ -196,7 +196,7 @@ def inner_face(plan: Forgery, frame: int) -> np.ndarray:
 
 
 def paste(layer: np.ndarray, plan: Forgery, frame: int) -> np.ndarray:
-    """Replace the forged part of one frame's canvas (C, C, 4), in place; also returns it."""
+    """Replace the forged part of one frame's canvas (C, C, 3) float32, in place; returns the canvas."""
     x0, y0, x1, y1 = plan.window
     part = layer[y0:y1, x0:x1]
     part += plan.mask * (inner_face(plan, frame) - part)

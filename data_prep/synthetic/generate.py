@@ -9,7 +9,7 @@
 Speed, measured: 4.5 ms of one core a frame for raw + c23 (drawing 1.4 for a real face, 1.8-2.5 for a forged one;
 encoding raw 0.9, c23 0.8; c40 0.5 more) and 0.05-0.1 s a video to set up, so 210 videos of 128 frames at 160x160 take
 about 2 minutes of one core. Landmark jitter, flicker, mask and colour of each forgery are in forgery.py; how much of
-the pulse each compression keeps, pulse_table.py; what simple statistics can tell, shortcut.py.
+the pulse each compression keeps, in pulse_table.py; what simple statistics reveal, in shortcut.py.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import dataclasses
 import json
 import multiprocessing
 import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NoReturn
 
 import cv2
 import numpy as np
@@ -80,43 +82,51 @@ def draw(task: Task) -> str:
     path = task.truth_path()
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(f"{path}.part", "wb") as file:
-        np.savez(file, **scene.truth())
+        np.savez(file, allow_pickle=False, **scene.truth())
     os.replace(f"{path}.part", path)
     return f"{task.sequence}/{task.video}"
 
 
-def _write_json(path: str, content) -> None:
+def _write_json(path: str, content: object) -> None:
     with open(f"{path}.part", "w") as file:
         json.dump(content, file, indent=1)
     os.replace(f"{path}.part", path)
 
 
 def _claim(root: str, parameters: dict) -> None:
-    """Make `root` this benchmark's, or refuse it when it holds another."""
+    """Mark `root` as this benchmark's; UserError if it holds another."""
     path = os.path.join(root, "synthetic.json")
     if os.path.exists(path):
         with open(path) as file:
-            found = json.load(file)
-        differ = sorted(key for key in parameters.keys() | found.keys() if parameters.get(key) != found.get(key))
+            drawn = json.load(file)
+        differ = sorted(key for key in parameters.keys() | drawn.keys() if parameters.get(key) != drawn.get(key))
         if differ:
             key = differ[0]
             raise UserError(
-                f"{root} holds a drawn benchmark made with other parameters ({key}: {found.get(key)!r}, now "
-                f"{parameters.get(key)!r}); give another folder or delete this one"
+                f"{root} holds a benchmark drawn with other parameters ({key}: {drawn.get(key)!r}, now "
+                f"{parameters.get(key)!r}); name another folder or delete this one"
             )
         return
     os.makedirs(root, exist_ok=True)
     _write_json(path, parameters)
 
 
-def _check(style, identities, frames, size, compressions, methods, shake) -> None:
-    def refuse(what: str):
+def _check(
+    style: str,
+    identities: dict[str, int],
+    frames: int,
+    size: int,
+    compressions: Mapping[str, Sequence[str]],
+    methods: Sequence[str],
+    shake: float,
+) -> None:
+    def refuse(what: str) -> NoReturn:
         raise UserError(f"drawn benchmark: {what}")
 
     if style not in STYLES:
         refuse(f"style {style!r} is none of {', '.join(STYLES)}")
     if frames < 2 or size < 64 or size % 2:
-        refuse(f"needs frames >= 2 and an even size >= 64, not frames={frames}, size={size}")
+        refuse(f"frames must be at least 2 and size even and at least 64, not frames={frames}, size={size}")
     if not 0 <= shake <= 10:
         refuse(f"shake is a factor between 0 and 10, not {shake}")
     for split, count in identities.items():
@@ -124,15 +134,27 @@ def _check(style, identities, frames, size, compressions, methods, shake) -> Non
             refuse(f"split {split!r} has {count} identities; pairs need an even number, at least 2")
         unknown = [name for name in compressions.get(split, ()) if constant_rate_factor(name) is None]
         if unknown or not compressions.get(split):
-            refuse(f"split {split!r} needs compressions out of raw, c0, ... c51, not {compressions.get(split)!r}")
+            refuse(f"split {split!r} needs compressions from raw, c0, ..., c51, not {compressions.get(split)!r}")
     for name in methods:
         if name not in METHODS:
             refuse(f"method {name!r} is none of {', '.join(METHODS)}")
 
 
-def plan(root, *, identities, compressions, methods, **common) -> tuple[list[Task], dict[str, list]]:
-    """All tasks, and the pairs of each split. Identities are numbered through, so no split shares one."""
-    tasks, pairs, first = [], {}, 0
+def plan(
+    root: str,
+    *,
+    identities: dict[str, int],
+    compressions: Mapping[str, Sequence[str]],
+    methods: Sequence[str],
+    **common: Any,
+) -> tuple[list[Task], dict[str, list[tuple[int, int]]]]:
+    """All tasks, and the pairs of each split. Identities are numbered consecutively, so that no two splits share one.
+
+    common: the fields of Task that are the same for all.
+    """
+    tasks: list[Task] = []
+    pairs: dict[str, list[tuple[int, int]]] = {}
+    first = 0
     for split, count in identities.items():
         numbers = range(first, first + count)
         pairs[split] = [(number, number + 1) for number in numbers[::2]]
@@ -146,7 +168,7 @@ def plan(root, *, identities, compressions, methods, **common) -> tuple[list[Tas
 
 
 def _remove_parts(root: str) -> None:
-    """Files that a killed run left half-written."""
+    """Delete what a killed run left half-written."""
     for folder, _, names in os.walk(root):
         for name in names:
             if name.endswith(".part"):
@@ -160,32 +182,32 @@ def generate(
     identities: dict[str, int],
     frames: int,
     size: int,
-    compressions: dict[str, tuple[str, ...]],
-    methods: tuple[str, ...],
+    compressions: Mapping[str, Sequence[str]],
+    methods: Sequence[str],
     seed: int,
     workers: int,
     shake: float = 1.0,
     progress: bool = True,
 ) -> None:
-    """Draw a benchmark under `root`; what is there already is not drawn again.
+    """Draw a benchmark under `root`; finished files are not drawn again.
 
     Args:
         style: "a" (30 frames/s) or "b" (another camera, light and tone range; 25 frames/s).
         identities: split -> number of identities, even: neighbours are a pair.
-        frames, size: frames a video; pixels a side.
-        compressions: split -> names: raw, or c and H.264's constant rate factor.
-        methods: forgeries, out of forgery.METHODS. Each pair gives two fakes a method.
+        frames, size: frames per video; pixels per side.
+        compressions: split -> names: raw, or c followed by H.264's constant rate factor.
+        methods: forgeries, from forgery.METHODS. Each pair gives two fakes per method.
         seed: the same seed and parameters give the same bytes.
-        workers: processes; 0: one a core.
+        workers: processes; 0: one per core.
         shake: factor on the forgeries' jitter and flicker; 0: forged faces move as steadily as real ones.
 
     Raises:
-        UserError: parameters that cannot be, or a root made with others.
+        UserError: parameters outside their range, or a root that was drawn with others.
     """
     _check(style, identities, frames, size, compressions, methods, shake)
     identities = {split: int(count) for split, count in identities.items()}
-    compressions = {split: list(compressions[split]) for split in identities}
-    parameters = dict(style=style, identities=identities, frames=int(frames), size=int(size), compressions=compressions,
+    names = {split: list(compressions[split]) for split in identities}
+    parameters = dict(style=style, identities=identities, frames=int(frames), size=int(size), compressions=names,
                       methods=list(methods), seed=int(seed), shake=float(shake))  # fmt: skip
     _claim(root, dict(version=VERSION) | parameters)
     _remove_parts(root)
@@ -199,7 +221,7 @@ def generate(
         _write_json(os.path.join(root, f"{split}.json"), [[f"{a:03d}", f"{b:03d}"] for a, b in chosen])
 
 
-def _run(todo: list[Task], workers: int):
+def _run(todo: list[Task], workers: int) -> Iterator[str]:
     if workers <= 1 or len(todo) <= 1:
         yield from map(draw, todo)
         return

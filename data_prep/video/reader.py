@@ -40,7 +40,7 @@ class StreamInfo:
     bitrate: float
 
 
-class Video:
+class VideoReader:
     """An open video file; use it as a context manager.
 
     Raises:
@@ -64,7 +64,7 @@ class Video:
         self._decoded = self._decode()
         self.damaged = 0  # packets that could not be decoded, so far
 
-    def __enter__(self) -> Video:
+    def __enter__(self) -> VideoReader:
         return self
 
     def __exit__(self, *_) -> None:

@@ -14,7 +14,7 @@ from odd import encoder
 from cpml_jax.conditions import CODECS, Codec, Corruption
 from cpml_jax.errors import UserError
 from data_prep.conditions import reencode
-from data_prep.video.reader import Video
+from data_prep.video.reader import VideoReader
 
 TIMES = [k / 30 + (0.01 if k % 3 == 1 else 0.0) for k in range(16)]  # an uneven clock
 
@@ -36,7 +36,7 @@ def video(tmp_path_factory):
 
 
 def read(path) -> tuple[list[float], np.ndarray]:
-    with Video(path) as opened:
+    with VideoReader(path) as opened:
         frames = [(time, picture.rgb) for time, picture in opened.frames()]
     return [time for time, _ in frames], np.stack([picture for _, picture in frames])
 
@@ -118,7 +118,7 @@ def test_storage_costs_nothing(video):
 
 
 def test_a_reader_repeats_what_was_dropped(video):
-    with Video(video) as whole, Video(rewritten(video, Corruption("frames", 5))) as dropped:
+    with VideoReader(video) as whole, VideoReader(rewritten(video, Corruption("frames", 5))) as dropped:
         count = [sum(1 for _ in opened.resampled()) for opened in (whole, dropped)]
     assert count[0] == count[1]
 

@@ -12,7 +12,7 @@ import tiny
 from cpml_jax.errors import UserError
 from data_prep.crops import crop_clips, crop_files, crop_tree
 from data_prep.records import work_file
-from data_prep.sources import Listed
+from data_prep.sources import Video
 from data_prep.video import jpeg
 
 FRAMES = tiny.NUM_FRAMES
@@ -52,15 +52,15 @@ def broken(tree, tmp_path):
     return dataclasses.replace(video, path=str(tmp_path / "face0"), crop_landmarks=str(tmp_path / "000.txt"))
 
 
-def listed(root, sequence: str, video: str) -> Listed:
-    return Listed(
+def listed(root, sequence: str, video: str) -> Video:
+    return Video(
         path=str(root / sequence / "crop_MTCNN" / video / "face0"), label=0, method="real", compression="c23",
         video=video, identity=video, source_identity="", target_video="", split="test", track_key=video,
         crop_landmarks=str(root / sequence / "video_landmark_new" / f"{video}.txt"),
     )  # fmt: skip
 
 
-def image(video: Listed, number: int):
+def image(video: Video, number: int):
     return f"{video.path}/{number:04d}.jpg"
 
 
@@ -167,7 +167,7 @@ def test_interrupted_it_is_begun_anew(made, tree, tmp_path):
     assert written == {p.relative_to(tree) for p in tree.rglob("*.jpg")}
 
 
-def cut_all(video: Listed) -> list:
+def cut_all(video: Video) -> list:
     return list(crop_clips.cut(video, FRAMES, None))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from cpml_jax.errors import UserError
 from data_prep.video import hdr
-from data_prep.video.reader import Video
+from data_prep.video.reader import VideoReader
 
 
 def write(path, times, *, rate=1000, size=(48, 64), codec="ffv1"):
@@ -27,7 +27,7 @@ def write(path, times, *, rate=1000, size=(48, 64), codec="ffv1"):
 
 def numbers(path):
     """Which source frame stands at every thirtieth of a second, and whether it was measured there."""
-    with Video(path) as video:
+    with VideoReader(path) as video:
         frames = [(picture.rgb, measured) for picture, measured in video.resampled()]
     return [round((float(image.mean()) - 10) / 3) for image, _ in frames], [measured for _, measured in frames]
 
@@ -68,12 +68,12 @@ def test_a_hole_in_the_video_is_filled_and_marked(tmp_path):
 def test_a_cut_file_gives_what_it_holds(tmp_path):
     path = write(tmp_path / "a.mkv", np.arange(60) / 30)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with Video(path) as video:
+    with VideoReader(path) as video:
         assert 5 < sum(1 for _ in video.resampled()) < 60
 
 
 def test_the_stream_says_what_it_is(tmp_path):
-    with Video(write(tmp_path / "a.mp4", np.arange(50) / 25)) as video:
+    with VideoReader(write(tmp_path / "a.mp4", np.arange(50) / 25)) as video:
         info = video.info()
     assert (info.height, info.width, info.codec) == (48, 64, "ffv1") and abs(info.fps - 25) < 0.1 and info.bitrate > 0
 
@@ -85,7 +85,7 @@ def test_a_turned_video_stands_upright_and_says_its_upright_size(tmp_path):
     one = 1 << 16
     data[matrix : matrix + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 48 * one, 0, 1 << 30)
     path.write_bytes(data)
-    with Video(path) as video:
+    with VideoReader(path) as video:
         info = video.info()
         assert next(video.resampled())[0].rgb.shape == (64, 48, 3)
     assert (info.height, info.width) == (64, 48)
@@ -102,7 +102,7 @@ def test_what_is_no_video_says_so(tmp_path, content, said):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=said):
-        Video(path)
+        VideoReader(path)
 
 
 def test_sound_alone_is_refused(tmp_path):
@@ -114,12 +114,12 @@ def test_sound_alone_is_refused(tmp_path):
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     with pytest.raises(UserError, match="no video stream"):
-        Video(path)
+        VideoReader(path)
 
 
 def times_seen(path, change) -> list[float]:
     """Times of the frames of 30 frames/s whose time stamps (ms) were changed after decoding: no muxer writes such."""
-    with Video(write(path, np.arange(30) / 30)) as video:
+    with VideoReader(write(path, np.arange(30) / 30)) as video:
         frames = list(video._decoded)
         stamps = [frame.pts for frame in frames]
         change(stamps)
@@ -151,7 +151,7 @@ def test_a_frame_out_of_order_is_passed_over(tmp_path):
 def test_a_slide_show_is_refused_before_it_is_repeated_for_hours(tmp_path, count):
     """Its stamps are 50 s apart: less than what counts as a broken one."""
     path, looked_at = write(tmp_path / "a.mkv", 50.0 * np.arange(count), size=(16, 16)), 0
-    with Video(path) as video, pytest.raises(UserError, match="0.02 frames/s"):
+    with VideoReader(path) as video, pytest.raises(UserError, match="0.02 frames/s"):
         for _ in video.resampled():
             looked_at += 1
     assert looked_at <= 50 * 30 * 31
@@ -180,7 +180,7 @@ def test_each_of_the_eight_display_matrices_puts_the_corner_where_it_says(tmp_pa
         stream.set_display_matrix([a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30])
         container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
-    with Video(path) as video:
+    with VideoReader(path) as video:
         seen = next(video.resampled())[0].rgb
     assert seen.shape == ((32, 64, 3) if a else (64, 32, 3))
     left, top = (a or c) > 0, (b or d) > 0  # of the picture, where the corner's distance along an axis stays positive

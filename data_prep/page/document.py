@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import collections
 import json
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from cpml_jax import schema
+from cpml_jax import html_page, schema
 from cpml_jax.errors import UserError
+from cpml_jax.files import write_whole
 from data_prep.page.card import badness, card, foreign, rankable, text
 from data_prep.page.plots import number
 
@@ -25,13 +25,6 @@ _HATCH = (
     '<svg width="0" height="0" aria-hidden="true" style="position:absolute"><defs>'
     '<pattern id="hatch" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
     '<path d="M0 0V5"/></pattern></defs></svg>'
-)
-_HEAD = (
-    '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-    '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    # Nothing may be fetched, whatever a name manages to be.
-    '<meta http-equiv="Content-Security-Policy" '
-    "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
 )
 
 
@@ -52,13 +45,10 @@ def write(path: Path, name: str, summary: dict, excluded: list[dict], clips: Ite
     """
     ordered = sorted(clips, key=lambda clip: (badness(clip), str(clip["clip_id"])))
     cards = [card(clip, rank, len(ordered)) for rank, clip in enumerate(ordered, 1)]
-    page = document(name, summary, excluded, cards)
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        # A file's name may hold bytes that are no text: they are written as \\udcff and not left to fail here.
-        temporary.write_bytes(page.encode("utf-8", "backslashreplace"))
-        temporary.replace(path)
+        # A file's name may hold bytes that are no text: they are written as \\udcff, where strict UTF-8 would fail.
+        write_whole(path, render(name, summary, excluded, cards).encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); make room, or choose another folder") from None
 
@@ -105,7 +95,7 @@ def _track(row: dict) -> tuple:
     return method, row["target_video"] or row["video"], row["window"], row["track_quality"]
 
 
-def document(name: str, summary: dict, excluded: list[dict], cards: list[str]) -> str:
+def render(name: str, summary: dict, excluded: list[dict], cards: list[str]) -> str:
     """The whole page as text; cards: HTML a clip."""
     style = Path(__file__).with_name("page.css").read_text()
     tally = {tuple(key.split("/")): count for key, count in summary["clips"].items() if key != "total"}
@@ -113,12 +103,12 @@ def document(name: str, summary: dict, excluded: list[dict], cards: list[str]) -
     total = sum(tally.values())
     figures = [(total, "clips"), (real, "real"), (total - real, "fake"), (len(excluded), "excluded")]
     headline = "".join(f"<li><b>{count:,}</b>{what}</li>" for count, what in figures)
-    return (
-        f"{_HEAD}<title>{text(name)}: what was prepared</title><style>{style}</style></head><body>{_HATCH}"
-        f'<header><p class="soft">Preparation</p><h1>{foreign(name)}</h1><ul class="headline">{headline}</ul></header>'
-        f"<main>{counts_table(tally)}{pulse_table(summary.get('pulse_correlation') or {})}{excluded_list(excluded)}"
-        f"{made_with(summary)}{gallery(cards, total)}</main></body></html>\n"
+    body = (
+        f'{_HATCH}<header><p class="soft">Preparation</p><h1>{foreign(name)}</h1><ul class="headline">{headline}</ul>'
+        f"</header><main>{counts_table(tally)}{pulse_table(summary.get('pulse_correlation') or {})}"
+        f"{excluded_list(excluded)}{made_with(summary)}{gallery(cards, total)}</main>"
     )
+    return html_page.document(f"{text(name)}: what was prepared", style, body)
 
 
 def table(head: list[tuple[str, bool]], rows: list[list[str]]) -> str:

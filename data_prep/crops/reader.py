@@ -1,6 +1,6 @@
 """Ready-made crops -> clips, without detecting anything: a folder of face images and a file of their landmarks.
 
-The frames are taken as they come, 30 a second (what the original project's preparation writes); `crop_tree` describes
+The frames are taken as they come, 30 a second (what the original project's preparation writes); `writer` describes
 the layout.
 """
 
@@ -15,10 +15,10 @@ import numpy as np
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import CROP_SIZE
-from data_prep.crops.crop_files import frame_files, read_image, read_landmarks
+from data_prep.crops.files import frame_files, read_image, read_landmarks
 from data_prep.face.clips import MAX_INVALID, FaceClip, Window, measurements
 from data_prep.face.crop import MARGIN, CropPath
-from data_prep.sources import Listed
+from data_prep.sources import Video
 from data_prep.video import jpeg
 
 LARGEST_NORMALISED = 2.0  # no face fits into 2 pixels, and none reaches as far as this from a crop of 2 x 2
@@ -76,8 +76,8 @@ def read_clip(folder, landmark_file, num_frames: int, first: int = 0) -> CropArr
     return _window(open_crops(folder, landmark_file), first, num_frames)
 
 
-def cut(listed: Listed, num_frames: int, max_windows: int | None) -> Iterator[CropClip | tuple[Window, str]]:
-    """Clips of a listed folder of crops (`Listed.crop_landmarks`), one window after another from its first frame.
+def cut(listed: Video, num_frames: int, max_windows: int | None) -> Iterator[CropClip | tuple[Window, str]]:
+    """Clips of a listed folder of crops (`Video.crop_landmarks`), one window after another from its first frame.
 
     The box is in pixels of the crop itself, and track_quality is 1: no track was made. Landmarks are the file's, not
     smoothed again; the pulse traces are measured on these crops.

@@ -1,4 +1,4 @@
-"""The files of ready-made crops: numbered images and a text file of landmarks, read and checked. See `crop_clips`."""
+"""The files of ready-made crops: numbered images and a text file of landmarks, read and checked. See `reader`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FRAME_RATE, NUM_LANDMARKS
-from data_prep.sources import Listed
+from data_prep.sources import Video
 from data_prep.video.reader import StreamInfo
 
 CODECS = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png", ".bmp": "bmp"}  # suffix -> FFmpeg's name
@@ -83,7 +83,7 @@ def stream_info(folder) -> StreamInfo:
     return StreamInfo(FRAME_RATE, height, width, codec, 8 * size / len(files) * FRAME_RATE)
 
 
-def state(listed: Listed) -> tuple[int, int, int]:
+def state(listed: Video) -> tuple[int, int, int]:
     """(number of images, bytes, latest change in ns) of a folder and its landmarks: another state, another video."""
     try:
         stats = [entry.stat() for entry in os.scandir(listed.path)] + [os.stat(listed.crop_landmarks)]

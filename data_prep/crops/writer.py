@@ -7,7 +7,7 @@
 
 Landmarks: x and y of the first point, of the second, ..., in pixels of the crop, (0, 0) the middle of its upper left
 pixel (`unit="pixels"`), or in [-1, 1] from the crop's left and upper edge to its right and lower one, as records hold
-them (`unit="normalised"`): for tools that hand a line to their network as it is. `crop_clips` tells the two apart.
+them (`unit="normalised"`): for tools that hand a line to their network as it is. `reader` tells the two apart.
 
 A frame's JPEG file is the record's, byte for byte. What the tree has no place for is lost: which frames were filled in,
 the box, the pulse, the source's properties, and time that was left out between two windows.
