@@ -127,7 +127,7 @@ SET_ASIDE = [
     Odd("notes.txt", made.content("Grüße von der Aufnahme\n".encode() * 50), "text"),
     Odd("web page.mp4", made.content(b"<html><body>404 not found</body></html>"), "text"),
     Odd("playlist.mp4", made.content(b"#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1:9/a.ts\n"), "text"),
-    Odd("dangling.mp4", made.link("nowhere.mp4"), "not there"),
+    Odd("dangling.mp4", made.link("nowhere.mp4"), "does not exist"),
     Odd("loop a.mp4", made.link("loop b.mp4"), "symbolic links"),
     Odd("loop b.mp4", made.link("loop a.mp4"), "symbolic links"),
     Odd("pipe.mp4", lambda path, _: os.mkfifo(path), "pipe"),
