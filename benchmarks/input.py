@@ -39,13 +39,30 @@ def drawn_records(folder: Path) -> Path:
 
     compressions, methods = ("raw", "c23"), ("Deepfakes",)
     generate(
-        str(folder / "videos"), style="a", identities={"train": 4}, frames=160, size=256,
-        compressions={"train": compressions}, methods=methods, seed=5, workers=1, progress=False,
-    )  # fmt: skip
+        str(folder / "videos"),
+        style="a",
+        identities={"train": 4},
+        frames=160,
+        size=256,
+        compressions={"train": compressions},
+        methods=methods,
+        seed=5,
+        workers=1,
+        progress=False,
+    )
     prepare(
-        "drawn", "ffpp", folder / "videos", folder / "records", compressions=compressions, methods=methods,
-        splits=("train",), num_frames=160, max_windows=1, workers=1, progress=False,
-    )  # fmt: skip
+        "drawn",
+        "ffpp",
+        folder / "videos",
+        folder / "records",
+        compressions=compressions,
+        methods=methods,
+        splits=("train",),
+        num_frames=160,
+        max_windows=1,
+        workers=1,
+        progress=False,
+    )
     return folder / "records/drawn"
 
 

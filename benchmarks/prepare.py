@@ -68,9 +68,17 @@ def decode_to_rgb(path) -> int:
 
 def listed(path) -> Video:
     return Video(
-        path=str(path), label=0, method="real", compression="unknown", video="v", identity="v", source_identity="",
-        target_video="", split="test", track_key="v",
-    )  # fmt: skip
+        path=str(path),
+        label=0,
+        method="real",
+        compression="unknown",
+        video="v",
+        identity="v",
+        source_identity="",
+        target_video="",
+        split="test",
+        track_key="v",
+    )
 
 
 def timed(function, *arguments):
@@ -187,9 +195,13 @@ def measure(path, mtcnn) -> dict:
         windows = clips.plan_windows(tracks[:1], count, num_frames=NUM_FRAMES, max_windows=1)
         _, known = timed(lambda: list(clips.cut_windows(path, windows, NUM_FRAMES)))
     result = dict(
-        frames=frames, decode=frames / decoding, rgb=frames / colours, track=frames / tracking,
-        default=frames / default, all_windows=frames / whole,
-    )  # fmt: skip
+        frames=frames,
+        decode=frames / decoding,
+        rgb=frames / colours,
+        track=frames / tracking,
+        default=frames / default,
+        all_windows=frames / whole,
+    )
     result["group"] = 15 * frames / (tracking + 15 * known)
     spent["decoding and colour conversion"] = whole - sum(spent.values())
     return result | compare(path, tracks[0], mtcnn) | dict(spent={k: v / whole for k, v in spent.most_common()})
@@ -224,9 +236,11 @@ def report(name: str, r: dict) -> str:
         f"  {'MTCNN on every frame':27} {r['mtcnn']:7.1f}",
     ]
     roads = {
-        "track": "tracking", "default": "a file, one window", "all_windows": "a file, every window",
+        "track": "tracking",
+        "default": "a file, one window",
+        "all_windows": "a file, every window",
         "group": "15 files of one target",
-    }  # fmt: skip
+    }
     for key, road in roads.items():
         ratios = f"{r[key] / r['mtcnn']:5.1f} x MTCNN, {r[key] / r['decode']:.2f} x decoding"
         lines.append(f"  {road:27} {r[key]:7.1f}   {ratios}")

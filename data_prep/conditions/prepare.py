@@ -85,9 +85,14 @@ def prepare(
         raise UserError(f"no conditions for {protocol!r}; the protocols are {', '.join(DEFAULTS)}")
     settings = {condition: reencode.settings(named(condition)) for condition in names}
     wanted = (parameters or {}) | dict(
-        kind=kind, protocol=protocol, conditions=settings, compressions=compressions, methods=methods,
-        num_frames=num_frames, max_windows=max_windows,
-    )  # fmt: skip
+        kind=kind,
+        protocol=protocol,
+        conditions=settings,
+        compressions=compressions,
+        methods=methods,
+        num_frames=num_frames,
+        max_windows=max_windows,
+    )
     directory = Path(records) / f"{name}.{protocol}"
     if preparation.is_complete(records, directory.name, wanted):
         return directory.name

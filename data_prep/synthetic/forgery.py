@@ -18,8 +18,21 @@ from data_prep.synthetic.render import Portrait, cover, draw_face, draw_portrait
 from data_prep.synthetic.texture import fractal
 
 METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
-_SHAPE = ("eye_apart", "eye_width", "eye_height", "eye_tilt", "brow_gap", "brow_thick", "brow_arch", "nose_y",
-          "nose_width", "mouth_y", "mouth_width", "lip_upper", "lip_lower")  # fmt: skip
+_SHAPE = (
+    "eye_apart",
+    "eye_width",
+    "eye_height",
+    "eye_tilt",
+    "brow_gap",
+    "brow_thick",
+    "brow_arch",
+    "nose_y",
+    "nose_width",
+    "mouth_y",
+    "mouth_width",
+    "lip_upper",
+    "lip_lower",
+)
 _LOOK = ("skin", "hair", "lip", "iris", "detail", "detail_seed")
 # H.264 keeps a little less of the grain than of real skin, which it can predict from frame to frame.
 _CRISPER = 1.03
@@ -105,8 +118,9 @@ def forge(
     elif method == "NeuralTextures":
         inner, mask = target, _mouth_mask(face, canvas)
         pulse, visible = none, target_pulse
-        moves = [dataclasses.replace(t, mouth=s.mouth, wide=s.wide) for t, s in
-                 zip(target_moves, source_moves, strict=True)]  # fmt: skip
+        moves = [
+            dataclasses.replace(t, mouth=s.mouth, wide=s.wide) for t, s in zip(target_moves, source_moves, strict=True)
+        ]
         blur, jitter, flicker = 0.8, 0.8, 0.020
     else:
         raise ValueError(f"unknown forgery {method!r}: one of {METHODS}")
@@ -116,11 +130,19 @@ def forge(
     shown, light = mask[y0:y1, x0:x1], inner.base[y0:y1, x0:x1].mean(-1)
     grain = face.detail * light * _lost_texture(rng, canvas, blur)[y0:y1, x0:x1]
     plan = Forgery(
-        inner=inner, mask=cv2.merge((shown, shown, shown)), window=window, blur=blur, sharpen=0.0,
-        gain=np.ones((*shown.shape, 3), np.float32), added=cv2.merge((grain, grain, grain)),
-        jitter=white(shake * jitter, (frames, 2)), flicker=1 + white(shake * flicker, frames), expressions=moves,
-        pulse=pulse, visible_pulse=visible,
-    )  # fmt: skip
+        inner=inner,
+        mask=cv2.merge((shown, shown, shown)),
+        window=window,
+        blur=blur,
+        sharpen=0.0,
+        gain=np.ones((*shown.shape, 3), np.float32),
+        added=cv2.merge((grain, grain, grain)),
+        jitter=white(shake * jitter, (frames, 2)),
+        flicker=1 + white(shake * flicker, frames),
+        expressions=moves,
+        pulse=pulse,
+        visible_pulse=visible,
+    )
     return _match(plan, target, target_moves, colour_offset)
 
 

@@ -61,8 +61,10 @@ class Task:
         return f"{self.target:03d}_{self.source:03d}" if self.method else f"{self.target:03d}"
 
     def paths(self) -> dict[str, str]:
-        return {name: os.path.join(self.root, self.sequence, name, "videos", f"{self.video}.mp4")
-                for name in self.compressions}  # fmt: skip
+        return {
+            name: os.path.join(self.root, self.sequence, name, "videos", f"{self.video}.mp4")
+            for name in self.compressions
+        }
 
     def truth_path(self) -> str:
         return os.path.join(self.root, "truth", self.sequence, f"{self.video}.npz")
@@ -75,8 +77,16 @@ def draw(task: Task) -> str:
     """Draw one video and write what is missing of it. Returns its name."""
     cv2.setNumThreads(1)  # the workers are the parallelism
     missing = task.missing()
-    scene = Scene(seed=task.seed, style=task.style, target=task.target, method=task.method, source=task.source,
-                  frames=task.frames, size=task.size, shake=task.shake)  # fmt: skip
+    scene = Scene(
+        seed=task.seed,
+        style=task.style,
+        target=task.target,
+        method=task.method,
+        source=task.source,
+        frames=task.frames,
+        size=task.size,
+        shake=task.shake,
+    )
     if missing:
         encode(missing, scene.pictures(), task.size, FRAME_RATE[task.style])
     path = task.truth_path()
@@ -207,8 +217,16 @@ def generate(
     _check(style, identities, frames, size, compressions, methods, shake)
     identities = {split: int(count) for split, count in identities.items()}
     names = {split: list(compressions[split]) for split in identities}
-    parameters = dict(style=style, identities=identities, frames=int(frames), size=int(size), compressions=names,
-                      methods=list(methods), seed=int(seed), shake=float(shake))  # fmt: skip
+    parameters = dict(
+        style=style,
+        identities=identities,
+        frames=int(frames),
+        size=int(size),
+        compressions=names,
+        methods=list(methods),
+        seed=int(seed),
+        shake=float(shake),
+    )
     _claim(root, dict(version=VERSION) | parameters)
     _remove_parts(root)
     tasks, pairs = plan(root, **parameters)

@@ -19,9 +19,11 @@ import numpy as np
 # Full chroma is what counts: the pulse is a change of colour. Beyond q95 bytes rise and the pulse gains nothing.
 QUALITY = 95
 _PARAMETERS = [
-    cv2.IMWRITE_JPEG_QUALITY, QUALITY,
-    cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-]  # fmt: skip
+    cv2.IMWRITE_JPEG_QUALITY,
+    QUALITY,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+]
 
 
 def encode(frames: np.ndarray) -> list[bytes]:

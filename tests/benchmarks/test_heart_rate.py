@@ -14,9 +14,13 @@ def test_only_real_clips_of_a_known_rate_are_asked():
         return dict(clip_id=f"{i}", label=label, heart_rate_truth=truth, compression=compression, split=split)
 
     rows = [
-        row(3, 0, 70.0), row(1, 1, 70.0), row(2, 0, None), row(0, 0, 80.0), row(4, 0, 60.0, "c23"),
+        row(3, 0, 70.0),
+        row(1, 1, 70.0),
+        row(2, 0, None),
+        row(0, 0, 80.0),
+        row(4, 0, 60.0, "c23"),
         row(5, 0, 60.0, split="val"),
-    ]  # fmt: skip
+    ]
     records = types.SimpleNamespace(rows=rows, directory="records")
 
     def asked(split="test", limit=0):

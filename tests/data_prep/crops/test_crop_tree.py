@@ -54,10 +54,18 @@ def broken(tree, tmp_path):
 
 def listed(root, sequence: str, video: str) -> Video:
     return Video(
-        path=str(root / sequence / "crop_MTCNN" / video / "face0"), label=0, method="real", compression="c23",
-        video=video, identity=video, source_identity="", target_video="", split="test", track_key=video,
+        path=str(root / sequence / "crop_MTCNN" / video / "face0"),
+        label=0,
+        method="real",
+        compression="c23",
+        video=video,
+        identity=video,
+        source_identity="",
+        target_video="",
+        split="test",
+        track_key=video,
         crop_landmarks=str(root / sequence / "video_landmark_new" / f"{video}.txt"),
-    )  # fmt: skip
+    )
 
 
 def image(video: Video, number: int):
@@ -211,11 +219,14 @@ def test_too_few_frames(broken):
         crop_clips.read_clip(broken.path, broken.crop_landmarks, FRAMES, first=20)
 
 
-@pytest.mark.parametrize("damage, reason", [
-    (lambda data: b"", "0003.jpg cannot be read"),
-    (lambda data: b"no image at all", "0003.jpg cannot be read"),
-    (lambda data: data[: len(data) // 2], "0003.jpg is cut off"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "damage, reason",
+    [
+        (lambda data: b"", "0003.jpg cannot be read"),
+        (lambda data: b"no image at all", "0003.jpg cannot be read"),
+        (lambda data: data[: len(data) // 2], "0003.jpg is cut off"),
+    ],
+)
 def test_a_bad_image_costs_its_window_alone(broken, damage, reason):
     with open(image(broken, 3), "rb") as file:
         data = file.read()

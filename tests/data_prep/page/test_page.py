@@ -94,10 +94,20 @@ def test_hostile_names_stay_text(tmp_path):
 def test_numbers_that_are_none(tmp_path):
     nan, flat = float("nan"), np.zeros(tiny.NUM_FRAMES, np.float32)
     odd = clip(
-        1, track_quality=nan, snr_pos=nan, snr_chrom=-math.inf, heart_rate_pos=nan, heart_rate_chrom=math.inf,
-        source_bitrate=math.inf, source_fps=0.0, pulse_pos=flat, pulse_chrom=flat * nan, start_s=nan,
-        box=np.full((tiny.NUM_FRAMES, 4), np.nan), landmarks=np.full((tiny.NUM_FRAMES, 68, 2), np.nan),
-    )  # fmt: skip
+        1,
+        track_quality=nan,
+        snr_pos=nan,
+        snr_chrom=-math.inf,
+        heart_rate_pos=nan,
+        heart_rate_chrom=math.inf,
+        source_bitrate=math.inf,
+        source_fps=0.0,
+        pulse_pos=flat,
+        pulse_chrom=flat * nan,
+        start_s=nan,
+        box=np.full((tiny.NUM_FRAMES, 4), np.nan),
+        landmarks=np.full((tiny.NUM_FRAMES, 68, 2), np.nan),
+    )
     changes = {"pulse_correlation": {"real/c23": [None, nan, 0]}}
     source, parsed = written(tmp_path, [clip(2, track_quality=0.1), odd], **changes)
     assert not re.search(r"\b(nan|inf|infinity)\b", re.sub('base64,[^"]*', "", source), re.IGNORECASE)

@@ -25,8 +25,17 @@ from data_prep.synthetic.scene import Scene
 from data_prep.synthetic.shortcut import shortcut_auc
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-SMALL = dict(style="a", identities={"test": 2}, frames=12, size=96, compressions={"test": ("raw", "c23")},
-             methods=METHODS, seed=3, workers=1, progress=False)  # fmt: skip
+SMALL = dict(
+    style="a",
+    identities={"test": 2},
+    frames=12,
+    size=96,
+    compressions={"test": ("raw", "c23")},
+    methods=METHODS,
+    seed=3,
+    workers=1,
+    progress=False,
+)
 
 
 def decode(path) -> np.ndarray:
@@ -35,8 +44,11 @@ def decode(path) -> np.ndarray:
 
 
 def contents(root) -> dict[str, str]:
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(Path(root).rglob("*")) if path.is_file()}  # fmt: skip
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(Path(root).rglob("*"))
+        if path.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +127,18 @@ def test_fakes_are_frame_aligned_with_their_target(faces):
 
 
 def test_compression_takes_the_pulse(tmp_path):
-    generate(str(tmp_path), style="a", identities={"test": 6}, frames=128, size=160, methods=(), seed=5, workers=2,
-             compressions={"test": ("raw", "c23", "c31", "c40")}, progress=False)  # fmt: skip
+    generate(
+        str(tmp_path),
+        style="a",
+        identities={"test": 6},
+        frames=128,
+        size=160,
+        methods=(),
+        seed=5,
+        workers=2,
+        compressions={"test": ("raw", "c23", "c31", "c40")},
+        progress=False,
+    )
     row = pulse_table(str(tmp_path))["original_sequences/youtube"]
     assert row["raw"][0] > 0.7
     assert row["raw"][0] > row["c23"][0] > row["c31"][0] > row["c40"][0] + 0.1
@@ -147,8 +169,18 @@ def test_a_quality_is_named_after_its_constant_rate_factor():
 
 @pytest.mark.parametrize("style", ["a", "b"])
 def test_no_shortcut(style, tmp_path):
-    generate(str(tmp_path), style=style, identities={"test": 20}, frames=16, size=160, methods=METHODS, seed=11,
-             workers=2, compressions={"test": ("c23",)}, progress=False)  # fmt: skip
+    generate(
+        str(tmp_path),
+        style=style,
+        identities={"test": 20},
+        frames=16,
+        size=160,
+        methods=METHODS,
+        seed=11,
+        workers=2,
+        compressions={"test": ("c23",)},
+        progress=False,
+    )
     assert shortcut_auc(str(tmp_path), "c23")["all"] < 0.70
 
 
@@ -185,10 +217,18 @@ def test_other_parameters_are_refused(small):
 
 @pytest.mark.parametrize(
     "change",
-    [dict(style="c"), dict(identities={"test": 3}), dict(methods=("Nonsense",)), dict(compressions={"test": ("c99",)}),
-     dict(shake=-0.1), dict(shake=float("nan")),
-     dict(compressions={}), dict(frames=1), dict(size=95)],
-)  # fmt: skip
+    [
+        dict(style="c"),
+        dict(identities={"test": 3}),
+        dict(methods=("Nonsense",)),
+        dict(compressions={"test": ("c99",)}),
+        dict(shake=-0.1),
+        dict(shake=float("nan")),
+        dict(compressions={}),
+        dict(frames=1),
+        dict(size=95),
+    ],
+)
 def test_parameters_that_cannot_be_are_refused(change, tmp_path):
     with pytest.raises(UserError):
         generate(str(tmp_path / "new"), **SMALL | change)

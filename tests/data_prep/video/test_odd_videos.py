@@ -35,9 +35,18 @@ def outcome(tmp_path_factory):
     videos.write(root / "videos")
     with stderr_to(root / "stderr"):
         preparation.prepare(
-            "own", "folder", root / "videos", root / "records", compressions=(), methods=(), splits=("test",),
-            num_frames=CLIP, max_windows=1, workers=1, progress=False,
-        )  # fmt: skip
+            "own",
+            "folder",
+            root / "videos",
+            root / "records",
+            compressions=(),
+            methods=(),
+            splits=("test",),
+            num_frames=CLIP,
+            max_windows=1,
+            workers=1,
+            progress=False,
+        )
     records = RecordSet(root / "records/own")
     return records, {row["video"]: row["reason"] for row in records.excluded}, (root / "stderr").read_text()
 
@@ -125,9 +134,16 @@ def test_frozen_frames_stay_frozen(clips):
 
 @pytest.mark.parametrize(
     ("name", "height", "width"),
-    [("plain.mp4", 160, 160), ("wide pixels.mp4", 160, 160), ("tall pixels.mkv", 160, 160), ("odd size.mp4", 121, 161),
-     ("very wide.mp4", 160, 960), ("very tall.mp4", 960, 160), ("size changes.h264", 160, 160)],
-)  # fmt: skip
+    [
+        ("plain.mp4", 160, 160),
+        ("wide pixels.mp4", 160, 160),
+        ("tall pixels.mkv", 160, 160),
+        ("odd size.mp4", 121, 161),
+        ("very wide.mp4", 160, 960),
+        ("very tall.mp4", 960, 160),
+        ("size changes.h264", 160, 160),
+    ],
+)
 def test_the_record_says_the_size_at_which_it_is_seen(clips, name, height, width):
     assert (clips[name]["source_height"], clips[name]["source_width"]) == (height, width)
 

@@ -162,8 +162,11 @@ def test_ten_frames_a_second_are_enough_and_all_measured(tmp_path):
     assert all(measured) and len(found) == 59 and found[::3] == list(range(20))
 
 
-MATRICES = [(a, b, c, d) for a, b, c, d in itertools.product((-1, 0, 1), repeat=4) if abs(a * d - b * c) == 1
-            and (a == d == 0 or b == c == 0)]  # fmt: skip
+MATRICES = [
+    (a, b, c, d)
+    for a, b, c, d in itertools.product((-1, 0, 1), repeat=4)
+    if abs(a * d - b * c) == 1 and (a == d == 0 or b == c == 0)
+]
 
 
 @pytest.mark.parametrize("matrix", MATRICES)
