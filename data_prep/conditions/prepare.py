@@ -62,7 +62,9 @@ def prepare(
     parameters: dict[str, Any] | None = None,
     progress: bool = True,
 ) -> str:
-    """Prepare the test split of a source under every condition. After an interruption it resumes, as prepare.prepare.
+    """Prepare the test split of a source under every condition; returns the record set's name.
+
+    After an interruption it resumes, as prepare.prepare does.
 
     Args:
       name, kind, root, compressions, methods, splits: of the source, as for prepare.prepare. Of its compressions the
@@ -73,9 +75,6 @@ def prepare(
       num_frames, max_windows, workers, progress: as for prepare.prepare.
       parameters: what the records depend on beside these arguments, such as how the videos were drawn.
 
-    Returns:
-      The record set's name.
-
     Raises:
       UserError: an unknown condition, a source without test videos or of ready-made crops, or existing records that
         were prepared with other parameters.
@@ -83,11 +82,10 @@ def prepare(
     names = tuple(dict.fromkeys(conditions or DEFAULTS.get(protocol, ())))
     if not names:
         raise UserError(f"no conditions for {protocol!r}; the protocols are {', '.join(DEFAULTS)}")
-    settings = {condition: reencode.settings(named(condition)) for condition in names}
     wanted = (parameters or {}) | dict(
         kind=kind,
         protocol=protocol,
-        conditions=settings,
+        conditions={condition: reencode.settings(named(condition)) for condition in names},
         compressions=compressions,
         methods=methods,
         num_frames=num_frames,
