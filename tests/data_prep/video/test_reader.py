@@ -1,4 +1,3 @@
-import itertools
 import struct
 from fractions import Fraction
 
@@ -7,7 +6,6 @@ import numpy as np
 import pytest
 
 from cpml_jax.errors import UserError
-from data_prep.video import hdr
 from data_prep.video.reader import VideoReader
 
 
@@ -160,42 +158,3 @@ def test_a_slide_show_is_refused_before_it_is_repeated_for_hours(tmp_path, count
 def test_ten_frames_a_second_are_enough_and_all_measured(tmp_path):
     found, measured = numbers(write(tmp_path / "a.mp4", np.arange(20) / 10))
     assert all(measured) and len(found) == 59 and found[::3] == list(range(20))
-
-
-MATRICES = [
-    (a, b, c, d)
-    for a, b, c, d in itertools.product((-1, 0, 1), repeat=4)
-    if abs(a * d - b * c) == 1 and (a == d == 0 or b == c == 0)
-]
-
-
-@pytest.mark.parametrize("matrix", MATRICES)
-def test_each_of_the_eight_display_matrices_puts_the_corner_where_it_says(tmp_path, matrix):
-    """A white corner at the top left goes where x' = a x + c y, y' = b x + d y puts it."""
-    a, b, c, d = matrix
-    path = tmp_path / "a.mp4"
-    picture = np.zeros((32, 64, 3), np.uint8)
-    picture[:8, :8] = 255
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=30)
-        stream.height, stream.width, stream.pix_fmt = 32, 64, "yuv444p"
-        one = 1 << 16
-        stream.set_display_matrix([a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30])
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode(None))
-    with VideoReader(path) as video:
-        seen = next(video.resampled())[0].rgb
-    assert seen.shape == ((32, 64, 3) if a else (64, 32, 3))
-    left, top = (a or c) > 0, (b or d) > 0  # of the picture, where the corner's distance along an axis stays positive
-    corner = seen[slice(0, 4) if top else slice(-4, None), slice(0, 4) if left else slice(-4, None)]
-    assert corner.min() > 240 and seen.mean() < 30
-
-
-def test_without_the_high_range_white_is_white_and_grey_is_grey():
-    """PQ and HLG of 203 cd/m2 (BT.2408: 58 % and 75 %), of a quarter of it, and of black."""
-    for curve, white in ((hdr.PQ, 0.5807), (hdr.HLG, 0.75)):
-        codes = np.full((2, 2, 3), round(white * 65535), np.uint16)
-        assert 225 <= hdr.to_sdr(codes, curve).mean() <= 250  # pressed a little, to leave room for what is brighter
-        assert hdr.to_sdr(codes * 0, curve).max() == 0
-        assert np.ptp(hdr.to_sdr(codes, curve)) <= 1
-        assert hdr.to_sdr(np.full((1, 1, 3), 65535, np.uint16), curve).min() >= 250
