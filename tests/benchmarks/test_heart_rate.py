@@ -32,7 +32,7 @@ def test_only_real_clips_of_a_known_rate_are_asked():
 
 
 def test_errors_in_beats_a_minute():
-    found = heart_rate.errors(np.array([60.0, 73.0, 90.0]), np.array([60.0, 70.0, 80.0]))
-    assert found == pytest.approx({"mae": 13 / 3, "median": 3.0, "within_3": 2 / 3, "pearson": found["pearson"]})
-    assert found["pearson"] > 0.99
+    errors = heart_rate.errors(np.array([60.0, 73.0, 90.0]), np.array([60.0, 70.0, 80.0]))
+    assert errors == pytest.approx({"mae": 13 / 3, "median": 3.0, "within_3": 2 / 3, "pearson": errors["pearson"]})
+    assert errors["pearson"] > 0.99
     assert heart_rate.errors(np.full(3, 60.0), np.arange(3.0))["pearson"] is None

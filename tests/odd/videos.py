@@ -1,4 +1,4 @@
-"""A folder of odd videos, and what is to become of each: prepared, or set aside with which words."""
+"""A folder of odd videos, and what preparation does with each: prepares it, or excludes it for which reason."""
 
 import dataclasses
 import os
@@ -18,7 +18,7 @@ TOO_SHORT = f"a clip needs {CLIP}"
 
 @dataclasses.dataclass(frozen=True)
 class Odd:
-    """A file `name` made by make(path, pictures); `says`: part of the reason, "" if it is to be prepared.
+    """A file `name` written by make(path, pictures); `reason`: part of the reason for exclusion, "" if it is prepared.
 
     `like`: largest distance of the clip's mean colour from the plain video's, grey levels; None where it differs by
     right. `first`: frame of the content that the clip begins with.
@@ -26,7 +26,7 @@ class Odd:
 
     name: str
     make: Callable
-    says: str = ""
+    reason: str = ""
     like: float | None = None
     first: int = 0
 

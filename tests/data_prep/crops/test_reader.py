@@ -71,8 +71,8 @@ def test_a_bad_image_costs_its_window_alone(broken, damage, reason):
         data = file.read()
     with open(image(broken, 3), "wb") as file:
         file.write(damage(data))
-    (window, said), good = cut_all(broken)
-    assert reason in said and window.number == 0 and good.window == 1
+    (window, message), good = cut_all(broken)
+    assert reason in message and window.number == 0 and good.window == 1
 
 
 def test_frames_without_landmarks_are_interpolated_and_marked(broken, tmp_path):

@@ -34,8 +34,8 @@ def test_mtcnn_finds_every_face_and_dlib_its_landmarks(faces):
             boxes, probabilities = detector.detect(pictures[number])
             assert len(boxes) == 1 and probabilities[0] > 0.95, path
             shape = predictor(pictures[number], dlib.rectangle(*(int(round(float(v))) for v in boxes[0])))
-            found = np.array([[shape.part(i).x, shape.part(i).y] for i in range(68)])
-            assert np.abs(found - truth["landmarks"][number]).mean() < 5.0, path
+            fitted = np.array([[shape.part(i).x, shape.part(i).y] for i in range(68)])
+            assert np.abs(fitted - truth["landmarks"][number]).mean() < 5.0, path
 
 
 def test_fakes_are_frame_aligned_with_their_target(faces):

@@ -30,11 +30,11 @@ def test_each_of_the_eight_display_matrices_puts_the_corner_where_it_says(tmp_pa
         container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
     with VideoReader(path) as video:
-        seen = next(video.resampled())[0].rgb
-    assert seen.shape == ((32, 64, 3) if a else (64, 32, 3))
+        shown = next(video.resampled())[0].rgb
+    assert shown.shape == ((32, 64, 3) if a else (64, 32, 3))
     left, top = (a or c) > 0, (b or d) > 0  # of the picture, where the corner's distance along an axis stays positive
-    corner = seen[slice(0, 4) if top else slice(-4, None), slice(0, 4) if left else slice(-4, None)]
-    assert corner.min() > 240 and seen.mean() < 30
+    corner = shown[slice(0, 4) if top else slice(-4, None), slice(0, 4) if left else slice(-4, None)]
+    assert corner.min() > 240 and shown.mean() < 30
 
 
 def pictures(count: int = 3) -> list[np.ndarray]:
