@@ -37,7 +37,7 @@ class InTurn:
 
 def drawn_records(folder: Path) -> Path:
     """Records of four drawn identities; returns their folder."""
-    from data_prep.prepare import prepare
+    from data_prep.prepare import Sampling, Source, prepare
     from data_prep.synthetic.generate import generate
 
     compressions, methods = ("raw", "c23"), ("Deepfakes",)
@@ -53,19 +53,8 @@ def drawn_records(folder: Path) -> Path:
         workers=1,
         progress=False,
     )
-    prepare(
-        "drawn",
-        "ffpp",
-        folder / "videos",
-        folder / "records",
-        compressions=compressions,
-        methods=methods,
-        splits=("train",),
-        num_frames=160,
-        max_windows=1,
-        workers=1,
-        progress=False,
-    )
+    source = Source("drawn", "ffpp", folder / "videos")
+    prepare(source, Sampling(160, 1), folder / "records", workers=1, progress=False)
     return folder / "records/drawn"
 
 

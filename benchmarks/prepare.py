@@ -30,7 +30,7 @@ import numpy as np
 from cpml_jax.schema import FRAME_RATE
 from data_prep.face import clips, landmarks, rppg
 from data_prep.face.crop import CROP_SIZE, MARGIN, CropPath
-from data_prep.face.detector import PROBABILITY, Detector, shared_detector
+from data_prep.face.detector import PROBABILITY, shared_detector
 from data_prep.face.tracks import Track, overlap
 from data_prep.records import process
 from data_prep.sources import Video
@@ -176,7 +176,8 @@ def stopwatch(spent: dict[str, float]) -> Iterator[None]:
         return call
 
     parts = [
-        (Detector, "__call__", "MTCNN on key frames"), (Picture, "thumbnail", "thumbnails (scene cuts)"),
+        (type(shared_detector()), "__call__", "detector on key frames"),
+        (Picture, "thumbnail", "thumbnails (scene cuts)"),
         (CropPath, "crop", "crops"), (landmarks, "fit", "landmarks"), (rppg, "skin_means", "skin means"),
         (rppg, "pos", "pulse"), (rppg, "chrom", "pulse"), (jpeg, "encode", "JPEG"),
     ]  # fmt: skip
@@ -199,10 +200,10 @@ def measure(path: str | Path, mtcnn: Any) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "work.pickle"
         (tracks, count), tracking = timed(clips.track_video, path, detector)
-        _, default = timed(process.process_group, [as_source(path)], file, NUM_FRAMES, 1)
+        _, default = timed(process.process_group, [as_source(path)], file, process.Sampling(NUM_FRAMES, 1))
         spent: dict[str, float] = collections.defaultdict(float)
         with stopwatch(spent):
-            _, whole = timed(process.process_group, [as_source(path)], file, NUM_FRAMES, 1000)
+            _, whole = timed(process.process_group, [as_source(path)], file, process.Sampling(NUM_FRAMES, 1000))
         windows = clips.plan_windows(tracks[:1], count, num_frames=NUM_FRAMES, max_windows=1)
         _, known = timed(lambda: list(clips.cut_windows(path, windows, NUM_FRAMES)))
     result = dict(
@@ -215,18 +216,14 @@ def measure(path: str | Path, mtcnn: Any) -> dict[str, Any]:
     )
     result["group"] = 15 * frames / (tracking + 15 * known)
     spent["decoding and colour conversion"] = whole - sum(spent.values())
-    longest_first = sorted(spent.items(), key=lambda item: -item[1])
-    return (
-        result
-        | compare(path, tracks[0], mtcnn)
-        | dict(spent={part: seconds / whole for part, seconds in longest_first})
-    )
+    shares = {part: seconds / whole for part, seconds in sorted(spent.items(), key=lambda item: -item[1])}
+    return result | compare(path, tracks[0], mtcnn) | dict(spent=shares)
 
 
 def peak_memory(path: str, queue: Any) -> None:
     """Prepare a file and put (peak bytes, bytes of mapped files) into the multiprocessing queue."""
     process.start_worker()
-    process.process_group([as_source(path)], Path(path).with_suffix(".pickle"), NUM_FRAMES, 1000)
+    process.process_group([as_source(path)], Path(path).with_suffix(".pickle"), process.Sampling(NUM_FRAMES, 1000))
     # Not getrusage's maximum: a process inherits it from its parent.
     pairs = (line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
     status = {key: 1024 * int(value.split()[0]) for key, value in pairs if key in ("VmHWM", "RssFile")}

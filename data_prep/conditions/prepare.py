@@ -11,9 +11,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
-import os
 import pickle
-import shutil
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -28,15 +26,13 @@ from cpml_jax.data.records import INDEX
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
 from data_prep import prepare as preparation
-from data_prep import sources
 from data_prep.conditions import reencode
 from data_prep.face import clips
 from data_prep.face.clips import FaceClip, Window
 from data_prep.page.document import PAGE
 from data_prep.records import process
-from data_prep.records.disk import writing
-from data_prep.records.pack import pack
-from data_prep.sources import Video
+from data_prep.records.process import Sampling
+from data_prep.sources import Source, Video
 
 SPLIT = "test"
 MARGIN = 0.5  # s that a copy continues after its last clip, so that no encoder's end falls into the clip
@@ -46,20 +42,13 @@ Cut = Iterator[tuple[dict, FaceClip | tuple[Window, str]]]  # (source fields of 
 
 
 def prepare(
-    name: str,
+    source: Source,
+    sampling: Sampling,
     protocol: str,
-    kind: str,
-    root: str | Path,
     records: str | Path,
     *,
     conditions: Sequence[str] = (),
-    num_frames: int,
-    max_windows: int,
-    workers: int,
-    compressions: Sequence[str] = (),
-    methods: Sequence[str] = (),
-    splits: Sequence[str] = (SPLIT,),
-    parameters: dict[str, Any] | None = None,
+    workers: int = 0,
     progress: bool = True,
 ) -> str:
     """Prepare the test split of a source under every condition; returns the record set's name.
@@ -67,13 +56,11 @@ def prepare(
     After an interruption it resumes, as prepare.prepare does.
 
     Args:
-      name, kind, root, compressions, methods, splits: of the source, as for prepare.prepare. Of its compressions the
-        best one on the disk is used, of its splits the test split.
+      source: its test split is used, at the best compression on the disk. sampling: which clips of the videos.
       protocol: compression_curve or corruption: part of the record set's name, and what decides the default conditions.
-      records: the record set goes to `records`/`name`.`protocol`.
+      records: the record set goes to `records`/source.name.protocol.
       conditions: their names, see cpml_jax.conditions; empty: the protocol's.
-      num_frames, max_windows, workers, progress: as for prepare.prepare.
-      parameters: what the records depend on beside these arguments, such as how the videos were drawn.
+      workers, progress: as for prepare.prepare.
 
     Raises:
       UserError: an unknown condition, a source without test videos or of ready-made crops, or existing records that
@@ -82,44 +69,36 @@ def prepare(
     names = tuple(dict.fromkeys(conditions or DEFAULTS.get(protocol, ())))
     if not names:
         raise UserError(f"no conditions for {protocol!r}; the protocols are {', '.join(DEFAULTS)}")
-    wanted = (parameters or {}) | dict(
-        kind=kind,
-        protocol=protocol,
-        conditions={condition: reencode.settings(named(condition)) for condition in names},
-        compressions=compressions,
-        methods=methods,
-        num_frames=num_frames,
-        max_windows=max_windows,
-    )
-    directory = Path(records) / f"{name}.{protocol}"
-    if preparation.is_complete(records, directory.name, wanted):
+    settings = {condition: reencode.settings(named(condition)) for condition in names}
+    parameters = preparation.parameters_of(source, sampling) | dict(protocol=protocol, conditions=settings)
+    parameters.pop("splits")  # only one of them counts
+    directory = Path(records) / f"{source.name}.{protocol}"
+    if preparation.is_complete(directory, parameters):
         return directory.name
-    with writing(directory):
-        videos, excluded = best_compression(kind, os.path.abspath(root), compressions, methods, splits)
-        work = Path(os.path.abspath(directory / preparation.WORK))
-        work.mkdir(parents=True, exist_ok=True)
-        preparation.begin(directory, work, wanted)
-        files = process_videos(directory.name, videos, work, names, num_frames, max_windows, workers, progress)
-        write_whole(work / "without.pickle", pickle.dumps(([], excluded), protocol=5))
-        summary = pack(directory, [*files, work / "without.pickle"], num_frames, wanted, progress)
-        print(summary_text(directory, summary), file=sys.stderr)
-        shutil.rmtree(work)
+    videos, excluded = best_compression(source)
+
+    def process_all(work: Path) -> list[Path]:
+        files = process_videos(directory.name, videos, work, names, sampling, workers, progress)
+        lacking = work / "without.pickle"
+        write_whole(lacking, pickle.dumps(([], excluded), protocol=5))
+        return [*files, lacking]
+
+    summary = preparation.build(directory, parameters, process_all, sampling, progress)
+    print(summary_text(directory, summary), file=sys.stderr)
     return directory.name
 
 
-def best_compression(
-    kind: str, root: str, compressions: Sequence[str], methods: Sequence[str], splits: Sequence[str]
-) -> tuple[list[Video], list[dict]]:
+def best_compression(source: Source) -> tuple[list[Video], list[dict]]:
     """The test videos at the best compression on the disk, and an exclusion for each video that lacks it.
 
     Raises:
       UserError: no test split, no test video, or folders of crops in place of videos.
     """
-    if SPLIT not in splits:
+    if source.splits and SPLIT not in source.splits:
         raise UserError(
-            f"{root}: conditions need the split {SPLIT}, and the source's splits are {', '.join(splits) or 'none'}"
+            f"{source.root}: conditions need the split {SPLIT}, and the source's splits are {', '.join(source.splits)}"
         )
-    videos = sources.list_videos(kind, root, compressions=compressions, methods=methods, splits=(SPLIT,))
+    videos = source.list_videos(splits=(SPLIT,))
     crops = next((video.path for video in videos if video.crop_landmarks), None)
     if crops:
         raise UserError(f"{crops}: ready-made crops cannot be re-encoded as videos; give the source's videos")
@@ -136,35 +115,31 @@ def process_videos(
     videos: Sequence[Video],
     work: Path,
     names: Sequence[str],
-    num_frames: int,
-    max_windows: int,
+    sampling: Sampling,
     workers: int,
     progress: bool,
 ) -> list[Path]:
     """One work file per video, with all its conditions; files that an earlier call finished are kept."""
-    by_track = collections.defaultdict(list)
-    for video in videos:
-        by_track[video.track_key].append(video)
-    groups = [process.in_order(group) for group in by_track.values()]
+    groups = [process.in_order(group) for group in preparation.by_track(videos)]
     keys = [process.group_key(group) for group in groups]
     plans = [work / f"{key}.plan" for key in keys]
-    searches = [(group, plan, num_frames, max_windows) for group, plan in zip(groups, plans, strict=True)]
+    searches = [(group, plan, sampling) for group, plan in zip(groups, plans, strict=True)]
     preparation.run_jobs(f"faces of {name}", "track", find_faces, searches, plans, workers, progress)
     jobs, files = [], []
     for group, key, plan in zip(groups, keys, plans, strict=True):
         for place, video in enumerate(group):
             files.append(work / f"{key}-{place}.pickle")
-            jobs.append((name, video, plan, place, names, files[-1], num_frames, max_windows))
+            jobs.append((name, video, plan, place, names, files[-1], sampling))
     preparation.run_jobs(f"prepare {name}", "video", process_video, jobs, files, workers, progress)
     return files
 
 
-def find_faces(group: list[Video], file: Path, num_frames: int, max_windows: int) -> None:
+def find_faces(group: list[Video], file: Path, sampling: Sampling) -> None:
     """The shared track of a group, before its videos go to different processes: each one's Plan, or why it has none.
 
     Without torch's threads and weights in them, the processes of the second step start at once.
     """
-    tracks = process.SharedTracks([video.mask for video in group if video.mask], num_frames, max_windows)
+    tracks = process.SharedTracks([video.mask for video in group if video.mask], sampling)
     plans: list[Plan | str] = []
     for video in group:
         try:
@@ -190,8 +165,7 @@ def process_video(
     place: int,
     names: Sequence[str],
     file: Path,
-    num_frames: int,
-    max_windows: int,
+    sampling: Sampling,
 ) -> None:
     """One video -> the records of the original and of its copies, in one work file."""
     plan: Plan | str = pickle.loads(plans.read_bytes())[place]
@@ -199,14 +173,13 @@ def process_video(
         records, excluded = [], [process.exclusion(video, plan)]
     else:
         windows, origin = plan
-        sampled = dict(num_frames=num_frames, max_windows=max_windows, **origin)
-        records, excluded, valid = measure(video, cut_windows(video.path, windows, sampled))
+        records, excluded, valid = measure(video, cut_windows(video.path, windows, sampling, origin))
         # A frame that is missing or damaged in the original is marked so in every copy.
         windows = [dataclasses.replace(w, seen=valid[w.number]) for w in windows if w.number in valid]
-        source = reencode.Source(video.path, end_of(windows, num_frames))
+        source = reencode.Source(video.path, end_of(windows, sampling.num_frames))
         for condition in names if windows else ():
             path = file.with_suffix(f".{condition}.mp4")
-            cut = cut_copy(path, source, condition, seed(name, video), windows, sampled)
+            cut = cut_copy(path, source, condition, seed(name, video), windows, sampling, origin)
             copies, unusable, _ = measure(dataclasses.replace(video, compression=condition), cut)
             records += copies
             excluded += unusable
@@ -237,20 +210,26 @@ def seed(name: str, video: Video) -> str:
     return schema.video_key(name, video.method, video.compression, video.video)
 
 
-def cut_windows(path: str | Path, windows: list[Window], sampled: dict[str, Any]) -> Cut:
-    """Yields (source fields of the record, clip or (window, reason)) of a file; sampled: as for source_fields."""
-    about = process.source_fields(clips.stream_info(path), **sampled)
-    for result in clips.cut_windows(path, windows, sampled["num_frames"]):
+def cut_windows(path: str | Path, windows: list[Window], sampling: Sampling, origin: dict[str, str]) -> Cut:
+    """Yields (source fields of the record, clip or (window, reason)) of a file; origin: face_choice and track_from."""
+    about = process.source_fields(clips.stream_info(path), sampling, **origin)
+    for result in clips.cut_windows(path, windows, sampling.num_frames):
         yield about, result
 
 
 def cut_copy(
-    path: Path, source: reencode.Source, condition: str, seed: str, windows: list[Window], sampled: dict[str, Any]
+    path: Path,
+    source: reencode.Source,
+    condition: str,
+    seed: str,
+    windows: list[Window],
+    sampling: Sampling,
+    origin: dict[str, str],
 ) -> Cut:
     """The same for a copy under a condition, whose file exists for as long as that takes."""
     try:
         reencode.write(path, source, named(condition), seed)
-        yield from cut_windows(path, windows, sampled)
+        yield from cut_windows(path, windows, sampling, origin)
     finally:
         path.unlink(missing_ok=True)
 

@@ -183,7 +183,7 @@ def _remove_parts(root: str) -> None:
 
 
 def generate(
-    root: str,
+    root: str | os.PathLike[str],
     *,
     style: str,
     identities: dict[str, int],
@@ -211,6 +211,7 @@ def generate(
     Raises:
         UserError: parameters outside their range, or a root that was drawn with others.
     """
+    root = os.fspath(root)
     _check(style, identities, frames, size, compressions, methods, shake)
     identities = {split: int(count) for split, count in identities.items()}
     names = {split: list(compressions[split]) for split in identities}

@@ -18,6 +18,7 @@ from cpml_jax.errors import UserError
 from data_prep import sources
 from data_prep.conditions import corruptions
 from data_prep.conditions import prepare as condition_records
+from data_prep.records.process import Sampling
 from data_prep.synthetic import generate
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -51,8 +52,12 @@ def drawn(tmp_path_factory):
 
 
 def prepare(root, records, protocol="corruption", **changes):
-    settings = dict(conditions=NAMES, num_frames=FRAMES, max_windows=1, workers=1, progress=False) | changes
-    return condition_records.prepare("faces", protocol, "ffpp", root, records, **settings)
+    settings = dict(num_frames=FRAMES, splits=(), draw=None, conditions=NAMES) | changes
+    source = sources.Source("faces", "ffpp", root, splits=settings["splits"], draw=settings["draw"])
+    sampling = Sampling(settings["num_frames"], 1)
+    return condition_records.prepare(
+        source, sampling, protocol, records, conditions=settings["conditions"], workers=1, progress=False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +115,7 @@ def test_prepared_again_it_does_nothing_and_other_parameters_are_refused(drawn, 
     assert not (prepared / "work").exists() and not list(prepared.rglob("*.mp4"))
     assert prepare(drawn.parent / "gone", prepared.parent) == prepared.name
     assert {path: path.stat().st_mtime_ns for path in prepared.rglob("*")} == before
-    for changes in (dict(conditions=("blur-5",)), dict(num_frames=32), dict(parameters={"draw": {"seed": 4}})):
+    for changes in (dict(conditions=("blur-5",)), dict(num_frames=32), dict(draw={"seed": 4})):
         with pytest.raises(UserError, match="delete that folder"):
             prepare(drawn, prepared.parent, **changes)
 
@@ -129,7 +134,7 @@ def test_records_of_earlier_versions_are_reused(drawn, prepared, tmp_path):
 
 def test_another_table_is_another_parameter_set(drawn, prepared, monkeypatch):
     monkeypatch.setitem(corruptions.PARAMETERS, "blur", (7, 9, 13, 17, 23))
-    with pytest.raises(UserError, match="conditions="):
+    with pytest.raises(UserError, match="conditions"):
         prepare(drawn, prepared.parent)
 
 
@@ -182,12 +187,13 @@ def test_a_frame_that_the_original_lacks_is_invalid_in_every_copy(drawn, tmp_pat
     video = sources.list_videos("ffpp", str(drawn), compressions=("raw",), splits=("test",))[0]
     assert video.video == "000_001"
     plan = tmp_path / "a.plan"
-    condition_records.find_faces([video], plan, FRAMES, 1)
+    condition_records.find_faces([video], plan, Sampling(FRAMES, 1))
     ((windows, origin),) = pickle.loads(plan.read_bytes())
     windows[0].seen[7] = False
     plan.write_bytes(pickle.dumps([(windows, origin)]))
-    condition_records.process_video("faces", video, plan, 0, ("h264-crf40",), tmp_path / "out.pickle", FRAMES, 1)
-    records, excluded = pickle.loads((tmp_path / "out.pickle").read_bytes())
+    out = tmp_path / "out.pickle"
+    condition_records.process_video("faces", video, plan, 0, ("h264-crf40",), out, Sampling(FRAMES, 1))
+    records, excluded = pickle.loads(out.read_bytes())
     assert [record["compression"] for record in records] == ["raw", "h264-crf40"] and not excluded
     assert all(not record["valid"][7] and record["valid"].sum() == FRAMES - 1 for record in records)
 
@@ -196,4 +202,4 @@ def test_ready_made_crops_are_refused(monkeypatch):
     crop = sources.Video("crops/0", 0, "real", "raw", "0", "0", "", "", "test", "0", crop_landmarks="0.txt")
     monkeypatch.setattr(sources, "list_videos", lambda *_, **__: [crop])
     with pytest.raises(UserError, match="ready-made crops"):
-        condition_records.best_compression("crop_tree", "crops", (), (), ("test",))
+        condition_records.best_compression(sources.Source("crops", "crop_tree", "crops"))

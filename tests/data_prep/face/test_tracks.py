@@ -64,14 +64,14 @@ def planned(monkeypatch, tmp_path):
     def plan(*tracks, num_frames=160):
         ordered = sorted(tracks, key=lambda t: -t.area())
         windows = []
-        monkeypatch.setattr(process, "shared_detector", lambda: None)
+        monkeypatch.setattr(process.detector, "shared_detector", lambda: None)
         monkeypatch.setattr(clips, "track_video", lambda *_: (ordered, 1000))
         info = StreamInfo(30.0, 720, 1280, "h264", 1e6)
         monkeypatch.setattr(clips, "stream_info", lambda _: info)
         monkeypatch.setattr(clips, "cut_windows", lambda _, planned, __: windows.extend(planned) or iter(()))
         written = {}
         monkeypatch.setattr(process, "exclusion", lambda video, reason, window=None: written.setdefault("why", reason))
-        process.process_group([listed()], tmp_path / "work.pickle", num_frames, 1)
+        process.process_group([listed()], tmp_path / "work.pickle", process.Sampling(num_frames, 1))
         return windows or written["why"]
 
     return plan

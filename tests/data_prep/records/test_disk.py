@@ -110,7 +110,7 @@ def test_a_disk_that_fills_up_loses_no_finished_video(videos, tmp_path, capsys, 
     stamp = made[0].stat().st_mtime_ns
 
     with monkeypatch.context() as patch:
-        patch.setattr("data_prep.records.builder.write", no_room_for_array_record)
+        patch.setattr("data_prep.records.shards.write", no_room_for_array_record)
         assert command(videos, records, tmp_path / "work") == 2
     assert "No space left on device" in the_error(capsys)
     assert made[0].stat().st_mtime_ns == stamp

@@ -34,19 +34,8 @@ def outcome(tmp_path_factory):
     root = tmp_path_factory.mktemp("odd")
     videos.write(root / "videos")
     with stderr_to(root / "stderr"):
-        preparation.prepare(
-            "odd",
-            "folder",
-            root / "videos",
-            root / "records",
-            compressions=(),
-            methods=(),
-            splits=("test",),
-            num_frames=CLIP,
-            max_windows=1,
-            workers=1,
-            progress=False,
-        )
+        source = preparation.Source("odd", "folder", root / "videos")
+        preparation.prepare(source, preparation.Sampling(CLIP, 1), root / "records", workers=1, progress=False)
     records = RecordSet(root / "records/odd")
     return records, {row["video"]: row["reason"] for row in records.excluded}, (root / "stderr").read_text()
 
