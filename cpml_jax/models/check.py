@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from cpml_jax.errors import UserError
 from cpml_jax.models.fusion import STAGE_POOLS
-from cpml_jax.models.streams import MODALITIES, STREAMS
+from cpml_jax.models.streams import STREAMS
 
 
 def check_streams(modalities: tuple[str, ...], stage_pool: str, parts: Mapping[str, Mapping]) -> None:
@@ -14,13 +14,13 @@ def check_streams(modalities: tuple[str, ...], stage_pool: str, parts: Mapping[s
 
     Args:
       modalities, stage_pool: see fusion.py.
-      parts: rppg, landmarks, text_encoder and visual, each with its arguments.
+      parts: settings of every stream and of the text encoder, by name.
 
     Raises:
       UserError: the first of them.
     """
-    if not modalities or set(modalities) - set(MODALITIES) or len(set(modalities)) != len(modalities):
-        raise UserError(f"model.modalities={modalities}; it is a non-empty subset of {MODALITIES}")
+    if not modalities or set(modalities) - set(STREAMS) or len(set(modalities)) != len(modalities):
+        raise UserError(f"model.modalities={modalities}; it is a non-empty subset of {tuple(STREAMS)}")
     if stage_pool not in STAGE_POOLS:
         raise UserError(f"model.fusion_stage_pool={stage_pool!r}; it is one of {STAGE_POOLS}")
     width, heads = parts["text_encoder"]["width"], parts["text_encoder"]["heads"]

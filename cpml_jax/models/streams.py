@@ -150,7 +150,6 @@ STREAMS: Mapping[str, Stream] = {
         Stream("visual", ("frames",), build_visual, encode_visual, check_visual),
     )
 }
-MODALITIES = tuple(STREAMS)
 
 
 def mirror(inputs: Inputs, chosen: jax.Array) -> dict[str, jax.Array]:
