@@ -74,6 +74,9 @@ RECORD: tuple[Field, ...] = (
 # Scalars and strings: these, with `position` (index in the split's ArrayRecord), make a row of clips.jsonl.
 INDEX_FIELDS: tuple[str, ...] = tuple(f.name for f in RECORD if f.shape == ())
 
+# What a model's streams read of a record (models/streams.py), by name: fields of RECORD and of BATCH.
+MODEL_INPUTS: tuple[str, ...] = ("frames", "landmarks")
+
 # The batch that a step sees. B clips, V views (view 0 is the best compression), T frames, S model input pixels.
 BATCH: tuple[Field, ...] = (
     Field("frames", (None, None, None, None, None, 3), "uint8", "", "(B, V, T, S, S, 3) RGB"),

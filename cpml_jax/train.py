@@ -11,6 +11,7 @@ import numpy as np
 from cpml_jax.console import inform
 from cpml_jax.data import sampler
 from cpml_jax.data.input_pipeline import ClipReader, eval_batches, training_batches
+from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import RecordSet, records_dir
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import protocols, provenance, scoring
@@ -148,7 +149,7 @@ def prepare_state(config, model, tokens, mesh):
 
     def variables():
         keys = {"params": jax.random.key(config.seed), "dropout": jax.random.key(config.seed)}
-        return model.init(keys, *scoring.dummy_inputs(config), tokens, method="init_everything")
+        return model.init(keys, scoring.dummy_inputs(config), tokens, method="init_everything")
 
     abstract_variables = jax.eval_shape(variables)
     transformation, schedule = optimizer.make_optimizer(
@@ -241,11 +242,7 @@ def make_validation(config, records: RecordSet, scorer: scoring.Scorer):
     def validate(state: TrainState) -> dict[str, float]:
         scorer.load(state.variables, int(state.step))
         labels, p_fake, excluded = [], [], []
-        batches = eval_batches(
-            records, rows, num_frames=config.data.num_frames, frame_size=config.model.rppg.frame_size,
-            batch_size=config.eval.batch_size, excluded=excluded,
-        )  # fmt: skip
-        for batch_rows, batch in batches:
+        for batch_rows, batch in eval_batches(records, rows, InputSize.of(config), excluded=excluded):
             labels += [row["label"] for row in batch_rows]
             # From the logits, in float64: in float32 confident clips saturate at 1 and tie.
             p_fake += list(detection.p_fake(scorer.score(batch)["logits"])[: len(batch_rows)])
