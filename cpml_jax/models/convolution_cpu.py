@@ -1,4 +1,4 @@
-"""The CPU's forms of the 3-D convolutions in convolution.py: the same numbers, out of what is fast there.
+"""The CPU's forms of the 3-D convolutions in convolution.py: the same numbers from operations that are fast there.
 
 XLA's 3-D convolution is slow on CPUs, and its grouped and strided kinds slower still. Here they are folded into 2-D
 convolutions with time in the batch, shifted products, and matrix products. Shapes are convolution.py's.
@@ -41,7 +41,7 @@ def conv3d_of_cells(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def kernel_of_cells(kernel: jax.Array) -> jax.Array:
     """(1, kh, kw, C, D), kh and kw up to 5 -> (1, 3, 3, 4 C, 4 D): the same convolution from 2x2 cells to 2x2 cells.
 
-    Pixel (a, b) of a cell sees the 6x6 pixels of the 3x3 cells around it; its kernel lies there at (a, b).
+    Pixel (a, b) of a cell sees the 6x6 pixels of the 3x3 cells around it; its kernel lies at (a, b) of them.
     """
     _, kh, kw, c, d = kernel.shape
     top, left = 2 - kh // 2, 2 - kw // 2
@@ -112,7 +112,7 @@ def _folded_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[j
 
 
 def _folded_backward(saved: tuple[jax.Array, jax.Array], dy: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The kernel's gradient as one matrix product per spatial tap: XLA's own is a convolution of image-sized kernels.
+    """The kernel's gradient as one matrix product per spatial tap: XLA's is a convolution of image-sized kernels.
 
     (3,3,3) 8->16 at 16x128x16x16, CPU seconds of two cores: 0.22 instead of 0.38; (1,5,5) 3->8 on cells
     (conv3d_cells), 16x128x32x32: 0.22 instead of 0.39.
@@ -120,11 +120,11 @@ def _folded_backward(saved: tuple[jax.Array, jax.Array], dy: jax.Array) -> tuple
     x, kernel = saved
     kt, kh, kw, c, d = kernel.shape
     n, t, h, w, _ = x.shape
-    # The input's gradient: mirrored kernels, all kt at once, and then each one's share back to its own frame. (More
+    # The input's gradient: mirrored kernels, all kt at once, and then each one's share back to its frame. (More
     # channels out than in suits the CPU better: (3,3,3) 8->16, forward and gradient, 0.40 s instead of 0.49.)
     mirrored = kernel[:, ::-1, ::-1].transpose(1, 2, 4, 0, 3).reshape(kh, kw, d, kt * c)
     shares = _conv_2d(dy.reshape(n * t, h, w, d), mirrored).reshape(n, t, h, w, kt, c)
-    dx = sum(_shifted_in_time(shares[..., o, :], kt // 2 - o) for o in range(kt))
+    dx = sum((_shifted_in_time(shares[..., o, :], kt // 2 - o) for o in range(kt)), jnp.zeros_like(x))
     # w[o] pairs x[t + o] with dy[t], which is x[t] with dy[t - o]: the shifts of time go to dy.
     wide = jnp.concatenate([_shifted_in_time(dy, kt // 2 - o) for o in range(kt)], axis=-1).reshape(-1, kt * d)
     padded = jnp.pad(x, ((0, 0), (0, 0), (kh // 2,) * 2, (kw // 2,) * 2, (0, 0)))

@@ -54,7 +54,7 @@ def test_a_step_that_validation_did_not_choose_is_an_oracles(tmp_path):
     assert checkpoints.choose("best") == (2, "validation") and checkpoints.choose("2") == (2, "validation")
     assert checkpoints.choose("latest") == (3, "latest")
     assert checkpoints.choose("3") == (3, "oracle: step 3 was named by hand")
-    with pytest.raises(UserError, match="no checkpoint of step 1 is kept; there are: 2, 3"):
+    with pytest.raises(UserError, match="no checkpoint of step 1 is kept, only of: 2, 3"):
         checkpoints.choose("1")
 
 
