@@ -27,11 +27,10 @@ from cpml_jax.metrics import detection
 from cpml_jax.pretrained import apply
 from cpml_jax.training import checkpoint, optimizer, run_files, sharding, steps
 from cpml_jax.training.journal import Journal
+from cpml_jax.training.loop import Validate, run_steps
 from cpml_jax.training.state import TrainState, create_state
-from cpml_jax.training.steps import TrainStep
 
 WEIGHTS = "weights.json"  # in the workdir: every array that came from trained weights, and what did not
-Validate = Callable[[TrainState], dict[str, float]]
 
 
 def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
@@ -48,7 +47,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
       UserError: no records, checkpoints of another configuration, a corrupt record, a loss that is not finite.
     """
     workdir = Path(workdir)
-    plain, text = config.to_dict(), config.model.text_encoder
+    plain = config.to_dict()
     run_files.check_config(workdir, plain, resume=True)
     records = RecordSet(records_dir(config, workdir, config.train.dataset))
     clips = training_clips(config, records)
@@ -59,20 +58,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
     run_files.check_prompts(workdir, bank)
     transformation, schedule, abstract, create = prepare_state(config, model, tokens, mesh)
 
-    data = training_batches(
-        ClipReader(
-            records,
-            num_frames=config.data.num_frames,
-            frame_size=config.model.rppg.frame_size,
-            cache_mb=config.data.cache_mb,
-        ),
-        sampler.BalancedSampler(clips, batch_size=config.train.batch_size, seed=config.seed),
-        steps=config.train.steps,
-        read_threads=config.data.read_threads,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        classes={name: number for number, name in enumerate(bank)} if text.classes == "methods" else None,
-    )
+    data = batches(config, records, clips, tuple(bank))
     checkpoints = checkpoint.Checkpoints(workdir, writing=True)
     start, described = checkpoints.latest_step(), provenance.describe_records(records)
     if start is None:
@@ -94,7 +80,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
             class_embeddings=constant_embeddings(config, model, tokens, state, mesh),
             weights=total.LossWeights(**config.loss.to_dict()),
             seed=config.seed,
-            sampled_prompts=text.prompts == "sampled",
+            sampled_prompts=config.model.text_encoder.prompts == "sampled",
             flip=config.train.flip,
             downsampled=tuple(config.train.downsampled) if config.train.views == "downsampled" else (),
         ),
@@ -104,69 +90,30 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
     validate = make_validation(config, records, scoring.Scorer(model, mesh, tokens))
     try:
         with Journal(workdir, first_step=start or 0, last_step=config.train.steps) as journal:
-            return loop(config, state, data, mesh, step_fn, schedule, checkpoints, journal, validate)
+            return run_steps(config, state, data, mesh, step_fn, schedule, checkpoints, journal, validate)
     finally:
         checkpoints.close()
 
 
-def loop(
-    config: ConfigDict,
-    state: TrainState,
-    data: grain.DatasetIterator,
-    mesh: Mesh,
-    step_fn: TrainStep,
-    schedule: optax.Schedule,
-    checkpoints: checkpoint.Checkpoints,
-    journal: Journal,
-    validate: Validate,
-) -> TrainState:
-    """Run the remaining steps.
-
-    Batches and, every log_every steps, metrics are copied explicitly; validation and checkpoints may copy. Any other
-    copy between host and device would make every step wait for it, and is an error.
-    """
-    last = config.train.steps
-    held: list[tuple[int, dict[str, jax.Array]]] = []  # metrics that are still on the device
-    first = int(state.step) + 1
-    for step in range(first, last + 1):
-        # The first call compiles, and may copy the program's constants.
-        with jax.transfer_guard("allow" if step == first else "disallow"):
-            batch = sharding.put_local_batch(next(data), mesh)
-            state, measured = step_fn(state, batch)
-            held.append((step, measured))
-            validating = step % config.train.eval_every == 0 or step == last
-            saving = validating or step % config.train.checkpoint_every == 0
-            if saving or step % config.train.log_every == 0:
-                rows = fetch(held)
-                held.clear()
-                with jax.transfer_guard("allow"):  # the schedule's numbers
-                    journal.steps(rows, clips=config.train.batch_size, rate=schedule)
-            if saving:
-                with jax.transfer_guard("allow"):
-                    scores = validate(state) if validating else None
-                    if scores is not None:
-                        journal.validation(step, scores)
-                    # Before the next batch is drawn: the data position belongs to this state.
-                    checkpoints.save(state, data, scores)
-    checkpoints.wait()
-    return state
-
-
-def fetch(held: list[tuple[int, dict[str, jax.Array]]]) -> list[tuple[int, dict[str, float]]]:
-    """Metrics of the last steps, on the host; the one place where training waits for the device.
-
-    Raises:
-      UserError: a loss is not finite. Nothing of that interval has been saved.
-    """
-    rows = [(step, {k: float(v) for k, v in values.items()}) for step, values in jax.device_get(held)]
-    for step, values in rows:
-        if not np.isfinite(values["loss"]):
-            broken = ", ".join(k for k, v in values.items() if not np.isfinite(v))
-            raise UserError(
-                f"the loss is not finite at step {step} ({broken}); earlier checkpoints are kept. "
-                "Lower optim.learning_rate, or set optim.clip_norm, and start again in a new --workdir"
-            )
-    return rows
+def batches(
+    config: ConfigDict, records: RecordSet, clips: list[sampler.Views], classes: tuple[str, ...]
+) -> grain.DatasetIterator:
+    """This process's part of every training batch, in the order that the seed decides; `classes` are the model's."""
+    numbered = config.model.text_encoder.classes == "methods"
+    return training_batches(
+        ClipReader(
+            records,
+            num_frames=config.data.num_frames,
+            frame_size=config.model.rppg.frame_size,
+            cache_mb=config.data.cache_mb,
+        ),
+        sampler.BalancedSampler(clips, batch_size=config.train.batch_size, seed=config.seed),
+        steps=config.train.steps,
+        read_threads=config.data.read_threads,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        classes={name: number for number, name in enumerate(classes)} if numbered else None,
+    )
 
 
 def prepare_state(
@@ -283,11 +230,11 @@ def make_validation(config: ConfigDict, records: RecordSet, scorer: scoring.Scor
     def validate(state: TrainState) -> dict[str, float]:
         scorer.load(state.variables, int(state.step))
         labels, p_fake, excluded = [], [], []
-        batches = eval_batches(
+        scored = eval_batches(
             records, rows, num_frames=config.data.num_frames, frame_size=config.model.rppg.frame_size,
             batch_size=config.eval.batch_size, excluded=excluded,
         )  # fmt: skip
-        for batch_rows, batch in batches:
+        for batch_rows, batch in scored:
             labels += [row["label"] for row in batch_rows]
             # From the logits, in float64: in float32 confident clips saturate at 1 and tie.
             p_fake += list(detection.p_fake(scorer.score(batch)["logits"])[: len(batch_rows)])

@@ -27,9 +27,8 @@ def _in_form(form: str | None, folded: Callable, direct: Callable, *operands: ja
       ValueError: the name is not one of FORMS.
     """
     if form is None:
-        # Each platform's program keeps its branch alone. On the CPU it costs nothing over form="folded": the same bits
-        # of parameters after 12 steps of configs/synthetic.py, 1.00 s a step against 0.99 s, 55.8 thousand instructions
-        # after compilation either way.
+        # Each platform's program keeps its branch alone. On the CPU it costs nothing over form="folded": after 12 steps
+        # of configs/synthetic.py the same bits, 1.00 against 0.99 s per step, 55,800 instructions either way.
         return lax.platform_dependent(*operands, cpu=folded, default=direct)
     if form not in FORMS:
         raise ValueError(f"convolution form {form!r}; it is one of {FORMS}")
@@ -55,7 +54,7 @@ def _direct(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def conv3d_cells(x: jax.Array, kernel: jax.Array, form: str | None = None) -> jax.Array:
-    """conv3d with the four outputs of every 2x2 cell on an axis of theirs, ready for a max-pool.
+    """conv3d with the four outputs of every 2x2 cell on a separate axis, ready for a max-pool.
 
     Args:
       x: (N, T, H, W, C), even H and W.
@@ -65,7 +64,6 @@ def conv3d_cells(x: jax.Array, kernel: jax.Array, form: str | None = None) -> ja
     Returns:
       (N, T, H/2, W/2, 4, D), cells in row-major order.
     """
-
     kt, kh, kw, _, _ = kernel.shape
     if kt > 1 or max(kh, kw) > 5:
         return _split_into_cells(conv3d(x, kernel, form))
@@ -76,8 +74,8 @@ def conv3d_cells(x: jax.Array, kernel: jax.Array, form: str | None = None) -> ja
     def direct(x: jax.Array, kernel: jax.Array, wide: jax.Array) -> jax.Array:
         return _split_into_cells(_direct(x, kernel))
 
-    # The wide kernel is made outside the choice, so that gradients of one used twice (the down-sampler's) are summed
-    # in one order whatever makes the choice; an accelerator's program drops it.
+    # The wide kernel is made outside the choice: so the gradients of a kernel that is used twice (the down-sampler's)
+    # are summed in the same order as with form="folded", to the bit. Elsewhere the compiler drops it.
     return _in_form(form, folded, direct, x, kernel, convolution_cpu.kernel_of_cells(kernel))
 
 

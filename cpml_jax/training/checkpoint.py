@@ -1,4 +1,4 @@
-"""Checkpoints through Orbax, whose names still move: no other file imports it.
+"""Checkpoints through Orbax, imported here alone because its interface still changes.
 
 State and data position are saved together, asynchronously. One folder holds the latest checkpoint and the best by
 validation AUC; the same checkpoint may be both.
