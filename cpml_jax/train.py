@@ -21,6 +21,7 @@ from cpml_jax.pretrained import apply
 from cpml_jax.training import checkpoint, optimizer, sharding, steps
 from cpml_jax.training.journal import Journal
 from cpml_jax.training.state import TrainState, create_state
+from cpml_jax.validation import validate
 
 WEIGHTS = "weights.json"  # in the workdir: every array that came from trained weights, and what did not
 
@@ -39,6 +40,7 @@ def train(config, workdir) -> TrainState:
       UserError: no records, checkpoints of another configuration, a corrupt record, a loss that is not finite.
     """
     workdir = Path(workdir)
+    validate(config, "train")
     plain, text = config.to_dict(), config.model.text_encoder
     checkpoint.check_config(workdir, plain, resume=True)
     records = RecordSet(records_dir(config, workdir, config.train.dataset))
@@ -191,10 +193,6 @@ def constant_embeddings(config, model, tokens, state: TrainState, mesh) -> np.nd
 def training_clips(config, records: RecordSet) -> list[sampler.Views]:
     """The training split's clips at all training compressions; what lacks one is counted aloud."""
     train = config.train
-    if train.views not in ("recorded", "downsampled"):
-        raise UserError(f"train.views={train.views!r}; it is recorded or downsampled")
-    if config.loss.ce_views not in ("best", "all"):
-        raise UserError(f"loss.ce_views={config.loss.ce_views!r}; it is best or all")
     compressions, chosen = tuple(train.compressions), dict(methods=tuple(train.methods), split="train")
     # Views that the model makes itself take a clip at one compression; recorded ones at all of them.
     together = [compressions] if train.views == "recorded" else [(compression,) for compression in compressions]

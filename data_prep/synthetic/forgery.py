@@ -13,11 +13,12 @@ import dataclasses
 import cv2
 import numpy as np
 
+from cpml_jax import schema
 from data_prep.synthetic.identity import CENTRE, Expression, Identity
 from data_prep.synthetic.render import Portrait, cover, draw_face, draw_portrait
 from data_prep.synthetic.texture import fractal
 
-METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+METHODS = schema.FFPP_METHODS
 _SHAPE = ("eye_apart", "eye_width", "eye_height", "eye_tilt", "brow_gap", "brow_thick", "brow_arch", "nose_y",
           "nose_width", "mouth_y", "mouth_width", "lip_upper", "lip_lower")  # fmt: skip
 _LOOK = ("skin", "hair", "lip", "iris", "detail", "detail_seed")
