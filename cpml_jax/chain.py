@@ -42,7 +42,8 @@ def run(
     validate(config, verb, protocols)
     if verb in (None, "train") and not has_checkpoint(workdir):
         check_weights(config)
-    make_workdir(workdir)
+    if verb in (None, "prepare", "train"):
+        make_workdir(workdir)
     if verb in (None, "prepare"):
         prepare(config, workdir, beam_runner, beam_options)
     if crop_tree:
@@ -113,9 +114,7 @@ def source_root(name: str, source: ConfigDict, workdir: Folder) -> str:
     return source.root.replace("{workdir}", str(workdir))
 
 
-def prepare(
-    config: ConfigDict, workdir: Folder, beam_runner: str = "", beam_options: tuple[str, ...] = ()
-) -> None:
+def prepare(config: ConfigDict, workdir: Folder, beam_runner: str = "", beam_options: tuple[str, ...] = ()) -> None:
     """Draw what is to be drawn, then turn every source's videos into records.
 
     Raises:

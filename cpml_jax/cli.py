@@ -60,6 +60,9 @@ OWNERS = (
 
 def run() -> None:
     """The console command."""
+    for flag in flags.FLAGS.flags_by_module_dict()[__name__]:  # what --help shows are the flags of the script
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    sys.modules["__main__"].__doc__ = __doc__
     logging.set_verbosity(logging.ERROR)  # the libraries' chatter; what a user must know is printed or raised
     app.run(guarded, flags_parser=parse_or_exit)
 

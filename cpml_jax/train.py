@@ -8,6 +8,7 @@ import grain
 import jax
 import numpy as np
 
+from cpml_jax import validation
 from cpml_jax.console import inform
 from cpml_jax.data import sampler
 from cpml_jax.data.input_pipeline import ClipReader, eval_batches, training_batches
@@ -21,7 +22,6 @@ from cpml_jax.pretrained import apply
 from cpml_jax.training import checkpoint, optimizer, sharding, steps
 from cpml_jax.training.journal import Journal
 from cpml_jax.training.state import TrainState, create_state
-from cpml_jax.validation import validate
 
 WEIGHTS = "weights.json"  # in the workdir: every array that came from trained weights, and what did not
 
@@ -40,7 +40,7 @@ def train(config, workdir) -> TrainState:
       UserError: no records, checkpoints of another configuration, a corrupt record, a loss that is not finite.
     """
     workdir = Path(workdir)
-    validate(config, "train")
+    validation.validate(config, "train")
     plain, text = config.to_dict(), config.model.text_encoder
     checkpoint.check_config(workdir, plain, resume=True)
     records = RecordSet(records_dir(config, workdir, config.train.dataset))

@@ -196,12 +196,16 @@ def check_tests(flat: Flat, sources: Mapping[str, Any], names: tuple[str, ...], 
         raise UserError("eval.cross_datasets is empty; cross_dataset tests on the data sets that it names")
     prepared = sources[dataset]["compressions"]
     if "cross_compression" in names:
+        if not flat["eval.compressions"]:
+            raise UserError("eval.compressions is empty; cross_compression tests at the compressions that it names")
         missing = [c for c in flat["eval.compressions"] if prepared and c not in prepared]
-        if missing or not flat["eval.compressions"]:
-            reason = f"has {missing[0]!r}, which data.sources.{dataset}.compressions={tuple(prepared)} leaves out"
-            raise UserError(f"eval.compressions {reason if missing else 'is empty; cross_compression tests at them'}")
-    methods = sources[dataset]["methods"]
-    if "cross_manipulation" in names and verb in _EVALUATING and methods and not set(methods) - {*flat["train.methods"]}:
+        if missing:
+            raise UserError(
+                f"eval.compressions has {missing[0]!r}, which data.sources.{dataset}.compressions={tuple(prepared)} "
+                "leaves out of preparation"
+            )
+    methods = set(sources[dataset]["methods"])
+    if "cross_manipulation" in names and verb in _EVALUATING and methods and methods <= set(flat["train.methods"]):
         raise UserError(
             f"train.methods={tuple(flat['train.methods'])} leaves no method of {dataset!r} for cross_manipulation to "
             "test; take one out, or train all rotations with `main.py sweep`"
