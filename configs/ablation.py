@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from cpml_jax.configs._start import start
+from cpml_jax.configs import _bases
 from cpml_jax.errors import UserError
 
 _ALONE = {"loss.cqsl": 0.0, "loss.cmcl": 0.0, "loss.teacher": 0.0}  # no losses on pulses, none against prompts
@@ -81,7 +81,7 @@ def get_config(argument: str = "cpml") -> ConfigDict:
     rows = table() | settings()
     if row not in rows:
         raise UserError(f"{where}: no row {row!r}; the rows are {', '.join(rows)}")
-    config = start(of_base, where)
+    config = _bases.start(of_base, where)
     config.name = f"{config.name}_{row}"
     config.update_from_flattened_dict(rows[row])
     return config

@@ -10,8 +10,7 @@ The bases are synthetic and ffpp. The configurations of one base share their rec
 
 from ml_collections import ConfigDict
 
-from cpml_jax.configs import base
-from cpml_jax.configs._start import BASES, start
+from cpml_jax.configs import _bases, base
 from cpml_jax.errors import UserError
 
 # protocol -> eval.protocols
@@ -41,9 +40,9 @@ def get_config(argument: str = "") -> ConfigDict:
     if protocol not in PROTOCOLS:
         raise UserError(
             f"{where}: name a protocol and a base, as configs/protocols.py:cross_compression:synthetic; the protocols "
-            f"are {', '.join(PROTOCOLS)}, the bases {', '.join(BASES)}"
+            f"are {', '.join(PROTOCOLS)}, the bases {', '.join(_bases.BASES)}"
         )
-    config = start(of_base, where)
+    config = _bases.start(of_base, where)
     if config.train.dataset == "synthetic":
         _draw_every_compression(config)
     else:

@@ -63,6 +63,7 @@ def run() -> None:
     for flag in flags.FLAGS.flags_by_module_dict()[__name__]:  # what --help shows are the flags of the script
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     sys.modules["__main__"].__doc__ = __doc__
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # as that PyTorch is missing, which is no news
     logging.set_verbosity(logging.ERROR)  # the libraries' chatter; what a user must know is printed or raised
     app.run(guarded, flags_parser=parse_or_exit)
 

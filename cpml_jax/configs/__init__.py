@@ -15,7 +15,7 @@ __path__ = [str(FOLDER)]
 
 if TYPE_CHECKING:
     from configs import (
-        _start,
+        _bases,
         ablation,
         base,
         celebdf,
@@ -31,6 +31,6 @@ if TYPE_CHECKING:
     )
 
     __all__ = [
-        "_start", "ablation", "base", "celebdf", "crop_tree", "dfd", "dfdc", "ffpp", "flip", "folder", "lrnet",
+        "_bases", "ablation", "base", "celebdf", "crop_tree", "dfd", "dfdc", "ffpp", "flip", "folder", "lrnet",
         "protocols", "synthetic",
     ]  # fmt: skip

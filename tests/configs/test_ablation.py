@@ -11,7 +11,7 @@ import pytest
 import tiny
 
 from cpml_jax import evaluate, train
-from cpml_jax.configs import _start, ablation
+from cpml_jax.configs import _bases, ablation
 from cpml_jax.data import sampler
 from cpml_jax.data.records import RecordSet
 from cpml_jax.errors import UserError
@@ -125,7 +125,7 @@ def test_nothing_is_dead(row):
     assert bool(dead) == bool(allowed and "rppg" in parts)
 
 
-@pytest.mark.parametrize("base", _start.BASES)
+@pytest.mark.parametrize("base", _bases.BASES)
 def test_every_row_is_expected_and_fits_the_sweep(base):
     table = configured()
     assert set(table.rows) == set(EXPECTED)

@@ -11,7 +11,7 @@ from command import run_main
 from ml_collections import ConfigDict
 
 from cpml_jax import chain, configuration, evaluate, predict, sweep, train
-from cpml_jax.configs import _start, ablation, base, protocols
+from cpml_jax.configs import _bases, ablation, base, protocols
 from cpml_jax.configuration import bundled, locate
 from cpml_jax.errors import UserError
 from cpml_jax.validation import check_weights, flattened, validate
@@ -129,7 +129,7 @@ def test_every_key_has_a_rule_or_needs_none():
 
 @pytest.mark.parametrize(
     "argument",
-    [f"{row}:{name}" for name in _start.BASES for row in ablation.table() | ablation.settings()],
+    [f"{row}:{name}" for name in _bases.BASES for row in ablation.table() | ablation.settings()],
 )
 def test_the_rows_of_the_ablation_are_valid(argument):
     validate(ablation.get_config(argument))
@@ -137,7 +137,7 @@ def test_the_rows_of_the_ablation_are_valid(argument):
 
 @pytest.mark.parametrize("protocol", protocols.PROTOCOLS)
 def test_the_configurations_of_protocols_are_valid(protocol):
-    for name in _start.BASES:
+    for name in _bases.BASES:
         validate(protocols.get_config(f"{protocol}:{name}"), "sweep")
 
 
