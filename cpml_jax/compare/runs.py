@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from cpml_jax.errors import UserError
+from cpml_jax.evaluation import versions
 from cpml_jax.training.run_files import flatten
 
 RESULTS, SCORES, SWEEP, SWEEP_FOLDER = "evaluation.json", "scores.jsonl", "sweep.json", "sweep"
@@ -108,9 +109,9 @@ def load(folder: Path) -> list[Finished]:
 def _load_one(folder: Path) -> Finished:
     path = folder / RESULTS
     try:
-        report = json.loads(path.read_text())
+        report = versions.current(json.loads(path.read_text()))
         finished = Finished(folder, report)
-        right = report["schema"].startswith("cpml-evaluation/1.") and finished.config and finished.results is not None
+        right = report["schema"] in versions.READABLE and finished.config and finished.results is not None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         right = False
     if not right:

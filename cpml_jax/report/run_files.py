@@ -11,6 +11,7 @@ import numpy as np
 
 from cpml_jax import schema
 from cpml_jax.errors import UserError
+from cpml_jax.evaluation import versions
 
 RESULTS, SCORES, FEATURES, SALIENCY, CURVES = (
     "evaluation.json", "scores.jsonl", "features.npz", "saliency.npz", "metrics.jsonl",
@@ -63,7 +64,7 @@ def read(workdir) -> RunFiles:
         missing[name] = f"{name} is not in this run's folder; {_MADE_BY[name]} writes it."
         return False
 
-    evaluation = _json(workdir / RESULTS) if there(RESULTS) else {}
+    evaluation = versions.current(_json(workdir / RESULTS)) if there(RESULTS) else {}
     lines = _json_lines(workdir / SCORES) if there(SCORES) else []
     features = _arrays(workdir / FEATURES) if there(FEATURES) else {}
     saliency = _arrays(workdir / SALIENCY) if there(SALIENCY) else {}

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import jax
 
+from cpml_jax.evaluation import versions
+from cpml_jax.evaluation.results import described
 from cpml_jax.files import write_json, write_whole
 from cpml_jax.sweep import tables
 from cpml_jax.sweep.plan import Cell, Run
 from cpml_jax.training.run_files import FREE_KEYS, flatten
 
-SCHEMA = "cpml-sweep/1.0.0"
 FOLDER, RESULTS, TABLES = "sweep", "sweep.json", "sweep.md"
 FINISHED, TRAINED, BEGUN, MISSING = "finished", "trained", "begun", "missing"
 # What of eval.* shapes no figure of a run.
@@ -25,10 +26,9 @@ def folder_of(workdir, run: Run) -> Path:
 
 def _read(path: Path) -> dict:
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return versions.current(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _shaping(config: dict, free: tuple[str, ...]) -> dict:
@@ -61,7 +61,7 @@ def result_of(report: dict, cell: Cell) -> dict | None:
 def earlier_cells(config, workdir, runs: list[Run]) -> list[dict]:
     """Filled cells of sweep.json that other calls made with the same configuration and this one does not ask for."""
     written = _read(Path(workdir) / RESULTS)
-    if written.get("schema") != SCHEMA:
+    if written.get("schema") != versions.SWEEP:
         return []
     if _shaping(written["config"], (*FREE_KEYS, "seed")) != _shaping(config.to_dict(), (*FREE_KEYS, "seed")):
         return []
@@ -75,7 +75,6 @@ def _place(cell: dict) -> tuple:
 
 def cell_json(run: Run, cell: Cell, report: dict, why_not: str) -> dict:
     """A cell of sweep.json; clip and video are null, with a note, as long as there is no figure."""
-    test = cell.test
     result = result_of(report, cell)
     filled = {key: result[key] if result else None for key in ("clip", "video")}
     return {
@@ -83,12 +82,7 @@ def cell_json(run: Run, cell: Cell, report: dict, why_not: str) -> dict:
         "table": cell.table,
         "row": cell.row,
         "column": cell.column,
-        "train": {
-            "dataset": test.train.dataset,
-            "compressions": test.train.compressions,
-            "methods": test.train.methods,
-        },
-        "test": {"dataset": test.dataset, "compression": test.compression, "methods": test.methods},
+        **described(cell.test),
         "seed": cell.seed,
         "run": run.name,
         **filled,
@@ -108,6 +102,6 @@ def write(config, workdir, runs: list[Run], configs: dict, failed: dict[str, str
         cells += [cell_json(run, cell, report, why_not) for cell in run.cells]
         described.append({"name": run.name, "seed": run.seed, "changes": run.changes, "state": state})
         described[-1] |= {"note": failed[run.name]} if run.name in failed else {}
-    value = {"schema": SCHEMA, "config": config.to_dict(), "runs": described, "cells": cells}
+    value = {"schema": versions.SWEEP, "config": config.to_dict(), "runs": described, "cells": cells}
     write_json(Path(workdir) / RESULTS, value)
     write_whole(Path(workdir) / TABLES, "# Sweep\n\n" + tables.tables(cells))
