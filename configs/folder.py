@@ -13,7 +13,7 @@ from cpml_jax.configs import base
 def get_config(root: str = "") -> ConfigDict:
     config = base.get_config()
     config.name = "folder"
-    config.data.sources.folder = base.source("folder", root)
+    config.data.sources.folder = base.source("folder", root, splits=())
     config.train.dataset = "folder"
     config.train.compressions = ("unknown",)
     config.train.views = "downsampled"

@@ -19,7 +19,7 @@ from cpml_jax.evaluation import scoring
 from cpml_jax.losses import total
 from cpml_jax.sweep.ablation import configured
 from cpml_jax.training import sharding, steps
-from cpml_jax.training.checkpoint import flatten
+from cpml_jax.training.run_files import flatten
 
 # What configs/synthetic.py sets on top of base.py and rows must get along with.
 BASE = {
@@ -88,7 +88,7 @@ WATCH = optax.GradientTransformation(lambda params: params, lambda g, _, params:
 def test_a_row_has_its_parts_and_its_losses(row):
     config, model, tokens, _ = made(row)
     abstract = jax.eval_shape(
-        lambda: model.init(jax.random.key(0), *scoring.dummy_inputs(config), tokens, method="init_everything")
+        lambda: model.init(jax.random.key(0), scoring.dummy_inputs(config), tokens, method="init_everything")
     )
     parts, terms = EXPECTED[row]
     assert set(abstract["params"]) == parts
