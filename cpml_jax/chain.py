@@ -197,7 +197,7 @@ def prepare_conditions(config: ConfigDict, workdir: Folder, protocol: str) -> No
     from data_prep.prepare import Sampling
 
     name = config.train.dataset
-    asked = [c for c in config.eval.conditions if conditions.protocol_of(c) in (protocol, None)]
+    asked = [c for c in config.eval.conditions if conditions.protocol_of(c) == protocol]
     condition_records.prepare(
         source_of(config, workdir, name),
         Sampling(config.data.num_frames, config.data.max_windows),

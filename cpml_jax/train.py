@@ -179,7 +179,7 @@ def training_clips(config: ConfigDict, records: RecordSet) -> list[sampler.Views
     """The training split's clips at all training compressions; a line counts those that lack one.
 
     Raises:
-      UserError: no clip, none of a class, or values of train.views or loss.ce_views that do not exist.
+      UserError: no clip, or none of a class.
     """
     train = config.train
     compressions, chosen = tuple(train.compressions), dict(methods=tuple(train.methods), split="train")

@@ -47,7 +47,8 @@ def test_figures_of_other_records_are_refused(tiny_records, tmp_path):
 
 
 def test_a_missing_compression_is_refused_before_any_training(tiny_records, tmp_path):
-    config = tiny.training_config(tiny_records, **{"eval.compressions": ("raw", "c23", "c40")})
+    everything = {"data.sources.faces.compressions": (), "data.sources.faces.methods": ()}
+    config = tiny.training_config(tiny_records, **everything, **{"eval.compressions": ("raw", "c23", "c40")})
     workshop = Workshop()
     with pytest.raises(UserError, match="at c40 in the test split of 'faces'.*at c23, raw.*configs/protocols") as error:
         go(tiny_records, tmp_path, ("cross_compression",), workshop, config=config)
