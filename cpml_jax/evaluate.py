@@ -24,7 +24,7 @@ from cpml_jax.evaluation.protocols import Test, Training
 from cpml_jax.evaluation.results_file import RESULTS, SCORES
 from cpml_jax.evaluation.table import table
 from cpml_jax.files import finite
-from cpml_jax.training import checkpoint
+from cpml_jax.training import run_files
 
 Row = dict[str, Any]  # of the index
 
@@ -40,7 +40,7 @@ class Plan:
       sampler: which frames of a video are seen; written into every result.
       size: of the model's input.
       bootstrap: resamples of the intervals; `seed` is that of their random numbers.
-      trained_on: whom the checkpoint saw in training (checkpoint.read_training_data), if that is known.
+      trained_on: whom the checkpoint saw in training (run_files.read_training_data), if that is known.
     """
 
     config: dict[str, Any]
@@ -69,7 +69,9 @@ def run(config: ml_collections.ConfigDict, workdir: str | Path, names: Sequence[
     import jax
 
     from cpml_jax.evaluation import scoring  # the model and its packages: not needed by those who only read results
+    from cpml_jax.validation import validate
 
+    validate(config, "evaluate", names)
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
     names = tuple(names or config.eval.protocols)
     record_sets = open_records(config, workdir, names)
@@ -81,7 +83,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | Path, names: Sequence[
         size=InputSize.of(config),
         bootstrap=config.eval.bootstrap,
         seed=config.seed,
-        trained_on=checkpoint.read_training_data(workdir),
+        trained_on=run_files.read_training_data(workdir),
     )
     # Every host scores, one writes.
     return evaluate(scorer, record_sets, plan, workdir, write=jax.process_index() == 0)

@@ -18,8 +18,8 @@ from fake_evaluation import (
     strict,
 )  # fmt: skip
 
-from configs import base
 from cpml_jax import evaluate, schema
+from cpml_jax.configs import base
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation.protocols import make_tests
 from cpml_jax.metrics import detection
