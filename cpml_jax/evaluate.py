@@ -23,7 +23,7 @@ from cpml_jax.evaluation.results_file import RESULTS, SCHEMA, SCORES
 from cpml_jax.evaluation.table import table
 from cpml_jax.files import finite
 from cpml_jax.metrics import calibration, detection, pulse_waves, summary
-from cpml_jax.training import checkpoint
+from cpml_jax.training import run_files
 
 
 def run(config, workdir, names: tuple[str, ...] = ()) -> dict:
@@ -79,7 +79,7 @@ def run(config, workdir, names: tuple[str, ...] = ()) -> dict:
         batch_size=config.eval.batch_size,
         bootstrap=config.eval.bootstrap,
         seed=config.seed,
-        trained_on=checkpoint.read_training_data(workdir),
+        trained_on=run_files.read_training_data(workdir),
         write=jax.process_index() == 0,  # every host scores, one writes
     )
 
@@ -113,7 +113,7 @@ def evaluate(
       sampler: which frames of a video were seen; written into every result.
       num_frames, frame_size, batch_size: of the model's input.
       bootstrap: resamples of the intervals.
-      trained_on: whom the checkpoint saw in training (checkpoint.read_training_data), if that is known.
+      trained_on: whom the checkpoint saw in training (run_files.read_training_data), if that is known.
       write: False on all but one of several hosts.
       out: where the table goes; standard output if None.
 

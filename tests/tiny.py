@@ -39,6 +39,11 @@ def tiny_config(**changes):
     return config
 
 
+def loss_weights(**changes) -> total.LossWeights:
+    """The default weights, some of them changed."""
+    return total.LossWeights(**base.get_config().loss.to_dict() | changes)
+
+
 def random_batch(rows: int = 8, views: int = 2, seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     return {
@@ -69,7 +74,7 @@ def one_step(mesh, batch: dict, *, shard_params: bool = False, **changes):
         optimizer,
         tokens=tokens,
         class_embeddings=None,
-        weights=total.LossWeights(**config.loss.to_dict() | {"teacher": 1.0}),
+        weights=loss_weights(teacher=1.0),
         seed=0,
         sampled_prompts=True,
         flip=True,

@@ -13,7 +13,7 @@ from cpml_jax.errors import UserError
 from cpml_jax.models import cpml, heads, prompt_bank, prompts
 from cpml_jax.pretrained import apply, huggingface
 from cpml_jax.schema import MODEL_INPUTS
-from cpml_jax.training import checkpoint, steps
+from cpml_jax.training import checkpoint, run_files, steps
 from cpml_jax.training.sharding import DATA_AXIS, make_mesh, put_global_batch, replicated, state_shardings
 
 
@@ -162,17 +162,17 @@ def restore(workdir, config, which: str = "best") -> tuple:
     """
     if which not in ("best", "latest") and not str(which).isdecimal():
         raise UserError(f"eval.checkpoint={which!r}; it is best, latest, or the number of a step")
-    if not (Path(workdir) / checkpoint.FOLDER / checkpoint.CONFIG).is_file():
+    if not (Path(workdir) / run_files.FOLDER / run_files.CONFIG).is_file():
         raise UserError(
             f"{workdir}: no checkpoint here; run `main.py train` with the same --config and --workdir first"
         )
-    checkpoint.check_config(workdir, config.to_dict(), resume=False)
+    run_files.check_config(workdir, config.to_dict(), resume=False)
     saved = checkpoint.Checkpoints(workdir)
     step, selection = saved.choose(which)
     if step is None:
         raise UserError(f"{workdir}: no {which} checkpoint yet; let `main.py train` reach train.eval_every first")
     model, tokens = build_model(config)
-    checkpoint.check_prompts(workdir, read_bank(config))
+    run_files.check_prompts(workdir, read_bank(config))
     mesh = make_mesh(config.train.devices)
     abstract = jax.eval_shape(
         lambda: model.init(

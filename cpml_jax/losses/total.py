@@ -16,7 +16,7 @@ from cpml_jax.losses import affinity, cpml, flip
 
 @dataclasses.dataclass(frozen=True)
 class LossWeights:
-    """`config.loss`: weights of the terms (docs/method.md, Losses), whose defaults are configs/base.py's.
+    """`config.loss`: weights of the terms (docs/method.md, Losses); defaults and meaning are in configs/base.py.
 
     Attributes:
       ce_views: "best": cross-entropy on the best compression alone, as the paper; "all": the mean over the views.

@@ -24,7 +24,7 @@ from cpml_jax.sweep.ablation import Ablation
 from cpml_jax.sweep.pace import forecast
 from cpml_jax.sweep.plan import Run
 from cpml_jax.sweep.results import FINISHED, FOLDER, RESULTS, TABLES, TRAINED, earlier_cells, folder_of, state_of, write
-from cpml_jax.training.checkpoint import check_same_records
+from cpml_jax.training.run_files import check_same_records
 
 COMPILED = ".compiled"  # XLA's programs, in the folder of the runs
 _WORDS = {"finished": "finished", "trained": "trained, to be evaluated", "begun": "begun, goes on"}

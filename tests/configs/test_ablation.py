@@ -18,7 +18,7 @@ from cpml_jax.evaluation import scoring
 from cpml_jax.losses import total
 from cpml_jax.sweep.ablation import configured
 from cpml_jax.training import sharding, steps
-from cpml_jax.training.checkpoint import flatten
+from cpml_jax.training.run_files import flatten
 
 # What configs/synthetic.py sets on top of base.py and rows must get along with.
 BASE = {

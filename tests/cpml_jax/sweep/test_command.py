@@ -16,7 +16,7 @@ from cpml_jax.files import write_json
 from cpml_jax.sweep import pace, tables
 from cpml_jax.sweep import plan as sweep_plan
 from cpml_jax.sweep.ablation import Ablation
-from cpml_jax.training import checkpoint
+from cpml_jax.training import run_files
 
 FOUR = synthetic.METHODS
 RATES = ("raw", "c23", "c40")
@@ -272,7 +272,7 @@ def test_an_evaluation_without_the_asked_test_is_a_failure(tiny_records, tmp_pat
 
 def test_figures_of_other_records_are_refused(tiny_records, tmp_path):
     go(tiny_records, tmp_path, ("in_dataset",), Workshop())
-    checkpoint.write_training_data(
+    run_files.write_training_data(
         tmp_path / "sweep/train_raw", "faces", {"a"}, {"sha256": "f" * 64, "schema_version": None, "clips": 9}
     )
     later = Workshop()
