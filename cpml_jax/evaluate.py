@@ -42,14 +42,14 @@ def run(config, workdir, names: tuple[str, ...] = ()) -> dict:
     import jax
 
     from cpml_jax.evaluation import scoring  # the model and its packages: not needed by those who only read results
+    from cpml_jax.validation import validate
 
+    validate(config, "evaluate", names)
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
     names = tuple(names or config.eval.protocols)
     training = protocols.training_of(config)
     others = tuple(config.eval.cross_datasets) if "cross_dataset" in names else ()
     known = {name: tuple(source.methods) for name, source in config.data.sources.items()}
-    if training.dataset not in known:
-        raise UserError(f"train.dataset={training.dataset!r} is not in data.sources; there are: {', '.join(known)}")
     variants = tuple(protocols.variants_of(training.dataset, name) for name in names if name in protocols.VARIANTS)
     wanted = [name for name in dict.fromkeys((training.dataset, *others)) if name in known]
     record_sets = {name: RecordSet(records_dir(config, workdir, name)) for name in (*wanted, *variants)}
