@@ -17,6 +17,7 @@ CROP_SIZE = 128  # pixels, height and width of a stored face crop
 NUM_LANDMARKS = 68  # iBUG-68
 REAL, FAKE = 0, 1  # label convention of the field's benchmarks
 REAL_METHOD = "real"  # the `method` of unmanipulated video
+FFPP_METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")  # of FaceForensics++ as published in 2019
 UNKNOWN_COMPRESSION = "unknown"  # of a source that does not name it
 SPLITS = ("train", "val", "test")
 SCHEMA_VERSION = "1.1.0"
@@ -73,6 +74,9 @@ RECORD: tuple[Field, ...] = (
 
 # Scalars and strings: these, with `position` (index in the split's ArrayRecord), make a row of clips.jsonl.
 INDEX_FIELDS: tuple[str, ...] = tuple(f.name for f in RECORD if f.shape == ())
+
+# What a model's streams read of a record (models/streams.py), by name: fields of RECORD and of BATCH.
+MODEL_INPUTS: tuple[str, ...] = ("frames", "landmarks")
 
 # The batch that a step sees. B clips, V views (view 0 is the best compression), T frames, S model input pixels.
 BATCH: tuple[Field, ...] = (

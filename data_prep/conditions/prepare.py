@@ -51,7 +51,9 @@ def prepare(
     workers: int = 0,
     progress: bool = True,
 ) -> str:
-    """Prepare the test split of a source under every condition. After an interruption it resumes, as prepare.prepare.
+    """Prepare the test split of a source under every condition; returns the record set's name.
+
+    After an interruption it resumes, as prepare.prepare does.
 
     Args:
       source: its test split is used, at the best compression on the disk. sampling: which clips of the videos.
@@ -59,9 +61,6 @@ def prepare(
       records: the record set goes to `records`/source.name.protocol.
       conditions: their names, see cpml_jax.conditions; empty: the protocol's.
       workers, progress: as for prepare.prepare.
-
-    Returns:
-      The record set's name.
 
     Raises:
       UserError: an unknown condition, a source without test videos or of ready-made crops, or existing records that

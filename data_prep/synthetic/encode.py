@@ -11,6 +11,7 @@ import av
 import numpy as np
 
 from cpml_jax.schema import compression_rank
+from data_prep.video.picture import rgb_frame
 
 # FF++ names its compressions after libx264's constant rate factor. "raw" is CRF 1: near-lossless, and still High
 # profile 4:2:0, which every decoder plays; CRF 0 would switch to the lossless High 4:4:4 profile, which many do not.
@@ -70,7 +71,7 @@ def encode(paths: dict[str, str], pictures: Iterable[np.ndarray], size: int, rat
     with contextlib.ExitStack() as stack:
         encoders = [stack.enter_context(Encoder(path, name, size, rate)) for name, path in paths.items()]
         for number, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
+            frame = rgb_frame(picture).reformat(format="yuv420p")
             frame.pts, frame.time_base = number, Fraction(1, rate)
             for encoder in encoders:
                 encoder.add(frame)

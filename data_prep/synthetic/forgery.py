@@ -13,13 +13,27 @@ import dataclasses
 import cv2
 import numpy as np
 
+from cpml_jax import schema
 from data_prep.synthetic.identity import CENTRE, Expression, Identity
-from data_prep.synthetic.render import Portrait, cover, draw_face, draw_portrait
+from data_prep.synthetic.render import SUPERSAMPLE, Portrait, cover, draw_face, draw_portrait
 from data_prep.synthetic.texture import fractal
 
-METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
-_SHAPE = ("eye_apart", "eye_width", "eye_height", "eye_tilt", "brow_gap", "brow_thick", "brow_arch", "nose_y",
-          "nose_width", "mouth_y", "mouth_width", "lip_upper", "lip_lower")  # fmt: skip
+METHODS = schema.FFPP_METHODS
+_SHAPE = (
+    "eye_apart",
+    "eye_width",
+    "eye_height",
+    "eye_tilt",
+    "brow_gap",
+    "brow_thick",
+    "brow_arch",
+    "nose_y",
+    "nose_width",
+    "mouth_y",
+    "mouth_width",
+    "lip_upper",
+    "lip_lower",
+)
 _LOOK = ("skin", "hair", "lip", "iris", "detail", "detail_seed")
 # H.264 keeps a little less of the grain than of real skin, which it can predict from frame to frame.
 _CRISPER = 1.03
@@ -65,6 +79,17 @@ def _borrow(target: Identity, source: Identity, names: tuple[str, ...]) -> Ident
     return dataclasses.replace(target, **{name: getattr(source, name) for name in names})
 
 
+def _extent(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Window x0, y0, x1, y1 of canvas pixels outside which the mask (C, C) is practically zero."""
+    rows, columns = np.flatnonzero(mask.max(1) > 0.004), np.flatnonzero(mask.max(0) > 0.004)
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _with_mouths(moves: list[Expression], others: list[Expression]) -> list[Expression]:
+    """`moves` with the mouths of `others`."""
+    return [dataclasses.replace(t, mouth=s.mouth, wide=s.wide) for t, s in zip(moves, others, strict=True)]
+
+
 def forge(
     method: str,
     rng: np.random.Generator,
@@ -81,13 +106,10 @@ def forge(
     The target's expressions drive Deepfakes and FaceSwap; the source's drive Face2Face and, at the mouth,
     NeuralTextures. `shake` is a factor on jitter and flicker.
     """
-    size, frames = target.base.shape[0] // 2, len(target_moves)
-    face, canvas = target.face, target.base.shape[0]
-    white = lambda deviation, shape: deviation * rng.standard_normal(shape)  # noqa: E731
-    none = np.zeros(frames, np.float32)
-    colour_offset = np.zeros(3)
+    face, canvas, frames = target.face, target.base.shape[0], len(target_moves)
+    none, colour_offset = np.zeros(frames, np.float32), np.zeros(3)
     if method == "Deepfakes":
-        inner = draw_portrait(_borrow(face, source, _SHAPE + _LOOK), size)
+        inner = draw_portrait(_borrow(face, source, _SHAPE + _LOOK), canvas // SUPERSAMPLE)
         mask = _inner_mask(face, canvas, 0.022, 0.045)
         keeps = rng.uniform() < 0.25
         pulse, visible = (0.7 * source_pulse, source_pulse) if keeps else (none, None)
@@ -97,7 +119,7 @@ def forge(
         pulse, visible, moves = 0.35 * target_pulse, target_pulse, source_moves
         blur, jitter, flicker = 0.8, 0.4, 0.006
     elif method == "FaceSwap":
-        inner = draw_portrait(_borrow(face, source, _SHAPE + _LOOK), size)
+        inner = draw_portrait(_borrow(face, source, _SHAPE + _LOOK), canvas // SUPERSAMPLE)
         mask = _inner_mask(face, canvas, 0.007, 0.035)
         pulse, visible, moves = none, None, target_moves
         colour_offset = rng.choice([-1, 1], 3) * rng.uniform(2, 5, 3)
@@ -105,22 +127,27 @@ def forge(
     elif method == "NeuralTextures":
         inner, mask = target, _mouth_mask(face, canvas)
         pulse, visible = none, target_pulse
-        moves = [dataclasses.replace(t, mouth=s.mouth, wide=s.wide) for t, s in
-                 zip(target_moves, source_moves, strict=True)]  # fmt: skip
+        moves = _with_mouths(target_moves, source_moves)
         blur, jitter, flicker = 0.8, 0.8, 0.020
     else:
         raise ValueError(f"unknown forgery {method!r}: one of {METHODS}")
-    rows, columns = np.flatnonzero(mask.max(1) > 0.004), np.flatnonzero(mask.max(0) > 0.004)
-    window = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-    x0, y0, x1, y1 = window
+    x0, y0, x1, y1 = window = _extent(mask)
     shown, light = mask[y0:y1, x0:x1], inner.base[y0:y1, x0:x1].mean(-1)
     grain = face.detail * light * _lost_texture(rng, canvas, blur)[y0:y1, x0:x1]
     plan = Forgery(
-        inner=inner, mask=cv2.merge((shown, shown, shown)), window=window, blur=blur, sharpen=0.0,
-        gain=np.ones((*shown.shape, 3), np.float32), added=cv2.merge((grain, grain, grain)),
-        jitter=white(shake * jitter, (frames, 2)), flicker=1 + white(shake * flicker, frames), expressions=moves,
-        pulse=pulse, visible_pulse=visible,
-    )  # fmt: skip
+        inner=inner,
+        mask=cv2.merge((shown, shown, shown)),
+        window=window,
+        blur=blur,
+        sharpen=0.0,
+        gain=np.ones((*shown.shape, 3), np.float32),
+        added=cv2.merge((grain, grain, grain)),
+        jitter=shake * jitter * rng.standard_normal((frames, 2)),
+        flicker=1 + shake * flicker * rng.standard_normal(frames),
+        expressions=moves,
+        pulse=pulse,
+        visible_pulse=visible,
+    )
     return _match(plan, target, target_moves, colour_offset)
 
 

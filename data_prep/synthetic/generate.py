@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import io
 import json
 import multiprocessing
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import cv2
@@ -27,6 +29,7 @@ import numpy as np
 from tqdm import tqdm
 
 from cpml_jax.errors import UserError
+from cpml_jax.files import write_whole
 from data_prep.synthetic.encode import constant_rate_factor, encode
 from data_prep.synthetic.forgery import METHODS
 from data_prep.synthetic.identity import STYLES
@@ -61,8 +64,10 @@ class Task:
         return f"{self.target:03d}_{self.source:03d}" if self.method else f"{self.target:03d}"
 
     def paths(self) -> dict[str, str]:
-        return {name: os.path.join(self.root, self.sequence, name, "videos", f"{self.video}.mp4")
-                for name in self.compressions}  # fmt: skip
+        return {
+            name: os.path.join(self.root, self.sequence, name, "videos", f"{self.video}.mp4")
+            for name in self.compressions
+        }
 
     def truth_path(self) -> str:
         return os.path.join(self.root, "truth", self.sequence, f"{self.video}.npz")
@@ -75,22 +80,24 @@ def draw(task: Task) -> str:
     """Draw one video and write what is missing of it. Returns its name."""
     cv2.setNumThreads(1)  # the workers are the parallelism
     missing = task.missing()
-    scene = Scene(seed=task.seed, style=task.style, target=task.target, method=task.method, source=task.source,
-                  frames=task.frames, size=task.size, shake=task.shake)  # fmt: skip
+    scene = Scene(
+        seed=task.seed,
+        style=task.style,
+        target=task.target,
+        method=task.method,
+        source=task.source,
+        frames=task.frames,
+        size=task.size,
+        shake=task.shake,
+    )
     if missing:
         encode(missing, scene.pictures(), task.size, FRAME_RATE[task.style])
-    path = task.truth_path()
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(f"{path}.part", "wb") as file:
-        np.savez(file, allow_pickle=False, **scene.truth())
-    os.replace(f"{path}.part", path)
+    truth = io.BytesIO()
+    np.savez(truth, allow_pickle=False, **scene.truth())
+    path = Path(task.truth_path())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, truth.getvalue())
     return f"{task.sequence}/{task.video}"
-
-
-def _write_json(path: str, content: object) -> None:
-    with open(f"{path}.part", "w") as file:
-        json.dump(content, file, indent=1)
-    os.replace(f"{path}.part", path)
 
 
 def _claim(root: str, parameters: dict) -> None:
@@ -108,7 +115,7 @@ def _claim(root: str, parameters: dict) -> None:
             )
         return
     os.makedirs(root, exist_ok=True)
-    _write_json(path, parameters)
+    write_whole(Path(path), json.dumps(parameters, indent=1))
 
 
 def _check(
@@ -171,12 +178,12 @@ def _remove_parts(root: str) -> None:
     """Delete what a killed run left half-written."""
     for folder, _, names in os.walk(root):
         for name in names:
-            if name.endswith(".part"):
+            if name.endswith((".part", ".tmp")):
                 os.remove(os.path.join(folder, name))
 
 
 def generate(
-    root: str,
+    root: str | os.PathLike[str],
     *,
     style: str,
     identities: dict[str, int],
@@ -204,11 +211,20 @@ def generate(
     Raises:
         UserError: parameters outside their range, or a root that was drawn with others.
     """
+    root = os.fspath(root)
     _check(style, identities, frames, size, compressions, methods, shake)
     identities = {split: int(count) for split, count in identities.items()}
     names = {split: list(compressions[split]) for split in identities}
-    parameters = dict(style=style, identities=identities, frames=int(frames), size=int(size), compressions=names,
-                      methods=list(methods), seed=int(seed), shake=float(shake))  # fmt: skip
+    parameters = dict(
+        style=style,
+        identities=identities,
+        frames=int(frames),
+        size=int(size),
+        compressions=names,
+        methods=list(methods),
+        seed=int(seed),
+        shake=float(shake),
+    )
     _claim(root, dict(version=VERSION) | parameters)
     _remove_parts(root)
     tasks, pairs = plan(root, **parameters)
@@ -218,7 +234,8 @@ def generate(
         for _ in _run(todo, workers or os.cpu_count() or 1):
             bar.update()
     for split, chosen in pairs.items():
-        _write_json(os.path.join(root, f"{split}.json"), [[f"{a:03d}", f"{b:03d}"] for a, b in chosen])
+        names_of_pairs = [[f"{a:03d}", f"{b:03d}"] for a, b in chosen]
+        write_whole(Path(root) / f"{split}.json", json.dumps(names_of_pairs, indent=1))
 
 
 def _run(todo: list[Task], workers: int) -> Iterator[str]:

@@ -49,9 +49,17 @@ class Scene:
     """
 
     def __init__(
-        self, *, seed: int, style: str, target: int, frames: int, size: int, method: str = "", source: int = -1,
+        self,
+        *,
+        seed: int,
+        style: str,
+        target: int,
+        frames: int,
+        size: int,
+        method: str = "",
+        source: int = -1,
         shake: float = 1.0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._target = take(seed, style, target, frames)
         self._size = size
         self._portrait = draw_portrait(self._target.face, size)
@@ -64,9 +72,16 @@ class Scene:
         if method:
             self._source = take(seed, style, source, frames)
             self._forgery = forgery.forge(
-                method, self._rng, self._portrait, self._source.face, self._target.moves, self._source.moves,
-                self._target.pulse, self._source.pulse, shake,
-            )  # fmt: skip
+                method,
+                self._rng,
+                self._portrait,
+                self._source.face,
+                self._target.moves,
+                self._source.moves,
+                self._target.pulse,
+                self._source.pulse,
+                shake,
+            )
 
     def truth(self) -> dict[str, np.ndarray]:
         """times_s (N,), pulse (N,), heart_rate (N,), box (N, 4) px, landmarks (N, 68, 2) px; float32.

@@ -31,9 +31,17 @@ def drawn(tmp_path_factory):
     """One identity and a fake of it, raw and c40; a second fake as c40 alone."""
     root = tmp_path_factory.mktemp("drawn")
     generate.generate(
-        str(root), style="a", identities={"test": 2}, frames=FRAMES + 2, size=160,
-        compressions={"test": ("raw", "c40")}, methods=("Deepfakes",), seed=3, workers=1, progress=False,
-    )  # fmt: skip
+        str(root),
+        style="a",
+        identities={"test": 2},
+        frames=FRAMES + 2,
+        size=160,
+        compressions={"test": ("raw", "c40")},
+        methods=("Deepfakes",),
+        seed=3,
+        workers=1,
+        progress=False,
+    )
     shutil.rmtree(root / "original_sequences/youtube/c40")
     raw, whole = root / "manipulated_sequences/Deepfakes/raw/videos", root / "whole"
     raw.rename(whole)

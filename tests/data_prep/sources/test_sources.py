@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cpml_jax.errors import UserError
+from cpml_jax.schema import FFPP_METHODS
 from data_prep import sources
 from data_prep.sources import Source, list_videos
 from tests.data_prep import miniatures as mini
@@ -63,9 +64,6 @@ def own_videos(root: Path) -> Path:
     return root
 
 
-PAPER_METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
-
-
 @pytest.mark.parametrize(
     "name, prefix, kind, make",
     [
@@ -78,7 +76,7 @@ PAPER_METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
     ],
 )
 def test_configurations_list_their_data_set(tmp_path, name, prefix, kind, make):
-    config = importlib.import_module(f"configs.{name}").get_config(f"{prefix}{make(tmp_path)}")
+    config = importlib.import_module(f"cpml_jax.configs.{name}").get_config(f"{prefix}{make(tmp_path)}")
     assert config.train.dataset in config.data.sources
     ((key, settings),) = config.data.sources.items()
     assert (settings.kind, settings.root) == (kind, str(tmp_path))
@@ -87,11 +85,11 @@ def test_configurations_list_their_data_set(tmp_path, name, prefix, kind, make):
 
 
 def test_the_configuration_of_ffpp_lists_the_papers_methods_and_not_faceshifter(tmp_path):
-    config = importlib.import_module("configs.ffpp").get_config()
-    mini.ffpp(tmp_path, compressions=("raw", "c23", "c40"), methods=(*PAPER_METHODS, "FaceShifter"))
+    config = importlib.import_module("cpml_jax.configs.ffpp").get_config()
+    mini.ffpp(tmp_path, compressions=("raw", "c23", "c40"), methods=(*FFPP_METHODS, "FaceShifter"))
     settings = config.data.sources.ffpp.to_dict() | {"root": str(tmp_path)}
     videos = Source("ffpp", **settings).list_videos()
-    assert {v.method for v in videos} == {"real", *PAPER_METHODS}
+    assert {v.method for v in videos} == {"real", *FFPP_METHODS}
     assert {v.compression for v in videos} == {"raw", "c23", "c40"} and len(videos) == 3 * 3 * (2 + 4 * 2)
 
 
