@@ -128,7 +128,7 @@ def test_records_of_earlier_versions_are_reused(drawn, prepared, tmp_path):
     summary["parameters"]["variants"] = summary["parameters"].pop("conditions")
     (records / "prepare.json").write_text(json.dumps(summary))
     assert prepare(drawn.parent / "gone", tmp_path) == prepared.name
-    with pytest.raises(UserError, match="conditions=.*delete that folder"):
+    with pytest.raises(UserError, match="conditions.*delete that folder"):
         prepare(drawn, tmp_path, conditions=("blur-5",))
 
 
