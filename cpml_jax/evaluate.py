@@ -23,7 +23,7 @@ from cpml_jax.evaluation.results_file import RESULTS, SCHEMA, SCORES
 from cpml_jax.evaluation.table import table
 from cpml_jax.files import finite
 from cpml_jax.metrics import calibration, detection, pulse_waves, summary
-from cpml_jax.training import checkpoint
+from cpml_jax.training import run_files
 
 
 def run(config, workdir, names: tuple[str, ...] = ()) -> dict:
@@ -42,14 +42,14 @@ def run(config, workdir, names: tuple[str, ...] = ()) -> dict:
     import jax
 
     from cpml_jax.evaluation import scoring  # the model and its packages: not needed by those who only read results
+    from cpml_jax.validation import validate
 
+    validate(config, "evaluate", names)
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
     names = tuple(names or config.eval.protocols)
     training = protocols.training_of(config)
     others = tuple(config.eval.cross_datasets) if "cross_dataset" in names else ()
     known = {name: tuple(source.methods) for name, source in config.data.sources.items()}
-    if training.dataset not in known:
-        raise UserError(f"train.dataset={training.dataset!r} is not in data.sources; there are: {', '.join(known)}")
     variants = tuple(protocols.variants_of(training.dataset, name) for name in names if name in protocols.VARIANTS)
     wanted = [name for name in dict.fromkeys((training.dataset, *others)) if name in known]
     record_sets = {name: RecordSet(records_dir(config, workdir, name)) for name in (*wanted, *variants)}
@@ -79,7 +79,7 @@ def run(config, workdir, names: tuple[str, ...] = ()) -> dict:
         batch_size=config.eval.batch_size,
         bootstrap=config.eval.bootstrap,
         seed=config.seed,
-        trained_on=checkpoint.read_training_data(workdir),
+        trained_on=run_files.read_training_data(workdir),
         write=jax.process_index() == 0,  # every host scores, one writes
     )
 
@@ -113,7 +113,7 @@ def evaluate(
       sampler: which frames of a video were seen; written into every result.
       num_frames, frame_size, batch_size: of the model's input.
       bootstrap: resamples of the intervals.
-      trained_on: whom the checkpoint saw in training (checkpoint.read_training_data), if that is known.
+      trained_on: whom the checkpoint saw in training (run_files.read_training_data), if that is known.
       write: False on all but one of several hosts.
       out: where the table goes; standard output if None.
 

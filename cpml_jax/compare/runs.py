@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from cpml_jax.errors import UserError
-from cpml_jax.training.checkpoint import flatten
+from cpml_jax.training.run_files import flatten
 
 RESULTS, SCORES, SWEEP, SWEEP_FOLDER = "evaluation.json", "scores.jsonl", "sweep.json", "sweep"
 # Where things lie and how fast they go; which tests were asked for shows in the tests themselves.

@@ -24,7 +24,8 @@ from cpml_jax.sweep.ablation import Ablation
 from cpml_jax.sweep.pace import forecast
 from cpml_jax.sweep.plan import Run
 from cpml_jax.sweep.results import FINISHED, FOLDER, RESULTS, TABLES, TRAINED, earlier_cells, folder_of, state_of, write
-from cpml_jax.training.checkpoint import check_same_records
+from cpml_jax.training.run_files import check_same_records
+from cpml_jax.validation import validate
 
 COMPILED = ".compiled"  # XLA's programs, in the folder of the runs
 _WORDS = {"finished": "finished", "trained": "trained, to be evaluated", "begun": "begun, goes on"}
@@ -60,6 +61,7 @@ def run(
       UserError: the plan cannot be carried out; nothing has been trained.
     """
     names = tuple(names or config.eval.protocols)
+    validate(config, "sweep", names)
     for name in names:
         plan.check_name(name)
     if "ablation" in names:
@@ -140,7 +142,7 @@ def run_config(config, run: Run, workdir) -> ConfigDict:
     """The configuration of one run: the base, its changes, the base's records, and its own tests.
 
     Raises:
-      UserError: a change is of another type than the key.
+      UserError: a change is of another type than the key, or the configuration cannot be (validation.validate).
     """
     made = config.copy_and_resolve_references()
     made.lock()
@@ -151,6 +153,10 @@ def run_config(config, run: Run, workdir) -> ConfigDict:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"run {run.name}: {key}={value!r} does not fit the configuration ({reason})") from None
+    try:
+        validate(made)
+    except UserError as error:
+        raise UserError(f"run {run.name}: {error}") from None
     return made
 
 
@@ -174,7 +180,7 @@ def check_records(run: Run, config, record_sets: dict[str, RecordSet]) -> None:
         raise UserError(
             f"run {run.name} needs {method} at {compression} in the {split} split of {name!r}, whose records hold "
             f"{'it at ' + ', '.join(has) if has else 'none of it'}; nothing was trained. Prepare it (the benchmark "
-            "has every compression in every split with --config=configs/protocols/cross_compression.py:synthetic), or "
+            "has every compression in every split with --config=configs/protocols.py:cross_compression:synthetic), or "
             "leave it out of eval.compressions, eval.cross_compression or train.methods"
         )
 

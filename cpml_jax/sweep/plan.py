@@ -21,7 +21,7 @@ from cpml_jax.evaluation import protocols
 from cpml_jax.evaluation.protocols import Test, Training
 from cpml_jax.schema import compression_rank
 from cpml_jax.sweep.ablation import Ablation
-from cpml_jax.training.checkpoint import flatten
+from cpml_jax.training.run_files import flatten
 
 PROTOCOLS = ("in_dataset", "cross_compression", "cross_manipulation", "cross_dataset", "ablation")
 

@@ -10,7 +10,7 @@ import jax
 from cpml_jax.files import write_json, write_whole
 from cpml_jax.sweep import tables
 from cpml_jax.sweep.plan import Cell, Run
-from cpml_jax.training.checkpoint import FREE_KEYS, flatten
+from cpml_jax.training.run_files import FREE_KEYS, flatten
 
 SCHEMA = "cpml-sweep/1.0.0"
 FOLDER, RESULTS, TABLES = "sweep", "sweep.json", "sweep.md"

@@ -31,8 +31,8 @@ def identity() -> dict[str, Any]:
 def _predictor() -> Any:
     # The package's own __init__ needs pkg_resources, which is gone: find its folder without importing it.
     module = importlib.util.find_spec("face_recognition_models")
-    folders = (module and module.submodule_search_locations) or []
-    path = next((path for folder in folders if (path := Path(folder) / "models" / _FILE).is_file()), None)
+    folders = module.submodule_search_locations if module else None
+    path = next((path for folder in folders or () if (path := Path(folder) / "models" / _FILE).is_file()), None)
     if path is None:
         raise UserError(f"{_FILE} is missing: install the package {PACKAGE} (group `prepare`)")
     return _dlib().shape_predictor(str(path))

@@ -7,8 +7,8 @@ import numpy as np
 import published
 import pytest
 
-from configs import base
 from cpml_jax import evaluate, files, schema
+from cpml_jax.configs import base
 from cpml_jax.data.records import CorruptRecord
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation.protocols import Training, make_tests

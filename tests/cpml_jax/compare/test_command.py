@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from configs import base
 from cpml_jax import compare
 from cpml_jax.compare import command, formats
 from cpml_jax.compare import runs as compare_runs
+from cpml_jax.configs import base
 from cpml_jax.errors import UserError
 from cpml_jax.metrics import significance
 

@@ -8,17 +8,17 @@ import published
 import pytest
 import tiny
 
-from configs import base, synthetic
-from cpml_jax import sweep
+from cpml_jax import schema, sweep
+from cpml_jax.configs import base, synthetic
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import protocols
 from cpml_jax.files import write_json
 from cpml_jax.sweep import pace, tables
 from cpml_jax.sweep import plan as sweep_plan
 from cpml_jax.sweep.ablation import Ablation
-from cpml_jax.training import checkpoint
+from cpml_jax.training import run_files
 
-FOUR = synthetic.METHODS
+FOUR = schema.FFPP_METHODS
 RATES = ("raw", "c23", "c40")
 METHODS = {"synthetic": FOUR, "synthetic_b": FOUR}
 TABLE = Ablation({"full": {}, "no_cqsl": {"loss.cqsl": 0.0}}, (("c23",), ("raw", "c23")))
@@ -272,7 +272,7 @@ def test_an_evaluation_without_the_asked_test_is_a_failure(tiny_records, tmp_pat
 
 def test_figures_of_other_records_are_refused(tiny_records, tmp_path):
     go(tiny_records, tmp_path, ("in_dataset",), Workshop())
-    checkpoint.write_training_data(
+    run_files.write_training_data(
         tmp_path / "sweep/train_raw", "faces", {"a"}, {"sha256": "f" * 64, "schema_version": None, "clips": 9}
     )
     later = Workshop()
@@ -282,13 +282,15 @@ def test_figures_of_other_records_are_refused(tiny_records, tmp_path):
 
 
 def test_a_missing_quality_is_refused_before_any_training(tiny_records, tmp_path):
-    config = tiny.training_config(tiny_records, **{"eval.compressions": RATES})
+    everything = {"data.sources.faces.compressions": (), "data.sources.faces.methods": ()}
+    config = tiny.training_config(tiny_records, **everything, **{"eval.compressions": RATES})
     workshop = Workshop()
     with pytest.raises(UserError, match="at c40 in the test split of 'faces'.*at c23, raw.*configs/protocols") as error:
         go(tiny_records, tmp_path, ("cross_compression",), workshop, config=config)
     assert "\n" not in str(error.value) and not workshop.trained
     with pytest.raises(UserError, match="no test clips of NeuralTextures"):
-        changed = tiny.training_config(tiny_records, **{"train.methods": (*tiny.METHODS, "NeuralTextures")})
+        changes = everything | {"train.methods": (*tiny.METHODS, "NeuralTextures")}
+        changed = tiny.training_config(tiny_records, **changes)
         go(tiny_records, tmp_path, ("cross_manipulation",), workshop, config=changed)
 
 
@@ -380,10 +382,11 @@ def test_a_real_training_fills_its_cells(tiny_records, tmp_path):
 
 
 @pytest.mark.parametrize("argument", ["synthetic", "synthetic:hard", "synthetic:full", "ffpp", "ffpp:c23"])
-def test_protocol_files_differ_in_their_tests_alone(argument):
-    from configs.protocols import ablation, cross_compression, cross_manipulation, in_dataset
+def test_protocol_configurations_differ_in_their_tests_alone(argument):
+    from cpml_jax.configs import protocols
 
-    made = [module.get_config(argument) for module in (ablation, cross_compression, cross_manipulation, in_dataset)]
+    names = ("ablation", "cross_compression", "cross_manipulation", "in_dataset")
+    made = [protocols.get_config(f"{name}:{argument}") for name in names]
     tests = [config.eval.protocols for config in made]
     for config in made:
         config.eval.protocols = ()
