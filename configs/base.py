@@ -161,7 +161,7 @@ def get_config() -> ConfigDict:
     evaluate.compressions = ("raw", "c23", "c40")  # tests of cross_compression
     evaluate.cross_datasets = ()  # names of sources, tests of cross_dataset
     evaluate.cross_compression = "c23"
-    # Of compression_curve and corruption: names like h264-crf23 and blur-3 (data_prep/conditions/names.py); empty: all.
+    # Of compression_curve and corruption: names like h264-crf23 and blur-3 (cpml_jax/conditions.py); empty: all.
     evaluate.conditions = ()
     evaluate.batch_size = 16
     evaluate.bootstrap = 1000  # resamples of identities for the 95 % intervals

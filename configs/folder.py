@@ -13,7 +13,7 @@ from configs import base
 def get_config(root: str = "") -> ConfigDict:
     config = base.get_config()
     config.name = "folder"
-    config.data.sources.folder = base.source("folder", root, compressions=(), methods=())
+    config.data.sources.folder = base.source("folder", root, compressions=(), methods=(), splits=())
     config.train.dataset = "folder"
     config.train.compressions = ("unknown",)
     config.train.views = "downsampled"

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cpml_jax.console import inform
 from cpml_jax.data.records import SUMMARY, RecordSet, records_dir, records_root
 from cpml_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from data_prep.sources import Source
 
 
 def run(
@@ -93,43 +97,36 @@ def prepare(config, workdir, beam_runner: str = "", beam_options: tuple[str, ...
         from data_prep.records.beam import Pipelines
 
         pipelines = Pipelines(beam_runner, beam_options)
-    records = str(records_root(config, workdir))
-    for name, source in config.data.sources.items():
-        settings = source.to_dict()
-        settings.pop("root")
-        # Where the videos lie is not part of what the records are; everything else is.
-        parameters = {**settings, "num_frames": config.data.num_frames, "max_windows": config.data.max_windows}
-        if prepare.is_complete(records, name, parameters):
+    records = records_root(config, workdir)
+    sampling = prepare.Sampling(config.data.num_frames, config.data.max_windows)
+    for name in config.data.sources:
+        source = source_of(config, workdir, name)
+        if prepare.is_prepared(source, sampling, records):
             inform(f"{records}/{name} is prepared: nothing to do")
             continue
-        root = source_root(name, source, workdir)
-        drawing = settings.pop("draw", None)
-        if drawing is not None:
+        if source.draw is not None:
             from data_prep.synthetic import generate
 
-            generate.generate(root, workers=config.data.workers, **drawing)
-        prepare.prepare(
-            name,
-            settings.pop("kind"),
-            root,
-            records,
-            num_frames=config.data.num_frames,
-            max_windows=config.data.max_windows,
-            workers=config.data.workers,
-            parameters=parameters,
-            pipelines=pipelines,
-            **settings,
-        )
+            generate.generate(str(source.root), workers=config.data.workers, **source.draw)
+        prepare.prepare(source, sampling, records, workers=config.data.workers, pipelines=pipelines)
+
+
+def source_of(config, workdir, name: str) -> Source:
+    """The source of that name in the configuration; its root may be empty where its records are finished."""
+    from data_prep.sources import Source
+
+    settings = config.data.sources[name].to_dict()
+    return Source(name, **settings | {"root": settings["root"].replace("{workdir}", str(workdir))})
 
 
 def write_crop_trees(config, workdir, folder: str) -> None:
     """The prepared crops of every source as the tree of files that other tools read: `folder`/<source>."""
-    from data_prep.crops import crop_tree
+    from data_prep.crops import writer as crop_writer
 
     for name in config.data.sources:
         record_set = RecordSet(records_dir(config, workdir, name))
         rows = sorted(record_set.rows, key=lambda row: row["clip_id"])
-        counted = crop_tree.write(Path(folder) / name, (record_set.read_coded(row) for row in rows))
+        counted = crop_writer.write(Path(folder) / name, (record_set.read_coded(row) for row in rows))
         listed = ", ".join(f"{count} {split}" for split, count in counted.items())
         inform(f"{Path(folder) / name}: crops and landmarks of {listed} videos")
 
@@ -141,42 +138,35 @@ def train(config, workdir) -> None:
 
 
 def evaluate(config, workdir, names: tuple[str, ...] = ()) -> None:
-    """Evaluate the protocols `names`, or those of the configuration; variants of videos are made where they lack."""
+    """Evaluate the protocols `names`, or those of the configuration; missing records of conditions are prepared."""
     from cpml_jax import evaluate as evaluation
     from cpml_jax.evaluation import protocols
 
     names = protocols.check_names(names or config.eval.protocols)
     for name in names:
         if name in protocols.VARIANTS:
-            prepare_variants(config, workdir, name)
+            prepare_conditions(config, workdir, name)
     evaluation.run(config, workdir, names)
 
 
-def prepare_variants(config, workdir, protocol: str) -> None:
+def prepare_conditions(config, workdir, protocol: str) -> None:
     """Records of the training data set's test split, re-encoded or corrupted, unless they are there already."""
     preparation()  # says what to install
     from cpml_jax import conditions
-    from data_prep.conditions import variants
+    from data_prep.conditions import prepare as condition_records
+    from data_prep.prepare import Sampling
 
     name = config.train.dataset
     if name not in config.data.sources:
         raise UserError(f"train.dataset={name!r} is not in data.sources; there are: {', '.join(config.data.sources)}")
-    settings = config.data.sources[name].to_dict()
-    settings.pop("root")
-    drawing = settings.pop("draw", None)
-    asked = [v for v in config.eval.conditions if conditions.protocol_of(v) in (protocol, None)]
-    variants.prepare(
-        name,
+    asked = [c for c in config.eval.conditions if conditions.protocol_of(c) in (protocol, None)]
+    condition_records.prepare(
+        source_of(config, workdir, name),
+        Sampling(config.data.num_frames, config.data.max_windows),
         protocol,
-        settings.pop("kind"),
-        source_root(name, config.data.sources[name], workdir),
-        str(records_root(config, workdir)),
-        variants=tuple(asked),
-        num_frames=config.data.num_frames,
-        max_windows=config.data.max_windows,
+        records_root(config, workdir),
+        conditions=tuple(asked),
         workers=config.data.workers,
-        parameters={"draw": drawing} if drawing else None,
-        **settings,
     )
 
 

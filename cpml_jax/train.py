@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from cpml_jax.console import inform
 from cpml_jax.data import sampler
 from cpml_jax.data.input_pipeline import ClipReader, eval_batches, training_batches
+from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import RecordSet, records_dir
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import protocols, provenance, scoring
@@ -124,7 +125,7 @@ def prepare_state(
 
     def variables() -> dict[str, Any]:
         keys = {"params": jax.random.key(config.seed), "dropout": jax.random.key(config.seed)}
-        return dict(model.init(keys, *scoring.dummy_inputs(config), tokens, method="init_everything"))
+        return dict(model.init(keys, scoring.dummy_inputs(config), tokens, method="init_everything"))
 
     abstract_variables = jax.eval_shape(variables)
     transformation, schedule = optimizer.make_optimizer(
@@ -230,11 +231,7 @@ def make_validation(config: ConfigDict, records: RecordSet, scorer: scoring.Scor
     def validate(state: TrainState) -> dict[str, float]:
         scorer.load(state.variables, int(state.step))
         labels, p_fake, excluded = [], [], []
-        scored = eval_batches(
-            records, rows, num_frames=config.data.num_frames, frame_size=config.model.rppg.frame_size,
-            batch_size=config.eval.batch_size, excluded=excluded,
-        )  # fmt: skip
-        for batch_rows, batch in scored:
+        for batch_rows, batch in eval_batches(records, rows, InputSize.of(config), excluded=excluded):
             labels += [row["label"] for row in batch_rows]
             # From the logits, in float64: in float32 confident clips saturate at 1 and tie.
             p_fake += list(detection.p_fake(scorer.score(batch)["logits"])[: len(batch_rows)])

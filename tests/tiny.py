@@ -64,9 +64,7 @@ def one_step(mesh, batch: dict, *, shard_params: bool = False, **changes):
 
     def create():
         keys = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
-        return create_state(
-            model.init(keys, *scoring.dummy_inputs(config), tokens, method="init_everything"), optimizer
-        )
+        return create_state(model.init(keys, scoring.dummy_inputs(config), tokens, method="init_everything"), optimizer)
 
     shardings = sharding.state_shardings(jax.eval_shape(create), mesh, shard_params)
     state = jax.jit(create, out_shardings=shardings)()

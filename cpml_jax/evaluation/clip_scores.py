@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from cpml_jax import signal
 from cpml_jax.data.input_pipeline import eval_batches
+from cpml_jax.data.input_size import InputSize
 from cpml_jax.files import write_whole
 from cpml_jax.metrics import detection, pulse_waves
 from cpml_jax.schema import FAKE, FRAME_RATE, REAL
@@ -71,9 +72,7 @@ def score_clips(
       UserError: a score is not finite; the clip is named.
     """
     keeping, found = _KeepTruth(records), ClipScores()
-    batches = eval_batches(
-        keeping, rows, num_frames=num_frames, frame_size=frame_size, batch_size=batch_size, excluded=excluded
-    )
+    batches = eval_batches(keeping, rows, InputSize(num_frames, frame_size, batch_size), excluded=excluded)
     with tqdm(total=len(rows), desc=f"scoring {records.name}", unit="clip", file=sys.stderr, disable=not rows) as bar:
         for batch_rows, batch in batches:
             scores = scorer.score(batch)

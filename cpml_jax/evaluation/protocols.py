@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from cpml_jax.errors import UserError
 from cpml_jax.schema import REAL, REAL_METHOD, video_key
 
-VARIANTS = ("compression_curve", "corruption")  # their records are made from the test split, by data_prep/variants
+VARIANTS = ("compression_curve", "corruption")  # their records are made from the test split, by data_prep/conditions
 PROTOCOLS = ("in_dataset", "cross_compression", "cross_manipulation", "cross_dataset", *VARIANTS)
 
 

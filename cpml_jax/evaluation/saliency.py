@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cpml_jax.data.input_pipeline import eval_batches
+from cpml_jax.data.input_size import InputSize
 from cpml_jax.files import write_whole
 from cpml_jax.schema import FAKE, REAL
 
@@ -46,11 +47,8 @@ def write(
     ids, maps = [], []
     for records in record_sets.values():
         rows = [row for row in records.rows if row["clip_id"] in wanted]
-        batches = eval_batches(
-            records, rows, num_frames=num_frames, frame_size=frame_size, batch_size=min(batch_size, len(wanted)),
-            excluded=[],
-        )  # fmt: skip
-        for batch_rows, batch in batches:
+        size = InputSize(num_frames, frame_size, min(batch_size, len(wanted)))
+        for batch_rows, batch in eval_batches(records, rows, size, excluded=[]):
             ids += [row["clip_id"] for row in batch_rows]
             maps += list(scorer.saliency(batch)[: len(batch_rows)])
     order = [ids.index(name) for name in wanted if name in ids]

@@ -10,9 +10,10 @@ import jax
 import optax
 
 from cpml_jax.errors import UserError
+from cpml_jax.models.streams import STREAMS
 
 BASE_GROUP, FROZEN_GROUP = "base", "frozen"
-OPTIONAL_PARTS = ("rppg", "landmarks", "visual", "text_encoder")
+OPTIONAL_PARTS = (*STREAMS, "text_encoder")
 
 
 def parameter_path(path: tuple[Any, ...]) -> str:

@@ -12,11 +12,12 @@ import optax
 from flax import linen as nn
 from jax.sharding import Mesh
 
-from cpml_jax.data import augment
 from cpml_jax.losses.flip import prompt_halves
 from cpml_jax.losses.total import LossWeights, real_and_fake, total_loss
+from cpml_jax.models import streams
 from cpml_jax.models.class_embeddings import draw, ensemble
 from cpml_jax.models.prompts import present
+from cpml_jax.schema import MODEL_INPUTS
 from cpml_jax.training.sharding import batch_sharding, replicated
 from cpml_jax.training.state import TrainState
 
@@ -87,21 +88,21 @@ def make_train_step(
     def train_step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         flip_key, prompt_key, dropout_key = jax.random.split(key, 3)
-        frames, landmarks = batch["frames"], batch["landmarks"]
+        inputs = {name: batch[name] for name in MODEL_INPUTS}
         if flip:
             chosen = jax.random.bernoulli(flip_key, 0.5, batch["label"].shape)
-            frames, landmarks = augment.mirror(frames, landmarks, chosen)
+            inputs = streams.mirror(inputs, chosen)
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
             variables = {"params": params, "batch_stats": state.batch_stats}
             embeddings, templates = class_prompts(variables, prompt_key)
             outputs, changed = model.apply(
-                variables, frames, landmarks, embeddings, train=True, downsampled=downsampled,
+                variables, inputs, embeddings, train=True, downsampled=downsampled,
                 rngs={"dropout": dropout_key}, mutable=["batch_stats"],
             )  # fmt: skip
             if weights.simclr or weights.prompt_mse:
                 view_key = jax.random.fold_in(key, 3)  # the fourth of a split: the other draws stay what they were
-                outputs["augmented"] = augmented(variables, frames, batch, templates, view_key)
+                outputs["augmented"] = augmented(variables, inputs["frames"], batch, templates, view_key)
             loss, terms = total_loss(outputs, embeddings, batch, weights, state.step)
             right = (real_and_fake(outputs["logits"][:, 0]).argmax(-1) == batch["label"]) * batch["weight"]
             terms["accuracy"] = right.sum() / jnp.maximum(batch["weight"].sum(), 1e-8)
@@ -131,36 +132,38 @@ def jit_train_step(train_step: TrainStep, mesh: Mesh, shardings: TrainState) -> 
 
 
 def jit_score_step(model: nn.Module, mesh: Mesh) -> Callable[..., dict[str, jax.Array]]:
-    """score_step(variables, class_embeddings, frames (B,1,T,S,S,3), landmarks (B,1,T,68,2)) -> dict, replicated.
+    """score_step(variables, class_embeddings, MODEL_INPUTS of a batch with one view) -> dict, replicated.
 
     p_fake (B,), logits (B, 2) of real and fake whatever the classes, unified (B, D) and, with the rPPG stream,
     wave (B, T).
     """
 
-    def score_step(variables: dict, class_embeddings: jax.Array, frames: jax.Array, landmarks: jax.Array) -> dict:
-        outputs: Any = model.apply(variables, frames, landmarks, class_embeddings, train=False)
+    def score_step(
+        variables: dict[str, Any], class_embeddings: jax.Array | None, inputs: dict[str, jax.Array]
+    ) -> dict[str, jax.Array]:
+        outputs: Any = model.apply(variables, inputs, class_embeddings, train=False)
         scores = {name: outputs[name][:, 0] for name in ("logits", "unified", "wave") if name in outputs}
         scores["logits"] = real_and_fake(scores["logits"])
         return {"p_fake": jax.nn.softmax(scores["logits"], axis=-1)[:, 1], **scores}
 
     data = batch_sharding(mesh)
-    return jax.jit(score_step, in_shardings=(None, None, data, data), out_shardings=replicated(mesh))
+    return jax.jit(score_step, in_shardings=(None, None, data), out_shardings=replicated(mesh))
 
 
 def jit_saliency_step(model: nn.Module, mesh: Mesh) -> Callable[..., jax.Array]:
-    """saliency_step(variables, class_embeddings, frames (B,1,T,S,S,3), landmarks (B,1,T,68,2)) -> (B, S, S) float32.
+    """saliency_step(variables, class_embeddings, MODEL_INPUTS of a batch with one view) -> (B, S, S) float32.
 
     Where the model looks: |d (logit of fake - logit of real) / d frames|, mean over time and colour (Simonyan et al.,
     ICLR workshop 2014). Zero without a stream that sees frames.
     """
 
-    def saliency_step(variables: dict, class_embeddings: jax.Array, frames: jax.Array, landmarks: jax.Array):
+    def saliency_step(variables: dict, class_embeddings: jax.Array | None, inputs: dict[str, jax.Array]) -> jax.Array:
         def margin(pixels: jax.Array) -> jax.Array:
-            outputs: Any = model.apply(variables, pixels, landmarks, class_embeddings, train=False)
+            outputs: Any = model.apply(variables, inputs | {"frames": pixels}, class_embeddings, train=False)
             logits = real_and_fake(outputs["logits"][:, 0])
             return (logits[:, 1] - logits[:, 0]).sum()  # clips do not mix without training: one gradient for all
 
-        return jnp.abs(jax.grad(margin)(frames.astype(jnp.float32))[:, 0]).mean(axis=(1, -1))
+        return jnp.abs(jax.grad(margin)(inputs["frames"].astype(jnp.float32))[:, 0]).mean(axis=(1, -1))
 
     data = batch_sharding(mesh)
-    return jax.jit(saliency_step, in_shardings=(None, None, data, data), out_shardings=replicated(mesh))
+    return jax.jit(saliency_step, in_shardings=(None, None, data), out_shardings=replicated(mesh))

@@ -87,7 +87,7 @@ WATCH = optax.GradientTransformation(lambda params: params, lambda g, _, params:
 def test_a_row_has_its_parts_and_its_losses(row):
     config, model, tokens, _ = made(row)
     abstract = jax.eval_shape(
-        lambda: model.init(jax.random.key(0), *scoring.dummy_inputs(config), tokens, method="init_everything")
+        lambda: model.init(jax.random.key(0), scoring.dummy_inputs(config), tokens, method="init_everything")
     )
     parts, terms = EXPECTED[row]
     assert set(abstract["params"]) == parts

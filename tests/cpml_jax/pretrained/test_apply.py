@@ -35,7 +35,7 @@ def sevens(config, split: bool = False):
     """Variables of the configured model, every number 7, on the mesh of all devices."""
     model, tokens = scoring.build_model(config)
     keys = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
-    shapes = jax.eval_shape(lambda: model.init(keys, *scoring.dummy_inputs(config), tokens, method="init_everything"))
+    shapes = jax.eval_shape(lambda: model.init(keys, scoring.dummy_inputs(config), tokens, method="init_everything"))
     shardings = sharding.state_shardings(shapes, sharding.make_mesh(), split)
     return jax.tree.map(lambda a, s: jax.device_put(np.full(a.shape, 7, a.dtype), s), dict(shapes), shardings)
 

@@ -1,16 +1,16 @@
-"""Records -> the original project's tree of crops and landmarks, so that other tools can go on from here.
+"""Records -> the original project's tree of crops and landmarks, for other tools.
 
     <root>/original_sequences/youtube/<compression>/crop_MTCNN/<id>/face0/0000.jpg, 0001.jpg, ...
     <root>/manipulated_sequences/<method>/<compression>/crop_MTCNN/<id>/face0/0000.jpg, 0001.jpg, ...
-    <root>/.../<compression>/video_landmark_new/<id>.txt      136 numbers a line, one line a frame
+    <root>/.../<compression>/video_landmark_new/<id>.txt      one line of 136 numbers per frame
     <root>/train.txt, val.txt, test.txt                       Deepfakes,001_870,-1 or youtube,001,+1 (+1 real, -1 fake)
 
 Landmarks: x and y of the first point, of the second, ..., in pixels of the crop, (0, 0) the middle of its upper left
-pixel (`unit="pixels"`), or in [-1, 1] from the crop's left and upper edge to its right and lower one, as records hold
-them (`unit="normalised"`): for tools that hand a line to their network as it is. `crop_clips` tells the two apart.
+pixel (`unit="pixels"`), or in [-1, 1] from the crop's left and upper edges to its right and lower ones, as in records
+(`unit="normalised"`), for tools that feed a line to their network unchanged. `reader` distinguishes the two.
 
-A frame's JPEG file is the record's, byte for byte. What the tree has no place for is lost: which frames were filled in,
-the box, the pulse, the source's properties, and time that was left out between two windows.
+A frame's JPEG file is the record's, byte for byte. The tree has no place for the rest, which is lost: which frames were
+filled in, the box, the pulse, the source's properties, and time between two windows that was left out.
 """
 
 from __future__ import annotations
@@ -29,26 +29,28 @@ from cpml_jax.errors import UserError
 from cpml_jax.schema import CROP_SIZE, REAL
 
 CROPS, LANDMARKS, FACE = "crop_MTCNN", "video_landmark_new", "face0"
-MARKER = "crop_tree.json"  # says that a tree is ours, and whether it is finished
+MARKER = "crop_tree.json"  # marks a tree that this module wrote, and whether it is finished
 UNITS = ("pixels", "normalised")
 
 
-def write(root, records: Iterable[dict], *, originals: str = "youtube", unit: str = "pixels") -> dict[str, int]:
-    """Write the tree. Interrupted, it is begun anew by the same call.
+def write(
+    root: str | Path, records: Iterable[dict], *, originals: str = "youtube", unit: str = "pixels"
+) -> dict[str, int]:
+    """Write the tree. After an interruption the same call starts over.
 
     Args:
-      root: a new or empty folder, or one with a tree of ours that was not finished.
+      root: a new or empty folder, or one with an unfinished tree of this module.
       records: schema.RECORD, frames as JPEG bytes; those of one (video, compression) follow one another, in any order
-        of their windows, as sorted clip ids do. A video's windows are held at a time; in the tree they follow one
-        another, so that reading with the same number of frames gives the same clips.
+        of their windows, as sorted clip ids do. The windows of one video are in memory at a time; in the tree they
+        follow one another, so that reading with the same number of frames gives the same clips.
       originals: folder of the real videos in original_sequences (`actors` for DFD).
       unit: of the landmarks, see above.
 
     Returns:
-      Videos listed a split.
+      split -> number of videos.
 
     Raises:
-      UserError: the folder holds something else, two videos have one place, or the disk does not take it.
+      UserError: the folder holds something else, two videos have the same place, or the disk is full.
     """
     if unit not in UNITS:
         raise UserError(f"landmark unit {unit!r}; it is one of {', '.join(UNITS)}")
@@ -62,13 +64,14 @@ def write(root, records: Iterable[dict], *, originals: str = "youtube", unit: st
         about = {"finished": True, "landmarks": unit, "crop_pixels": CROP_SIZE}
         (root / MARKER).write_text(json.dumps(about, indent=1) + "\n")
     except OSError as error:
-        raise UserError(f"{error.filename or root}: cannot be written ({error.strerror}); make room, or choose another "
-                        "folder") from None  # fmt: skip
+        raise UserError(
+            f"{error.filename or root}: cannot be written ({error.strerror}); make room, or choose another folder"
+        ) from None
     return {split: len(lines) for split, lines in sorted(lists.items())}
 
 
-def is_complete(root) -> bool:
-    """Whether a finished tree lies there."""
+def is_complete(root: str | Path) -> bool:
+    """Whether the folder holds a finished tree."""
     try:
         return json.loads((Path(root) / MARKER).read_text())["finished"] is True
     except (OSError, ValueError, KeyError, TypeError):
@@ -76,11 +79,11 @@ def is_complete(root) -> bool:
 
 
 def begin(root: Path) -> None:
-    """Mark the folder as a tree under way, unless what it holds is not ours to overwrite."""
+    """Mark the folder as an unfinished tree; UserError if its content must not be overwritten."""
     if is_complete(root):
-        raise UserError(f"{root}: a finished tree of crops is there already; delete it, or name another folder")
+        raise UserError(f"{root}: holds a finished tree of crops; delete it, or name another folder")
     if root.is_dir() and any(root.iterdir()) and not (root / MARKER).is_file():
-        raise UserError(f"{root}: not empty, and not a tree of crops that was begun here; name a new folder")
+        raise UserError(f"{root}: not empty, and not an unfinished tree of crops; name a new folder")
     root.mkdir(parents=True, exist_ok=True)
     (root / MARKER).write_text(json.dumps({"finished": False}) + "\n")
 
@@ -92,8 +95,10 @@ def write_videos(root: Path, records: Iterable[dict], originals: str, unit: str)
     for key, windows in by_video(records):
         sequence, video, line = place(windows[0], originals)
         if key_of.setdefault((sequence, video), key) != key:
-            raise UserError(f"{root / sequence}: the videos {key_of[sequence, video]} and {key} would both be {video}; "
-                            "write one data set a folder")  # fmt: skip
+            raise UserError(
+                f"{root / sequence}: the videos {key_of[sequence, video]} and {key} would both be {video}; "
+                "write one data set per folder"
+            )
         write_video(root / sequence, video, windows, unit)
         lists[_string(windows[0]["split"])].add(line)
     return lists
@@ -110,7 +115,7 @@ def by_video(records: Iterable[dict]) -> Iterator[tuple[str, list[dict]]]:
 
 
 def place(record: dict, originals: str) -> tuple[str, str, str]:
-    """(sequence folder under the root, the video's name there, its line in the list)."""
+    """(sequence folder under the root, name of the video's folder, its line in the list)."""
     real = int(record["label"]) == REAL
     group = originals if real else safe_name(_string(record["method"]))
     video = safe_name(_string(record["video"]))
@@ -127,8 +132,9 @@ def safe_name(name: str) -> str:
 
 
 def write_video(sequence: Path, video: str, windows: list[dict], unit: str) -> None:
+    """The crops and the landmark file of one video; windows: its records in order."""
     folder = sequence / CROPS / video / FACE
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was interrupted
+    shutil.rmtree(folder, ignore_errors=True)  # of an interrupted run
     folder.mkdir(parents=True)
     for number, data in enumerate(itertools.chain.from_iterable(record["frames"] for record in windows)):
         (folder / f"{number:04d}.jpg").write_bytes(bytes(data))
@@ -141,6 +147,6 @@ def write_video(sequence: Path, video: str, windows: list[dict], unit: str) -> N
     (sequence / LANDMARKS / f"{video}.txt").write_text("".join(f"{line}\n" for line in lines))
 
 
-def _string(value) -> str:
-    """TFDS hands strings back as bytes."""
+def _string(value: str | bytes) -> str:
+    """TFDS returns strings as bytes."""
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)

@@ -1,57 +1,15 @@
-"""The page of preparation: one file, whole, safe against any name, the worst first; in a browser if there is one."""
+"""The preparation page: self-contained, safe against any name, the worst first; in a browser if there is one."""
 
-import math
 import re
 
 import html_page
-import numpy as np
 import pytest
-import tiny
-from html_page import Parsed
+from prepared_page import clip, summary, written
 
 from cpml_jax.errors import UserError
-from cpml_jax.schema import FRAME_RATE
-from data_prep.face import rppg
-from data_prep.page import page, plots
-from data_prep.records import work_file
-from data_prep.video import jpeg
+from data_prep.page import document
 
 HOSTILE = "<script>alert(1)</script>&\"'></svg>–ü\u202e\udcff.mp4"
-
-
-def clip(number: int, **changes) -> dict:
-    rng = np.random.default_rng(number)
-    made = tiny.record(rng, jpeg, "test", "real", "c23", number, number + 1)
-    return work_file.complete(
-        "faces", made | {"box": np.tile(np.float32([0, 0, 160, 160]), (tiny.NUM_FRAMES, 1))} | changes
-    )
-
-
-def summary(count: int) -> dict:
-    return {
-        "clips": {"test/real/c23": count, "total": count},
-        "pulse_correlation": {"real/c23": [0.66, 0.09, count]},
-        "parameters": {"kind": "folder"},
-    }
-
-
-def written(tmp_path, shown, excluded=(), name="faces", **changes) -> tuple[str, Parsed]:
-    path = tmp_path / page.PAGE
-    page.write(path, name, summary(len(shown)) | changes, list(excluded), iter(shown))
-    assert [file.name for file in tmp_path.iterdir()] == [page.PAGE]
-    source = path.read_text(encoding="utf-8")
-    return source, Parsed(source)
-
-
-@pytest.fixture
-def three():
-    invalid = np.ones(tiny.NUM_FRAMES, bool)
-    invalid[3:5] = False
-    return [
-        clip(1, track_quality=0.99, snr_pos=3.0),
-        clip(2, track_quality=0.50, snr_pos=9.0),
-        clip(3, track_quality=0.9899, snr_pos=9.0, valid=invalid),
-    ]
 
 
 def test_every_clip_is_named_and_the_worst_is_first(tmp_path, three):
@@ -63,14 +21,6 @@ def test_every_clip_is_named_and_the_worst_is_first(tmp_path, three):
     assert "worst first" in parsed.text and "track quality" in parsed.text
     assert source.count("<image") == 18 and source.count("data:image/jpeg;base64,/9j/") == 18
     assert "track quality 0.500, below 0.95" in parsed.text
-
-
-def test_filled_in_frames_carry_a_sign_that_is_no_colour(tmp_path, three):
-    cards = written(tmp_path, three)[0].split("<article")[1:]
-    assert "\N{BALLOT X} 0.1 s filled" in cards[1] and "2 of 16 frames filled in" in cards[1]
-    assert cards[1].count('class="cross"') == 1 and cards[1].count('class="filled"') == 1
-    for good in (cards[0], cards[2]):
-        assert 'class="cross"' not in good and 'class="filled"' not in good
 
 
 def test_nothing_is_fetched_and_no_script_is_there(tmp_path, three):
@@ -89,34 +39,6 @@ def test_hostile_names_stay_text(tmp_path):
     _, parsed = written(tmp_path, clips, excluded, name=HOSTILE, **changes)
     assert parsed.text.count(HOSTILE.replace("\udcff", "\\udcff")) >= 6
     assert "script" not in parsed.tags and "i" not in parsed.tags
-
-
-def test_numbers_that_are_none(tmp_path):
-    nan, flat = float("nan"), np.zeros(tiny.NUM_FRAMES, np.float32)
-    odd = clip(
-        1, track_quality=nan, snr_pos=nan, snr_chrom=-math.inf, heart_rate_pos=nan, heart_rate_chrom=math.inf,
-        source_bitrate=math.inf, source_fps=0.0, pulse_pos=flat, pulse_chrom=flat * nan, start_s=nan,
-        box=np.full((tiny.NUM_FRAMES, 4), np.nan), landmarks=np.full((tiny.NUM_FRAMES, 68, 2), np.nan),
-    )  # fmt: skip
-    changes = {"pulse_correlation": {"real/c23": [None, nan, 0]}}
-    source, parsed = written(tmp_path, [clip(2, track_quality=0.1), odd], **changes)
-    assert not re.search(r"\b(nan|inf|infinity)\b", re.sub('base64,[^"]*', "", source), re.IGNORECASE)
-    assert "heart rate POSnone" in parsed.text and "SNR CHROMnone" in parsed.text and "POS none" in parsed.text
-    assert source.index(odd["clip_id"]) < source.index("faces/real/c23/002/0"), "an unknown quality is the worst"
-
-
-@pytest.mark.parametrize("rate", [48.0, 72.0, 150.0])
-def test_the_named_peak_is_the_records_heart_rate(tmp_path, rate):
-    wave = np.sin(2 * np.pi * rate / 60 * np.arange(300) / FRAME_RATE)
-    wave = (wave / wave.std()).astype(np.float32)
-    heart_rate = rppg.heart_rate(wave.astype(float), FRAME_RATE)
-    assert abs(heart_rate - rate) < 1
-    _, parsed = written(tmp_path, [clip(1, pulse_pos=wave, heart_rate_pos=heart_rate, pulse_truth=wave)])
-    assert f"POS {heart_rate:.1f}" in parsed.text and f"truth {heart_rate:.1f}" in parsed.text
-    drawn = plots.spectra([plots.Line("pos", "POS", wave)])
-    points = np.array(re.findall(r"[ML]([\d.]+) ([\d.]+)", drawn.split('class="line pos" d="')[1].split('"')[0]), float)
-    marked = float(re.search(r"translate\(([\d.]+)", drawn)[1])
-    assert abs(points[np.argmin(points[:, 1]), 0] - marked) < 1.5, "the mark stands on the curve's highest point"
 
 
 def test_excluded_files_lie_under_their_reason_and_long_lists_are_cut(tmp_path):
@@ -157,25 +79,28 @@ def index_rows() -> list[dict]:
 
 def test_choose_takes_the_worst_tracks_once_and_spreads_the_rest():
     rows = index_rows()
-    chosen = page.choose(rows, 24)
+    chosen = document.choose(rows, 24)
     assert len(chosen) == len(set(chosen)) == 24 and set(chosen) <= {row["clip_id"] for row in rows}
     assert chosen[0].endswith("/8/0") and chosen[1].endswith("/7/0") or chosen[1].endswith("/8/0")
     assert any(clip_id.endswith("/7/0") for clip_id in chosen)
     by_group = [sum(i.startswith(f"d/{m}/{c}/") for i in chosen) for m in ("real", "A", "B") for c in ("raw", "c23")]
     assert min(by_group) >= 1 and sum(by_group) == 24
     assert len({i.split("/")[3] for i in chosen}) >= 12, "tracks, not files of one track"
-    assert page.choose(rows, 1000) == page.choose(list(reversed(rows)), 1000) and len(page.choose(rows, 1000)) == 120
-    assert page.choose(rows, 0) == [] == page.choose([], 5)
-    assert page.choose(rows, 24) == page.choose(list(reversed(rows)), 24)
+    assert (
+        document.choose(rows, 1000) == document.choose(list(reversed(rows)), 1000)
+        and len(document.choose(rows, 1000)) == 120
+    )
+    assert document.choose(rows, 0) == [] == document.choose([], 5)
+    assert document.choose(rows, 24) == document.choose(list(reversed(rows)), 24)
 
 
 def test_a_place_that_cannot_be_written_is_the_users_error(tmp_path):
     with pytest.raises(UserError, match="cannot be written"):
-        page.write(tmp_path / "absent" / page.PAGE, "faces", summary(0), [], [])
+        document.write(tmp_path / "absent" / document.PAGE, "faces", summary(0), [], [])
 
 
 @html_page.needs_browser
 def test_in_a_browser_it_fits_a_phone_and_nothing_is_reported(tmp_path, three):
     long = [{"path": "/v/" + "x" * 200, "reason": "y" * 200}]
     written(tmp_path, [*three, clip(4, video="z" * 200)], long)
-    html_page.check_in_browser(tmp_path / page.PAGE, tmp_path, cards=4)
+    html_page.check_in_browser(tmp_path / document.PAGE, tmp_path, cards=4)

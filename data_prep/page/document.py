@@ -1,37 +1,30 @@
-"""The page of preparation: what was prepared, what was set aside and why, and clips to look at, the worst first.
+"""The preparation page: what was prepared, what was excluded and why, and clips to inspect, the worst first.
 
-One HTML file that carries everything: no script, no font, no picture comes from elsewhere, so that it opens on any
-machine, from a mail, years later.
+One self-contained HTML file: no script, font or picture is loaded from elsewhere, so that it opens on any machine, from
+an e-mail, years later.
 """
 
 from __future__ import annotations
 
 import collections
 import json
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from cpml_jax import schema
+from cpml_jax import html_page, schema
 from cpml_jax.errors import UserError
+from cpml_jax.files import write_whole
 from data_prep.page.card import badness, card, foreign, rankable, text
 from data_prep.page.plots import number
 
 PAGE = "preparation.html"
-FILES_SHOWN = 20  # of a reason
+FILES_SHOWN = 20  # per reason
 REASONS_SHOWN = 60
 _HATCH = (
     '<svg width="0" height="0" aria-hidden="true" style="position:absolute"><defs>'
     '<pattern id="hatch" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
     '<path d="M0 0V5"/></pattern></defs></svg>'
-)
-_HEAD = (
-    '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-    '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    # Nothing may be fetched, whatever a name manages to be.
-    '<meta http-equiv="Content-Security-Policy" '
-    "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
 )
 
 
@@ -43,22 +36,19 @@ def write(path: Path, name: str, summary: dict, excluded: list[dict], clips: Ite
       name: of the source.
       summary: as prepare.json has it: `clips` ("split/method/compression" -> count, and total), and, where known,
         `pulse_correlation`, `parameters`, `sha256`.
-      excluded: rows of excluded.jsonl: path, reason, and window where one clip alone was set aside.
-      clips: records to show (schema.RECORD, frames as JPEG bytes), see `choose`; they are put in order here, so all
-        of them are held: some 48, a megabyte each.
+      excluded: rows of excluded.jsonl: path, reason, and window where only one clip was excluded.
+      clips: records to show (schema.RECORD, frames as JPEG bytes), see `choose`. They are sorted here, and so all in
+        memory: about 48, of a megabyte each.
 
     Raises:
       UserError: the file cannot be written.
     """
     ordered = sorted(clips, key=lambda clip: (badness(clip), str(clip["clip_id"])))
     cards = [card(clip, rank, len(ordered)) for rank, clip in enumerate(ordered, 1)]
-    page = document(name, summary, excluded, cards)
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        # A file's name may hold bytes that are no text: they are written as \\udcff and not left to fail here.
-        temporary.write_bytes(page.encode("utf-8", "backslashreplace"))
-        temporary.replace(path)
+        # A file's name may hold bytes that are no text: they are written as \\udcff, where strict UTF-8 would fail.
+        write_whole(path, render(name, summary, excluded, cards).encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); make room, or choose another folder") from None
 
@@ -67,10 +57,10 @@ def choose(index_rows: list[dict], most: int) -> list[str]:
     """Which clips to show: half of them the worst, the rest spread evenly over methods and compressions.
 
     Args:
-      index_rows: rows of clips.jsonl. most: clips, at most.
+      index_rows: rows of clips.jsonl. most: number of clips at most.
 
     Returns:
-      Clip ids, each once, the worst tracks first. A track that serves several files is shown once among the worst.
+      Distinct clip ids, the worst tracks first. Among the worst, a track that several files share counts once.
     """
     ranked = sorted(index_rows, key=lambda row: (*_index_badness(row), row["clip_id"]))
     if len(ranked) <= most:
@@ -100,41 +90,42 @@ def _index_badness(row: dict) -> tuple[float, float]:
 
 
 def _track(row: dict) -> tuple:
-    """The same for files that share a face track: compressions of a video, and the manipulations of a target."""
+    """Equal for files that share a face track: compressions of a video, and the manipulations of a target."""
     method = schema.REAL_METHOD if row["target_video"] else row["method"]
     return method, row["target_video"] or row["video"], row["window"], row["track_quality"]
 
 
-def document(name: str, summary: dict, excluded: list[dict], cards: list[str]) -> str:
-    """The whole page as text; cards: HTML a clip."""
+def render(name: str, summary: dict, excluded: list[dict], cards: list[str]) -> str:
+    """The whole page; cards: the HTML of each clip."""
     style = Path(__file__).with_name("page.css").read_text()
     tally = {tuple(key.split("/")): count for key, count in summary["clips"].items() if key != "total"}
     real = sum(count for key, count in tally.items() if key[1] == schema.REAL_METHOD)
     total = sum(tally.values())
     figures = [(total, "clips"), (real, "real"), (total - real, "fake"), (len(excluded), "excluded")]
     headline = "".join(f"<li><b>{count:,}</b>{what}</li>" for count, what in figures)
-    return (
-        f"{_HEAD}<title>{text(name)}: what was prepared</title><style>{style}</style></head><body>{_HATCH}"
-        f'<header><p class="soft">Preparation</p><h1>{foreign(name)}</h1><ul class="headline">{headline}</ul></header>'
-        f"<main>{counts_table(tally)}{pulse_table(summary.get('pulse_correlation') or {})}{excluded_list(excluded)}"
-        f"{made_with(summary)}{gallery(cards, total)}</main></body></html>\n"
+    body = (
+        f'{_HATCH}<header><p class="soft">Preparation</p><h1>{foreign(name)}</h1><ul class="headline">{headline}</ul>'
+        f"</header><main>{counts_table(tally)}{pulse_table(summary.get('pulse_correlation') or {})}"
+        f"{excluded_list(excluded)}{made_with(summary)}{gallery(cards, total)}</main>"
     )
+    return html_page.document(f"{text(name)}: what was prepared", style, body)
 
 
 def table(head: list[tuple[str, bool]], rows: list[list[str]]) -> str:
-    """head: (title, whether its column holds numbers); cells are HTML."""
+    """An HTML table. head: (title, whether its column holds numbers); cells are HTML."""
     kinds = [' class="n"' if numeric else "" for _, numeric in head]
     titles = "".join(f'<th scope="col"{k}>{title}</th>' for (title, _), k in zip(head, kinds, strict=True))
     body = "".join(
         "<tr>" + "".join(f"<td{k}>{cell}</td>" for cell, k in zip(row, kinds, strict=True)) + "</tr>" for row in rows
     )
-    return (f'<div class="wide" tabindex="0"><table><thead><tr>{titles}</tr></thead>'
-            f"<tbody>{body}</tbody></table></div>")  # fmt: skip
+    head_row = f"<thead><tr>{titles}</tr></thead>"
+    return f'<div class="wide" tabindex="0"><table>{head_row}<tbody>{body}</tbody></table></div>'
 
 
-def counts_table(tally: dict[tuple[str, str, str], int]) -> str:
+def counts_table(tally: dict[tuple[str, ...], int]) -> str:
+    """Clips by split, label and method (rows) and by compression (columns)."""
     if not tally:
-        return "<h2>Clips</h2><p>No clip was prepared: the reasons are below.</p>"
+        return "<h2>Clips</h2><p>No clip was prepared; the reasons are below.</p>"
     columns = sorted({key[2] for key in tally}, key=lambda c: (schema.compression_rank(c), c))
     order = {split: place for place, split in enumerate(schema.SPLITS)}
     lines = sorted({key[:2] for key in tally}, key=lambda k: (order.get(k[0], 9), k[1] != schema.REAL_METHOD, k[1]))
@@ -156,7 +147,10 @@ def counts_table(tally: dict[tuple[str, str, str], int]) -> str:
 
 
 def pulse_table(correlations: dict[str, list]) -> str:
-    """How well POS follows the true pulse, where that is known."""
+    """How well POS follows the true pulse, where that is known.
+
+    correlations: "method/compression" -> (mean, standard deviation, number of clips).
+    """
     if not correlations:
         return ""
     rows = []
@@ -172,9 +166,9 @@ def pulse_table(correlations: dict[str, list]) -> str:
 
 
 def excluded_list(excluded: list[dict]) -> str:
-    """Files by reason, reasons that differ only in their numbers together; long lists are cut, with a count."""
+    """Files by reason; reasons that differ only in numbers count as one. Long lists are cut, with a count."""
     if not excluded:
-        return "<h2>Excluded</h2><p>Nothing: every file gave its clips.</p>"
+        return "<h2>Excluded</h2><p>Nothing: every file yielded its clips.</p>"
     groups = collections.defaultdict(list)
     for row in excluded:
         groups[re.sub(r"\d+(\.\d+)?", "\N{HORIZONTAL ELLIPSIS}", str(row["reason"]))].append(row)
@@ -184,13 +178,13 @@ def excluded_list(excluded: list[dict]) -> str:
         same = len({row["reason"] for row in rows}) == 1
         items = "".join(f"<li>{_file(row, same)}</li>" for row in rows[:FILES_SHOWN])
         more = len(rows) - FILES_SHOWN
-        items += f"<li><b>and {more:,} more</b>, all of them in excluded.jsonl</li>" if more > 0 else ""
+        items += f"<li><b>and {more:,} more</b>, all listed in excluded.jsonl</li>" if more > 0 else ""
         reason = rows[0]["reason"] if same else pattern
         parts.append(f"<details><summary><b>{len(rows):,}</b> {foreign(reason)}</summary><ul>{items}</ul></details>")
     hidden = sum(len(rows) for _, rows in ordered[REASONS_SHOWN:])
     if hidden:
         left = len(ordered) - REASONS_SHOWN
-        parts.append(f"<p><b>{hidden:,} more</b> for {left:,} other reasons, all of them in excluded.jsonl</p>")
+        parts.append(f"<p><b>{hidden:,} more</b> for {left:,} other reasons, all listed in excluded.jsonl</p>")
     return f"<h2>Excluded</h2>{''.join(parts)}"
 
 
@@ -201,6 +195,7 @@ def _file(row: dict, same_reason: bool) -> str:
 
 
 def made_with(summary: dict) -> str:
+    """Parameters and fingerprint of the records."""
     shown = {key: summary[key] for key in ("schema", "parameters", "sha256") if key in summary}
     if not shown:
         return ""
@@ -209,14 +204,15 @@ def made_with(summary: dict) -> str:
 
 
 def gallery(cards: list[str], total: int) -> str:
+    """The chosen clips; total: number of clips prepared."""
     if not cards:
         return ""
     chosen = " These are the worst, and an even spread over methods and compressions." if total > len(cards) else ""
     return (
         f"<h2>{len(cards)} clips of {total:,}, the worst first</h2><p>In order of track quality (mean probability of "
-        "the face's detections, to two decimals), lowest first; among equals, of the share of frames that were "
-        f"measured and not filled in; then of the pulse's signal-to-noise ratio by POS.{chosen}</p><p>Crops are as "
-        "stored; \N{BALLOT X} marks a frame that was filled in, hatching such stretches of a trace.</p>"
+        "the face's detections, to two decimals), lowest first; ties are broken by the share of frames that were "
+        f"measured rather than filled in, then by the signal-to-noise ratio of the POS pulse.{chosen}</p><p>Crops are "
+        "shown as stored; \N{BALLOT X} marks a frame that was filled in, hatching the same stretch of a trace.</p>"
         '<label><input type="checkbox" id="marks" checked> draw the landmarks</label>'
         f'<div class="cards">{"".join(cards)}</div>'
     )
