@@ -22,7 +22,7 @@ from tqdm import tqdm
 from cpml_jax import signal
 from cpml_jax.data.batch import clip_arrays, padded_batch
 from cpml_jax.data.input_size import InputSize
-from cpml_jax.errors import UserError
+from cpml_jax.errors import UserError, missing_packages
 from cpml_jax.evaluation.clip_scores import p_fake_of
 from cpml_jax.evaluation.evidence import Evidence
 from cpml_jax.evaluation.results_file import RESULTS
@@ -68,7 +68,9 @@ def run(
     if not paths:
         raise UserError("predict needs videos or folders: main.py predict --config=F --workdir=D video.mp4 [more ...]")
     from cpml_jax.evaluation import scoring  # the model and its packages
+    from cpml_jax.validation import validate
 
+    validate(config, "predict")
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
     return predict(
         scorer,
@@ -90,10 +92,7 @@ def load_video_clips() -> Callable[..., Iterable[FaceClip]]:
     try:
         from data_prep.face.clips import video_clips
     except ImportError as error:
-        raise UserError(
-            f"predict needs the package {error.name!r} to read videos: install the group `prepare` "
-            "(uv sync --group prepare)"
-        ) from None
+        raise missing_packages("predict", error) from None
     return video_clips
 
 

@@ -17,6 +17,7 @@ CROP_SIZE = 128  # pixels, height and width of a stored face crop
 NUM_LANDMARKS = 68  # iBUG-68
 REAL, FAKE = 0, 1  # label convention of the field's benchmarks
 REAL_METHOD = "real"  # the `method` of unmanipulated video
+FFPP_METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")  # of FaceForensics++ as published in 2019
 UNKNOWN_COMPRESSION = "unknown"  # of a source that does not name it
 SPLITS = ("train", "val", "test")
 SCHEMA_VERSION = "1.1.0"

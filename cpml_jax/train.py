@@ -15,6 +15,7 @@ from flax import linen as nn
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from cpml_jax import validation
 from cpml_jax.console import inform
 from cpml_jax.data import sampler
 from cpml_jax.data.input_pipeline import ClipReader, eval_batches, training_batches
@@ -48,6 +49,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
       UserError: no records, checkpoints of another configuration, a corrupt record, a loss that is not finite.
     """
     workdir = Path(workdir)
+    validation.validate(config, "train")
     plain = config.to_dict()
     run_files.check_config(workdir, plain, resume=True)
     records = RecordSet(records_dir(config, workdir, config.train.dataset))
@@ -177,13 +179,9 @@ def training_clips(config: ConfigDict, records: RecordSet) -> list[sampler.Views
     """The training split's clips at all training compressions; a line counts those that lack one.
 
     Raises:
-      UserError: no clip, none of a class, or values of train.views or loss.ce_views that do not exist.
+      UserError: no clip, or none of a class.
     """
     train = config.train
-    if train.views not in ("recorded", "downsampled"):
-        raise UserError(f"train.views={train.views!r}; it is recorded or downsampled")
-    if config.loss.ce_views not in ("best", "all"):
-        raise UserError(f"loss.ce_views={config.loss.ce_views!r}; it is best or all")
     compressions, chosen = tuple(train.compressions), dict(methods=tuple(train.methods), split="train")
     # Views that the model makes itself take a clip at one compression; recorded ones at all of them.
     together = [compressions] if train.views == "recorded" else [(compression,) for compression in compressions]

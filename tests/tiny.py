@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from configs import base
+from cpml_jax.configs import base
 from cpml_jax.evaluation import scoring
 from cpml_jax.losses import total
 from cpml_jax.training import sharding, steps

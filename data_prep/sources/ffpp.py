@@ -14,13 +14,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cpml_jax.errors import UserError
-from cpml_jax.schema import FAKE, REAL, REAL_METHOD, SPLITS, compression_rank
+from cpml_jax.schema import FAKE, FFPP_METHODS, REAL, REAL_METHOD, SPLITS, compression_rank
 from data_prep.sources import Official, Video, read_text
 
 ORIGINAL = "original_sequences/youtube"
 MANIPULATED = "manipulated_sequences"
 OTHER_SETS = ("DeepFakeDetection",)  # a folder of MANIPULATED that is not of this data set
-METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter")
+METHODS = (*FFPP_METHODS, "FaceShifter")
 SPLIT_FOLDERS = (".", "dataset/splits", "splits")
 SPLIT_SIZES = {"train": 720, "val": 140, "test": 140}
 

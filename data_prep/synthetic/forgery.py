@@ -13,11 +13,12 @@ import dataclasses
 import cv2
 import numpy as np
 
+from cpml_jax import schema
 from data_prep.synthetic.identity import CENTRE, Expression, Identity
 from data_prep.synthetic.render import SUPERSAMPLE, Portrait, cover, draw_face, draw_portrait
 from data_prep.synthetic.texture import fractal
 
-METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+METHODS = schema.FFPP_METHODS
 _SHAPE = (
     "eye_apart",
     "eye_width",

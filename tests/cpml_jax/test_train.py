@@ -97,7 +97,8 @@ def test_a_loss_that_is_not_finite_stops_with_one_line_and_keeps_what_was_saved(
     ("changes", "message"),
     [
         ({"train.compressions": ("raw", "c40")}, "c40"),
-        ({"train.methods": ("NeuralTextures",)}, "both classes"),
+        ({"train.methods": ("NeuralTextures",)}, "leaves out of preparation"),
+        ({"train.methods": ("NeuralTextures",), "data.sources.faces.methods": ()}, "both classes"),
         ({"train.batch_size": 7}, "even"),
         ({"train.devices": 3}, "multiple of the 3 devices"),
         ({"train.views": "upsampled"}, "train.views"),

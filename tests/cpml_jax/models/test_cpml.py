@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny import FRAME_SIZE, NUM_FRAMES, tiny_config
 
-from configs import base
+from cpml_jax.configs import base
 from cpml_jax.errors import UserError
 from cpml_jax.models import cpml
 

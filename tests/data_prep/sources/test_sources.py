@@ -61,7 +61,7 @@ def test_hashed_splits_hold_still():
                                                   ("dfdc", "/x", "dfdc"), ("dfdc", "preview:/x", "dfdc_preview"),
                                                   ("crop_tree", "/x", "crop_tree")])  # fmt: skip
 def test_configurations_name_their_source(name, argument, kind):
-    config = importlib.import_module(f"configs.{name}").get_config(argument)
+    config = importlib.import_module(f"cpml_jax.configs.{name}").get_config(argument)
     (source,) = config.data.sources.values()
     assert (source.kind, source.root) == (kind, "/x") and kind in sources.kinds()
     assert config.train.dataset in config.data.sources
