@@ -1,10 +1,10 @@
-"""Heart rate of trained PhysFormer weights on records, without any training: a row a compression.
+"""Heart rate by pretrained PhysFormer weights on records, without training: one row per compression and method.
 
     python -m benchmarks.heart_rate --records=runs/synthetic/records/synthetic --weights=open-rppg:rlap
 
-The real clips of a source whose heart rate is known (`heart_rate_truth` of the index), their waves by PhysFormer at
-the crops' full size, and the rate of the spectrum's peak (cpml_jax.signal.heart_rate). Beside it, on the same clips,
-the classical POS trace. Errors in beats/min.
+On real clips whose heart rate is known (`heart_rate_truth` of the index): the rate at the peak of the spectrum
+(cpml_jax.signal.heart_rate) of PhysFormer's wave at the crops' full size and, for comparison, of the classical POS
+trace. Errors in beats/min.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -24,14 +25,13 @@ from cpml_jax.data.records import RecordSet
 from cpml_jax.errors import UserError
 from cpml_jax.models.physformer import PhysFormer
 from cpml_jax.pretrained import open_rppg
-from cpml_jax.schema import CROP_SIZE, REAL
+from cpml_jax.schema import CROP_SIZE, FRAME_RATE, REAL
 
-FPS = 30.0
 CLOSE = 3.0  # beats/min
 
 
-def reader(weights: str, frames: int):
-    """frames (T, S, S, 3) uint8 -> wave (T,) float32."""
+def reader(weights: str, frames: int) -> Callable[[np.ndarray], np.ndarray]:
+    """A function: crops (T, S, S, 3) uint8 -> pulse wave (T,) float32; T: `frames`."""
     model = PhysFormer(frame_size=CROP_SIZE, **open_rppg.SETTINGS)
     clip = jax.ShapeDtypeStruct((1, frames, CROP_SIZE, CROP_SIZE, 3), jnp.uint8)
     variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), clip)
@@ -41,23 +41,23 @@ def reader(weights: str, frames: int):
     return lambda clip: np.asarray(wave(trained, clip[None]))[0]
 
 
-def errors(read: np.ndarray, truth: np.ndarray) -> dict:
+def errors(estimate: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:
     """Mean absolute error, the share within 3 beats/min, and Pearson's correlation over clips (None: undefined)."""
-    wrong = np.abs(read - truth)
-    varied = len(read) > 2 and np.ptp(read) > 0 and np.ptp(truth) > 0
+    wrong = np.abs(estimate - truth)
+    varied = len(estimate) > 2 and np.ptp(estimate) > 0 and np.ptp(truth) > 0
     return {
         "mae": float(wrong.mean()),
         "median": float(np.median(wrong)),
         "within_3": float((wrong <= CLOSE).mean()),
-        "pearson": float(np.corrcoef(read, truth)[0, 1]) if varied else None,
+        "pearson": float(np.corrcoef(estimate, truth)[0, 1]) if varied else None,
     }
 
 
 def known(records: RecordSet, split: str, limit: int) -> list[dict]:
-    """Real clips with a known rate: of every compression the first `limit` (0: all)."""
-    # Drawn forgeries that keep the target's face keep its pulse too, and its known rate.
-    there = [row for row in records.rows if row["label"] == REAL and split in ("all", row["split"])]
-    rows = [row for row in there if row["heart_rate_truth"] is not None]
+    """Rows of real clips with a known rate, the first `limit` of every compression (0: all)."""
+    # Real ones alone: drawn forgeries that keep the target's pulse have a known rate, too.
+    real = [row for row in records.rows if row["label"] == REAL and split in ("all", row["split"])]
+    rows = [row for row in real if row["heart_rate_truth"] is not None]
     if not rows:
         raise UserError(f"{records.directory}: no real clip of the split {split!r} has a known heart rate")
     counts: dict[str, int] = {}
@@ -70,22 +70,22 @@ def known(records: RecordSet, split: str, limit: int) -> list[dict]:
 
 
 def measure(records: RecordSet, weights: str, split: str, limit: int) -> list[dict]:
-    """A dictionary a clip: its compression, its true rate, and the two readings."""
-    rows, wave, found = known(records, split, limit), None, []
+    """One dictionary per clip: its compression, its true rate, and the two estimates."""
+    rows, wave, estimates = known(records, split, limit), None, []
     for row in rows:
         record = records.read(row)
         wave = wave or reader(weights, len(record["frames"]))
-        drawn = wave(record["frames"])
-        found.append(
+        predicted = wave(record["frames"])
+        estimates.append(
             {
                 "clip_id": row["clip_id"],
                 "compression": row["compression"],
                 "truth": row["heart_rate_truth"],
-                "physformer": float(signal.heart_rate(drawn, FPS)),
-                "pos": float(signal.heart_rate(record["pulse_pos"], FPS)),
+                "physformer": float(signal.heart_rate(jnp.asarray(predicted), FRAME_RATE)),
+                "pos": float(signal.heart_rate(jnp.asarray(record["pulse_pos"]), FRAME_RATE)),
             }
         )
-    return found
+    return estimates
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -93,20 +93,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--records", required=True, help="folder of one source's records")
     parser.add_argument("--weights", default="open-rppg:rlap", help="as model.rppg.weights")
     parser.add_argument("--split", default="test", help="train, val, test or all")
-    parser.add_argument("--limit", type=int, default=0, help="clips a compression; 0: all")
-    parser.add_argument("--out", default="", help="also write the readings, JSON")
+    parser.add_argument("--limit", type=int, default=0, help="clips per compression; 0: all")
+    parser.add_argument("--out", default="", help="also write the estimates to this JSON file")
     options = parser.parse_args(argv)
     start = time.monotonic()
     try:
-        found = measure(RecordSet(Path(options.records)), options.weights, options.split, options.limit)
+        estimates = measure(RecordSet(Path(options.records)), options.weights, options.split, options.limit)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{options.weights}, {options.split} split; errors in beats/min; {time.monotonic() - start:.0f} s")
-    print("| compression | clips | reader | mean absolute error | median | within 3 | Pearson |")
+    print("| compression | clips | estimate | mean absolute error | median | within 3 | Pearson |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for compression in dict.fromkeys(row["compression"] for row in found):
-        rows = [row for row in found if row["compression"] == compression]
+    for compression in dict.fromkeys(row["compression"] for row in estimates):
+        rows = [row for row in estimates if row["compression"] == compression]
         for name in ("physformer", "pos"):
             e = errors(np.array([r[name] for r in rows]), np.array([r["truth"] for r in rows]))
             pearson = "–" if e["pearson"] is None else f"{e['pearson']:.2f}"
@@ -115,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
                 f"| {pearson} |"
             )
     if options.out:
-        Path(options.out).write_text(json.dumps(found, indent=1))
+        Path(options.out).write_text(json.dumps(estimates, indent=1))
     return 0
 
 

@@ -1,8 +1,8 @@
-"""How fast training can read: clips/s of one core, from records on disk to batches.
+"""How fast training can read: clips/s per core, from records on disk to batches.
 
-    python -m benchmarks.input [RECORDS/SOURCE]      prepared records, or a few drawn for this
+    python -m benchmarks.input [RECORDS/SOURCE]      default: a few records drawn for the purpose
 
-Every batch is read by the training's own road (random access, JPEG decoding, area averages, stacking), nothing cached.
+Every batch is read as in training (random access, JPEG decoding, area averages, stacking), without a cache.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from typing import cast
 
 import cv2
 
 from cpml_jax.data.input_pipeline import ClipReader, training_batches
 from cpml_jax.data.records import RecordSet
+from cpml_jax.data.sampler import BalancedSampler
 
 BATCH, STEPS = 8, 6
 
 
-class Reading:
-    """A sampler's interface over all clips in turn, two views a clip: what a recorded pair costs."""
+class InTurn:
+    """A sampler that takes all clips in turn, two at a time as the views of one, as a recorded pair is read."""
 
-    def __init__(self, rows: list[dict]):
+    def __init__(self, rows: list[dict]) -> None:
         self._rows = rows
 
     def batch(self, step: int) -> list[tuple[dict, ...]]:
@@ -34,24 +36,32 @@ class Reading:
 
 
 def drawn_records(folder: Path) -> Path:
-    from data_prep.prepare import prepare
+    """Records of four drawn identities; returns their folder."""
+    from data_prep.prepare import Sampling, Source, prepare
     from data_prep.synthetic.generate import generate
 
     compressions, methods = ("raw", "c23"), ("Deepfakes",)
     generate(
-        str(folder / "videos"), style="a", identities={"train": 4}, frames=160, size=256,
-        compressions={"train": compressions}, methods=methods, seed=5, workers=1, progress=False,
-    )  # fmt: skip
-    prepare(
-        "drawn", "ffpp", folder / "videos", folder / "records", compressions=compressions, methods=methods,
-        splits=("train",), num_frames=160, max_windows=1, workers=1, progress=False,
-    )  # fmt: skip
+        str(folder / "videos"),
+        style="a",
+        identities={"train": 4},
+        frames=160,
+        size=256,
+        compressions={"train": compressions},
+        methods=methods,
+        seed=5,
+        workers=1,
+        progress=False,
+    )
+    source = Source("drawn", "ffpp", folder / "videos")
+    prepare(source, Sampling(160, 1), folder / "records", workers=1, progress=False)
     return folder / "records/drawn"
 
 
 def clips_per_second(records: RecordSet, num_frames: int, frame_size: int) -> float:
+    """Mean over STEPS batches, after one to warm up."""
     reader = ClipReader(records, num_frames=num_frames, frame_size=frame_size)
-    batches = training_batches(reader, Reading(records.rows), steps=STEPS + 1, read_threads=1)
+    batches = training_batches(reader, cast(BalancedSampler, InTurn(records.rows)), steps=STEPS + 1, read_threads=1)
     next(batches)
     start = time.perf_counter()
     for _ in range(STEPS):
@@ -72,12 +82,10 @@ def main() -> None:
         first = records.read(records.rows[0])
         length = len(first["frames"])
         size = sum(path.stat().st_size for path in directory.rglob("*.array_record*"))
-        print(f"{len(records.rows)} clips of {length} frames, {size / len(records.rows) / 1e6:.2f} MB a clip")
+        print(f"{len(records.rows)} clips of {length} frames, {size / len(records.rows) / 1e6:.2f} MB per clip")
         for frame_size in (128, 64, 32):
             rate = clips_per_second(records, length, frame_size)
-            print(
-                f"  {frame_size:3} pixels: {rate:6.1f} clips/s of one core ({rate * length:6.0f} frames/s)", flush=True
-            )
+            print(f"  {frame_size:3} pixels: {rate:6.1f} clips/s per core ({rate * length:6.0f} frames/s)", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,16 @@ main.py --config=configs/ablation.py:without_cqsl              from configs/synt
 main.py --config=configs/ablation.py:flip_mcl:ffpp             from configs/ffpp.py
 main.py --config=configs/ablation.py:affinity:ffpp:c23,c40     a base's own argument behind it
 
-`main.py sweep` runs the rows of settings() where --rows names them.
+`main.py sweep` runs the rows of settings() only where --rows names them.
 --config.data.records=FOLDER lets rows share the records of an earlier run.
 """
 
-import importlib
+from typing import Any
 
 from ml_collections import ConfigDict
 
-BASES = ("synthetic", "ffpp")
+from cpml_jax.configs import _bases
+from cpml_jax.errors import UserError
 
 _ALONE = {"loss.cqsl": 0.0, "loss.cmcl": 0.0, "loss.teacher": 0.0}  # no losses on pulses, none against prompts
 _LINEAR = {"model.head": "linear", "loss.cmcl": 0.0}
@@ -21,7 +22,7 @@ _IMAGES = {"model.modalities": ("visual",), "model.fusion_projection": "none", "
 _FLIP_IT = _IMAGES | {"model.text_encoder.prompts": "ensemble"}
 
 
-def table() -> dict[str, dict]:
+def table() -> dict[str, dict[str, Any]]:
     """Name of the row -> {dotted key: value}."""
     return {
         "cpml": {},  # the method as the base has it: recorded views
@@ -52,7 +53,7 @@ def table() -> dict[str, dict]:
     }  # fmt: skip
 
 
-def settings() -> dict[str, dict]:
+def settings() -> dict[str, dict[str, Any]]:
     """More rows, for `--rows` alone: the two losses at other settings, each beside the same setting without them."""
     without = {"loss.cqsl": 0.0, "loss.cmcl": 0.0}
     rows = {
@@ -75,14 +76,12 @@ def settings() -> dict[str, dict]:
 
 
 def get_config(argument: str = "cpml") -> ConfigDict:
-    row, _, base = argument.partition(":")
-    name, _, own = (base or BASES[0]).partition(":")
+    row, _, of_base = argument.partition(":")
+    where = f"configs/ablation.py:{argument}"
     rows = table() | settings()
     if row not in rows:
-        raise ValueError(f"configs/ablation.py:{row}: no such row; there are: {', '.join(rows)}")
-    if name not in BASES:
-        raise ValueError(f"configs/ablation.py:{argument}: unknown base {name!r}; there are: {', '.join(BASES)}")
-    config = importlib.import_module(f"configs.{name}").get_config(*([own] if own else []))
+        raise UserError(f"{where}: no row {row!r}; the rows are {', '.join(rows)}")
+    config = _bases.start(of_base, where)
     config.name = f"{config.name}_{row}"
     config.update_from_flattened_dict(rows[row])
     return config

@@ -3,16 +3,20 @@
 `{workdir}` in a path is replaced by the run's working directory.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
+from cpml_jax.schema import FFPP_METHODS
 
-def source(kind: str, root: str, **changes) -> ConfigDict:
-    """One data set: where its videos lie and which of them to prepare."""
+
+def source(kind: str, root: str, **changes: Any) -> ConfigDict:
+    """One data set: where its videos lie and which of them to prepare. Empty compressions and methods mean all."""
     config = ConfigDict()
     config.kind = kind  # a module of data_prep/sources: ffpp, dfd, celebdf, dfdc, crop_tree, folder, ...
     config.root = root  # folder of the videos
-    config.compressions = ("raw", "c23", "c40")
-    config.methods = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+    config.compressions = ()
+    config.methods = ()  # manipulations; real videos are always taken
     config.splits = ("train", "val", "test")
     config.update(changes)
     return config
@@ -22,17 +26,17 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.name = "base"
     config.seed = 0
-    # A whole model to start from: a folder of `main.py export`, or a CPML training's PyTorch file. It has the last word
-    # over the parts' own `weights`. A run that goes on from its checkpoint loads nothing again.
+    # A whole model to start from: a folder of `main.py export`, or the PyTorch file of a CPML training run.
+    # It overrides the parts' `weights`. A run that resumes from its checkpoint loads nothing again.
     config.init_from = ""
 
     # --- data -----------------------------------------------------------------------------------------------
     data = config.data = ConfigDict()
     data.sources = ConfigDict()  # name -> source(...)
-    data.records = "{workdir}/records"  # one folder a source: ArrayRecord, clips.jsonl, excluded.jsonl
-    data.num_frames = 160  # frames a clip, at 30 frames/s (docs/method.md, Input); a multiple of 4
-    data.max_windows = 1  # clips a video; windows do not overlap
-    data.workers = 0  # preparation processes; 0: one a core
+    data.records = "{workdir}/records"  # one folder per source: ArrayRecord, clips.jsonl, excluded.jsonl
+    data.num_frames = 160  # frames per clip, at 30 frames/s (docs/method.md, Input); a multiple of 4
+    data.max_windows = 1  # clips per video; windows do not overlap
+    data.workers = 0  # preparation processes; 0: one per core
     data.cache_mb = 0  # MB of decoded clips kept in memory between epochs
     data.read_threads = 2  # threads that decode batches ahead of the device
 
@@ -42,8 +46,8 @@ def get_config() -> ConfigDict:
     train.compressions = ("raw", "c23")  # recorded views, best first; one name: no recorded pair
     train.views = "recorded"  # recorded | downsampled (docs/method.md, Views)
     train.downsampled = ("half", "quarter")  # with views=downsampled: which views join the full one
-    train.methods = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
-    train.batch_size = 8  # clips a step over all devices; half of them real
+    train.methods = FFPP_METHODS
+    train.batch_size = 8  # clips per step over all devices; half of them real
     train.steps = 1000
     train.flip = True  # mirror clips (frames and landmarks) left to right, half of the time
     train.log_every = 10  # steps
@@ -60,7 +64,7 @@ def get_config() -> ConfigDict:
     optim.warmup_steps = 0
     optim.final_fraction = 0.0  # learning rate at the end of the cosine, as a fraction of the peak
     optim.clip_norm = 1.0  # global gradient norm; 0: off
-    optim.accumulate = 1  # micro-batches a parameter update
+    optim.accumulate = 1  # micro-batches per parameter update
     # (regular expression on the parameter path, learning-rate factor); the first match counts, 0 freezes.
     optim.groups = ()
 
@@ -108,9 +112,8 @@ def get_config() -> ConfigDict:
     rppg.dropout = 0.1
     rppg.stem = (24, 48, 96)  # channels; each is followed by a spatial max-pool by 2
     rppg.patch = (4, 4, 4)  # time, height, width
-    rppg.input_norm = (
-        "center"  # center: (x - 127.5)/128 | temporal: x / mean over time - 1, scaled | standardize | unit
-    )
+    # center: (x - 127.5)/128 | temporal: x / mean over time - 1, scaled | standardize: over the clip | unit: x / 255
+    rppg.input_norm = "center"
     rppg.pfe_width = 32  # the reference leaves the PFE's MLP undefined
     rppg.pfe_depth = 2
 
@@ -119,9 +122,8 @@ def get_config() -> ConfigDict:
     land.hidden = 32
     land.point_dropout = 0.1
     land.dropout = 0.5
-    land.delta_scale = (
-        1.0  # factor on landmark_delta; the reference has 1, a GRU that starts at random sees little of that
-    )
+    # Factor on the landmarks' deltas; the reference has 1, of which a GRU that starts at random sees little.
+    land.delta_scale = 1.0
     # Frames that GRU units remember at the start ("chrono" initialisation); 0: torch's start, some three frames.
     land.memory = 0.0
     land.noise = 0.1  # std of the Gaussian noise on each branch's output, in training only
@@ -133,7 +135,7 @@ def get_config() -> ConfigDict:
     text.mode = "finetune"  # finetune | frozen | context (learned context tokens over a frozen encoder)
     text.prompts = "sampled"  # in training: sampled | ensemble; evaluation uses the ensemble
     # The classes' prompts: "": the method's twelve; or a JSON file {"real": ["a prompt", ...], "fake": [...]}, with
-    # classes=methods {"real": [...], "Deepfakes": [...], ...}; each class as many as it likes.
+    # classes=methods {"real": [...], "Deepfakes": [...], ...}; each class any number of them.
     text.bank = ""
     # binary: real and fake | methods: real and each of train.methods, P(fake) being the sum over those. Without a bank
     # their prompts are made from their names.
@@ -161,7 +163,7 @@ def get_config() -> ConfigDict:
     evaluate.compressions = ("raw", "c23", "c40")  # tests of cross_compression
     evaluate.cross_datasets = ()  # names of sources, tests of cross_dataset
     evaluate.cross_compression = "c23"
-    # Of compression_curve and corruption: names like h264-crf23 and blur-3 (data_prep/conditions/names.py); empty: all.
+    # Of compression_curve and corruption: names like h264-crf23 and blur-3 (cpml_jax/conditions.py); empty: all.
     evaluate.conditions = ()
     evaluate.batch_size = 16
     evaluate.bootstrap = 1000  # resamples of identities for the 95 % intervals

@@ -8,13 +8,13 @@ field does: data.sources.celebdf.kind=celebdf_official and data.sources.celebdf.
 
 from ml_collections import ConfigDict
 
-from configs import base
+from cpml_jax.configs import base
 
 
 def get_config(root: str = "") -> ConfigDict:
     config = base.get_config()
     config.name = "celebdf"
-    config.data.sources.celebdf = base.source("celebdf", root, compressions=(), methods=(), splits=("test",))
+    config.data.sources.celebdf = base.source("celebdf", root, splits=("test",))
     config.train.dataset = "celebdf"
     config.train.compressions = ("unknown",)
     config.train.views = "downsampled"

@@ -5,13 +5,13 @@ main.py prepare --config=configs/crop_tree.py:/path/to/tree      its layout: dat
 
 from ml_collections import ConfigDict
 
-from configs import base
+from cpml_jax.configs import base
 
 
 def get_config(root: str = "") -> ConfigDict:
     config = base.get_config()
     config.name = "crop_tree"
-    config.data.sources.crop_tree = base.source("crop_tree", root, compressions=(), methods=())
+    config.data.sources.crop_tree = base.source("crop_tree", root)
     config.train.dataset = "crop_tree"
     config.eval.protocols = ("in_dataset",)
     return config

@@ -5,13 +5,13 @@ main.py prepare --config=configs/dfd.py:/path/to/root      the root may be that 
 
 from ml_collections import ConfigDict
 
-from configs import base
+from cpml_jax.configs import base
 
 
 def get_config(root: str = "") -> ConfigDict:
     config = base.get_config()
     config.name = "dfd"
-    config.data.sources.dfd = base.source("dfd", root, compressions=(), methods=(), splits=("test",))
+    config.data.sources.dfd = base.source("dfd", root, splits=("test",))
     config.train.dataset = "dfd"
     config.train.methods = ("DeepFakeDetection",)
     config.eval.protocols = ("in_dataset",)

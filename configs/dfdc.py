@@ -6,7 +6,7 @@ main.py prepare --config=configs/dfdc.py:preview:/path/to/dfdc_preview_set      
 
 from ml_collections import ConfigDict
 
-from configs import base
+from cpml_jax.configs import base
 
 PREVIEW = "preview:"
 
@@ -15,9 +15,7 @@ def get_config(root: str = "") -> ConfigDict:
     kind = "dfdc_preview" if root.startswith(PREVIEW) else "dfdc"
     config = base.get_config()
     config.name = kind
-    config.data.sources[kind] = base.source(
-        kind, root.removeprefix(PREVIEW), compressions=(), methods=(), splits=("test",)
-    )
+    config.data.sources[kind] = base.source(kind, root.removeprefix(PREVIEW), splits=("test",))
     config.train.dataset = kind
     config.train.compressions = ("unknown",)
     config.train.views = "downsampled"

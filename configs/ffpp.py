@@ -9,21 +9,23 @@ starts at random, so the pulse teacher and a larger learning rate stand in; set 
 
 from ml_collections import ConfigDict
 
-from configs import base
+from cpml_jax.configs import base
+from cpml_jax.errors import UserError
+from cpml_jax.schema import FFPP_METHODS
 
-KNOWN = ("raw", "c23", "c40")
+COMPRESSIONS = ("raw", "c23", "c40")  # best first
 
 
 def get_config(compressions: str = "raw,c23") -> ConfigDict:
     chosen = tuple(compressions.split(","))
-    unknown = [compression for compression in chosen if compression not in KNOWN]
+    unknown = [compression for compression in chosen if compression not in COMPRESSIONS]
     if unknown:
-        raise ValueError(f"configs/ffpp.py:{compressions}: {unknown[0]!r} is not one of {', '.join(KNOWN)}")
+        raise UserError(f"configs/ffpp.py:{compressions}: {unknown[0]!r} is not one of {', '.join(COMPRESSIONS)}")
     config = base.get_config()
     config.name = "ffpp_" + "_".join(chosen)
-    config.data.sources.ffpp = base.source("ffpp", "")
+    config.data.sources.ffpp = base.source("ffpp", "", compressions=COMPRESSIONS, methods=FFPP_METHODS)
     config.train.dataset = "ffpp"
-    config.train.compressions = tuple(sorted(chosen, key=KNOWN.index))
+    config.train.compressions = tuple(sorted(chosen, key=COMPRESSIONS.index))
     config.train.views = "recorded" if len(chosen) > 1 else "downsampled"
     config.train.batch_size = 32
     config.train.steps = 10_000

@@ -1,4 +1,4 @@
-"""FLIP (Srivatsan et al., ICCV 2023): rows flip_v, flip_it and flip_mcl of configs/ablation.py by their own name.
+"""FLIP (Srivatsan et al., ICCV 2023): short names of the rows flip_v, flip_it and flip_mcl of configs/ablation.py.
 
 main.py --config=configs/flip.py:mcl         v: image encoder and linear head; it: image against prompts; mcl: all of it
 main.py --config=configs/flip.py:mcl:ffpp    from configs/ffpp.py instead of configs/synthetic.py
@@ -10,13 +10,14 @@ frames share an embedding, their mean. The authors' FLIP-V has a hidden layer be
 
 from ml_collections import ConfigDict
 
-from configs import ablation
+from cpml_jax.configs import ablation
+from cpml_jax.errors import UserError
 
-VARIANTS = ("v", "it", "mcl")
+FORMS = ("v", "it", "mcl")
 
 
 def get_config(argument: str = "mcl") -> ConfigDict:
-    variant, _, base = argument.partition(":")
-    if variant not in VARIANTS:
-        raise ValueError(f"configs/flip.py:{argument}: it begins with one of {', '.join(VARIANTS)}")
-    return ablation.get_config(f"flip_{variant}:{base}")
+    form, _, base = argument.partition(":")
+    if form not in FORMS:
+        raise UserError(f"configs/flip.py:{argument}: the argument begins with one of {', '.join(FORMS)}")
+    return ablation.get_config(f"flip_{form}:{base}")

@@ -7,13 +7,13 @@ main.py prepare --config=configs/folder.py:/path/to/videos      records and a pa
 
 from ml_collections import ConfigDict
 
-from configs import base
+from cpml_jax.configs import base
 
 
 def get_config(root: str = "") -> ConfigDict:
     config = base.get_config()
     config.name = "folder"
-    config.data.sources.folder = base.source("folder", root, compressions=(), methods=())
+    config.data.sources.folder = base.source("folder", root, splits=())
     config.train.dataset = "folder"
     config.train.compressions = ("unknown",)
     config.train.views = "downsampled"

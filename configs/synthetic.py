@@ -10,13 +10,19 @@ validation.
 
 from ml_collections import ConfigDict
 
-from configs import base
-
-METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+from cpml_jax.configs import base
+from cpml_jax.errors import UserError
+from cpml_jax.schema import FFPP_METHODS
 
 
 def drawing(
-    style: str, identities: dict, frames: int, size: int, compressions: dict, seed: int, shake: float
+    style: str,
+    identities: dict[str, int],
+    frames: int,
+    size: int,
+    compressions: dict[str, tuple[str, ...]],
+    seed: int,
+    shake: float,
 ) -> ConfigDict:
     """Arguments of data_prep.synthetic.generate: what to draw."""
     return ConfigDict(
@@ -26,7 +32,7 @@ def drawing(
             frames=frames,
             size=size,
             compressions=compressions,
-            methods=METHODS,
+            methods=FFPP_METHODS,
             seed=seed,
             shake=shake,
         )
@@ -36,7 +42,7 @@ def drawing(
 def get_config(size: str = "small") -> ConfigDict:
     sizes = {"small": small, "hard": hard, "full": full}
     if size not in sizes:
-        raise ValueError(f"configs/synthetic.py:{size}: the argument is one of {', '.join(sizes)}")
+        raise UserError(f"configs/synthetic.py:{size}: the argument is one of {', '.join(sizes)}")
     config = base.get_config()
     sizes[size](config)
     config.train.dataset = "synthetic"
@@ -50,18 +56,28 @@ def get_config(size: str = "small") -> ConfigDict:
 
 
 def sources(
-    config: ConfigDict, *, frames: int, pixels: int, identities: dict, identities_b: int, seed: int = 21,
-    shake: float = 1.0, unseen: tuple[str, ...] = ("c40",),
-) -> None:  # fmt: skip
+    config: ConfigDict,
+    *,
+    frames: int,
+    pixels: int,
+    identities: dict[str, int],
+    identities_b: int,
+    seed: int = 21,
+    shake: float = 1.0,
+    unseen: tuple[str, ...] = ("c40",),
+) -> None:
     """Domain A for training, validation and test; domain B for testing alone. `unseen` only where it is tested."""
     seen = ("raw", "c23")
     config.eval.compressions = (*seen, *unseen)
-    config.data.sources.synthetic = base.source("ffpp", "{workdir}/videos/a", compressions=(*seen, *unseen))
+    config.data.sources.synthetic = base.source(
+        "ffpp", "{workdir}/videos/a", compressions=(*seen, *unseen), methods=FFPP_METHODS
+    )
     config.data.sources.synthetic.draw = drawing(
-        "a", identities, frames, pixels,
-        {"train": seen, "val": seen, "test": (*seen, *unseen)}, seed, shake,
-    )  # fmt: skip
-    config.data.sources.synthetic_b = base.source("ffpp", "{workdir}/videos/b", compressions=("c23",), splits=("test",))
+        "a", identities, frames, pixels, {"train": seen, "val": seen, "test": (*seen, *unseen)}, seed, shake
+    )
+    config.data.sources.synthetic_b = base.source(
+        "ffpp", "{workdir}/videos/b", compressions=("c23",), methods=FFPP_METHODS, splits=("test",)
+    )
     config.data.sources.synthetic_b.draw = drawing(
         "b", {"test": identities_b}, frames, pixels, {"test": ("c23",)}, seed + 1, shake
     )
@@ -81,8 +97,8 @@ def small(config: ConfigDict) -> None:
     config.optim.learning_rate = 5e-3
     config.optim.warmup_steps = 10
     config.optim.final_fraction = 0.05
-    # At the rate that the small parts need, PhysFormer learns 24 identities by heart: validation AUC 0.71 in place of
-    # 0.88 (raw, 200 steps).
+    # At the rate that the small parts need, PhysFormer memorises 24 identities: validation AUC 0.71 instead of 0.88
+    # (raw, 200 steps).
     # The text encoder follows: as long as u does not know the class, CMCL pulls both prompts towards it. At the full
     # rate their cosine went to 0.9995 in 40 steps, where no gradient tells them apart: one seed of three stayed there.
     config.optim.groups = (("rppg/", 0.2), ("text_encoder/", 0.1))
@@ -115,8 +131,16 @@ def hard(config: ConfigDict) -> None:
     """The default's model, where landmarks do not tell all and c28 keeps part of the pulse."""
     small(config)
     config.name = "synthetic_hard"
-    sources(config, frames=128, pixels=160, identities={"train": 64, "val": 16, "test": 32}, identities_b=16, seed=41,
-            shake=0.4, unseen=("c28", "c40"))  # fmt: skip
+    sources(
+        config,
+        frames=128,
+        pixels=160,
+        identities={"train": 64, "val": 16, "test": 32},
+        identities_b=16,
+        seed=41,
+        shake=0.4,
+        unseen=("c28", "c40"),
+    )
     config.data.cache_mb = 6144
     config.model.rppg.frame_size = 16  # four times faster than 32: 9 minutes a run on a core
     # Until about step 200 nothing but the pulse teacher's loss falls; after 240 steps the validation AUC was 0.53 with

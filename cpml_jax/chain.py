@@ -4,32 +4,55 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from ml_collections import ConfigDict
 
 from cpml_jax.console import inform
+from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import SUMMARY, RecordSet, records_dir, records_root
-from cpml_jax.errors import UserError
+from cpml_jax.errors import UserError, missing_packages
+from cpml_jax.validation import check_weights, validate
+
+Folder = str | os.PathLike[str]
+
+if TYPE_CHECKING:
+    from data_prep.sources import Source
 
 
 def run(
     verb: str | None,
-    config,
-    workdir,
+    config: ConfigDict,
+    workdir: Folder,
     protocols: tuple[str, ...] = (),
     beam_runner: str = "",
     beam_options: tuple[str, ...] = (),
+    crop_tree: str = "",
 ) -> None:
     """Run a verb, or, with None, what is missing.
 
     Args:
+      verb: prepare, train, evaluate or report.
       protocols: to evaluate in place of the configuration's.
       beam_runner, beam_options: prepare as an Apache Beam pipeline, if a runner is named.
+      crop_tree: folder for the prepared crops as a tree of files; none if empty.
 
-    Every stage is safe to start again: preparation and training go on where they were, evaluation writes its
-    file at the end, in one move.
+    Every stage is safe to start again: preparation and training resume, evaluation writes its file at the end, in one
+    move.
+
+    Raises:
+      UserError: before any work, what is wrong with the configuration; later, with its data.
     """
-    make_workdir(workdir)
+    validate(config, verb, protocols)
+    if verb in (None, "train") and not has_checkpoint(workdir):
+        check_weights(config)
+    if verb in (None, "prepare", "train"):
+        make_workdir(workdir)
     if verb in (None, "prepare"):
         prepare(config, workdir, beam_runner, beam_options)
+    if crop_tree:
+        write_crop_trees(config, workdir, crop_tree)
     if verb in (None, "train"):
         train(config, workdir)
     if verb == "evaluate" or (verb is None and not evaluation_is_current(config, workdir)):
@@ -38,7 +61,14 @@ def run(
         report(config, workdir)
 
 
-def make_workdir(workdir) -> None:
+def has_checkpoint(workdir: Folder) -> bool:
+    """Whether a training run has begun: it resumes, and loads no trained weights again."""
+    from cpml_jax.training import run_files
+
+    return (Path(workdir) / run_files.FOLDER / run_files.CONFIG).is_file()
+
+
+def make_workdir(workdir: Folder) -> None:
     """Raises UserError if it cannot be made."""
     try:
         Path(workdir).mkdir(parents=True, exist_ok=True)
@@ -46,141 +76,139 @@ def make_workdir(workdir) -> None:
         raise UserError(f"--workdir={workdir}: cannot be made ({error.strerror}); choose another folder") from None
 
 
-def preparation():
-    """data_prep.prepare, whose packages (PyAV, torch, dlib) are no part of the lean core."""
+def preparation() -> ModuleType:
+    """data_prep.prepare, whose packages (PyAV, torch, dlib) are no part of the lean core.
+
+    Raises:
+      UserError: one of them is not installed.
+    """
     try:
         from data_prep import prepare
     except ImportError as error:
-        raise UserError(
-            f"preparing videos needs the package {error.name!r}: install the group `prepare` (uv sync --group prepare)"
-        ) from None
+        raise missing_packages("preparing videos", error) from None
     return prepare
 
 
-def verify(config, workdir) -> None:
+def verify(config: ConfigDict, workdir: Folder) -> None:
     """Look at every source's root and print what is there.
 
     Raises:
       UserError: one of them is not the data set that it should be; all were looked at.
     """
+    validate(config, "prepare")
     from data_prep.verify import verify as verification
 
     wrong = []
     for name, source in config.data.sources.items():
         root = source_root(name, source, workdir)
         if "draw" in source and not Path(root).exists():
-            inform(f"{name}: drawn by `main.py prepare`; nothing is there yet")
+            inform(f"{name}: not drawn yet; `main.py prepare` draws it")
             continue
         keys = ("compressions", "methods", "splits")
         result = verification.verify(source.kind, root, **{key: source[key] for key in keys})
         print(verification.report_text(result))
         wrong += [] if result["ok"] else [name]
     if wrong:
-        raise UserError(f"{', '.join(wrong)}: not what it should be, see the problems above; nothing was prepared")
+        raise UserError(f"{', '.join(wrong)}: not the expected data set, see the problems above; nothing was prepared")
 
 
-def source_root(name: str, source, workdir) -> str:
+def source_root(name: str, source: ConfigDict, workdir: Folder) -> str:
+    """Folder of a source's videos. Raises UserError if none is configured."""
     if not source.root:
         raise UserError(f"data.sources.{name}.root is empty; give the folder: --config.data.sources.{name}.root=FOLDER")
     return source.root.replace("{workdir}", str(workdir))
 
 
-def prepare(config, workdir, beam_runner: str = "", beam_options: tuple[str, ...] = ()) -> None:
-    """Draw what is to be drawn, then turn every source's videos into records."""
+def prepare(config: ConfigDict, workdir: Folder, beam_runner: str = "", beam_options: tuple[str, ...] = ()) -> None:
+    """Draw what is to be drawn, then turn every source's videos into records.
+
+    Raises:
+      UserError: before any source is prepared, that one has no root or was prepared with other parameters; later, that
+        a root is not such a data set.
+    """
     prepare = preparation()
     pipelines = None
     if beam_runner:
         from data_prep.records.beam import Pipelines
 
         pipelines = Pipelines(beam_runner, beam_options)
-    records = str(records_root(config, workdir))
-    for name, source in config.data.sources.items():
-        settings = source.to_dict()
-        settings.pop("root")
-        # Where the videos lie is not part of what the records are; everything else is.
-        parameters = {**settings, "num_frames": config.data.num_frames, "max_windows": config.data.max_windows}
-        if prepare.is_complete(records, name, parameters):
+    records = records_root(config, workdir)
+    sampling = prepare.Sampling(config.data.num_frames, config.data.max_windows)
+    waiting = []
+    for name in config.data.sources:
+        source = source_of(config, workdir, name)
+        if prepare.is_prepared(source, sampling, records):
             inform(f"{records}/{name} is prepared: nothing to do")
-            continue
-        root = source_root(name, source, workdir)
-        drawing = settings.pop("draw", None)
-        if drawing is not None:
+        else:
+            source_root(name, config.data.sources[name], workdir)  # refuses an empty one before any work
+            waiting.append(source)
+    for source in waiting:
+        if source.draw is not None:
             from data_prep.synthetic import generate
 
-            generate.generate(root, workers=config.data.workers, **drawing)
-        prepare.prepare(
-            name,
-            settings.pop("kind"),
-            root,
-            records,
-            num_frames=config.data.num_frames,
-            max_windows=config.data.max_windows,
-            workers=config.data.workers,
-            parameters=parameters,
-            pipelines=pipelines,
-            **settings,
-        )
+            generate.generate(str(source.root), workers=config.data.workers, **source.draw)
+        prepare.prepare(source, sampling, records, workers=config.data.workers, pipelines=pipelines)
 
 
-def write_crop_trees(config, workdir, folder: str) -> None:
+def source_of(config, workdir, name: str) -> Source:
+    """The source of that name in the configuration; its root may be empty where its records are finished."""
+    from data_prep.sources import Source
+
+    settings = config.data.sources[name].to_dict()
+    return Source(name, **settings | {"root": settings["root"].replace("{workdir}", str(workdir))})
+
+
+def write_crop_trees(config: ConfigDict, workdir: Folder, folder: str) -> None:
     """The prepared crops of every source as the tree of files that other tools read: `folder`/<source>."""
-    from data_prep.crops import crop_tree
+    from data_prep.crops import writer as crop_writer
 
     for name in config.data.sources:
         record_set = RecordSet(records_dir(config, workdir, name))
         rows = sorted(record_set.rows, key=lambda row: row["clip_id"])
-        counted = crop_tree.write(Path(folder) / name, (record_set.read_coded(row) for row in rows))
+        counted = crop_writer.write(Path(folder) / name, (record_set.read_coded(row) for row in rows))
         listed = ", ".join(f"{count} {split}" for split, count in counted.items())
         inform(f"{Path(folder) / name}: crops and landmarks of {listed} videos")
 
 
-def train(config, workdir) -> None:
+def train(config: ConfigDict, workdir: Folder) -> None:
+    """Train, or resume (train.train)."""
     from cpml_jax import train as trainer
 
     trainer.train(config, workdir)
 
 
-def evaluate(config, workdir, names: tuple[str, ...] = ()) -> None:
-    """Evaluate the protocols `names`, or those of the configuration; variants of videos are made where they lack."""
+def evaluate(config: ConfigDict, workdir: Folder, names: tuple[str, ...] = ()) -> None:
+    """Evaluate the protocols `names`, or those of the configuration; missing records of conditions are prepared."""
     from cpml_jax import evaluate as evaluation
     from cpml_jax.evaluation import protocols
 
-    names = protocols.check_names(names or config.eval.protocols)
+    names = tuple(dict.fromkeys(names or config.eval.protocols))
     for name in names:
-        if name in protocols.VARIANTS:
-            prepare_variants(config, workdir, name)
+        if name in protocols.CONDITION_PROTOCOLS:
+            prepare_conditions(config, workdir, name)
     evaluation.run(config, workdir, names)
 
 
-def prepare_variants(config, workdir, protocol: str) -> None:
+def prepare_conditions(config: ConfigDict, workdir: Folder, protocol: str) -> None:
     """Records of the training data set's test split, re-encoded or corrupted, unless they are there already."""
     preparation()  # says what to install
     from cpml_jax import conditions
-    from data_prep.conditions import variants
+    from data_prep.conditions import prepare as condition_records
+    from data_prep.prepare import Sampling
 
     name = config.train.dataset
-    if name not in config.data.sources:
-        raise UserError(f"train.dataset={name!r} is not in data.sources; there are: {', '.join(config.data.sources)}")
-    settings = config.data.sources[name].to_dict()
-    settings.pop("root")
-    drawing = settings.pop("draw", None)
-    asked = [v for v in config.eval.conditions if conditions.protocol_of(v) in (protocol, None)]
-    variants.prepare(
-        name,
+    asked = [c for c in config.eval.conditions if conditions.protocol_of(c) == protocol]
+    condition_records.prepare(
+        source_of(config, workdir, name),
+        Sampling(config.data.num_frames, config.data.max_windows),
         protocol,
-        settings.pop("kind"),
-        source_root(name, config.data.sources[name], workdir),
-        str(records_root(config, workdir)),
-        variants=tuple(asked),
-        num_frames=config.data.num_frames,
-        max_windows=config.data.max_windows,
+        records_root(config, workdir),
+        conditions=tuple(asked),
         workers=config.data.workers,
-        parameters={"draw": drawing} if drawing else None,
-        **settings,
     )
 
 
-def report(config, workdir) -> None:
+def report(config: ConfigDict, workdir: Folder) -> None:
     """Draw report.html from what evaluation left behind; where the model looks is computed anew, for a few clips."""
     import jax
 
@@ -197,13 +225,12 @@ def report(config, workdir) -> None:
         if line["split"] == "test" and protocols.home_of(line["dataset"]) == line["dataset"] == config.train.dataset
     ]
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
-    sizes = dict(num_frames=config.data.num_frames, frame_size=config.model.rppg.frame_size)
-    saliency.write(workdir, scorer, record_sets, lines, batch_size=config.eval.batch_size, **sizes)
+    saliency.write(workdir, scorer, record_sets, lines, InputSize.of(config))
     if jax.process_index() == 0:
         inform(f"to look at: {reporting.write(workdir, record_sets)}")
 
 
-def report_is_current(workdir) -> bool:
+def report_is_current(workdir: Folder) -> bool:
     """Whether report.html was drawn after evaluation.json was written."""
     try:
         drawn, written = (os.stat(Path(workdir) / name).st_mtime for name in ("report.html", "evaluation.json"))
@@ -212,8 +239,9 @@ def report_is_current(workdir) -> bool:
     return drawn >= written
 
 
-def export(config, workdir, folder: str) -> None:
+def export(config: ConfigDict, workdir: Folder, folder: str) -> None:
     """The checkpoint that evaluation uses, as a folder that init_from reads back."""
+    validate(config, "export")
     import jax
 
     from cpml_jax.evaluation import scoring
@@ -227,7 +255,7 @@ def export(config, workdir, folder: str) -> None:
     inform(f"{folder}: the model of step {step}; to start from it: --config.init_from={folder}")
 
 
-def evaluation_is_current(config, workdir) -> bool:
+def evaluation_is_current(config: ConfigDict, workdir: Folder) -> bool:
     """Whether evaluation.json is of the checkpoint that evaluation would use, with this configuration's tests."""
     from cpml_jax.evaluation import results_file
     from cpml_jax.training.checkpoint import Checkpoints

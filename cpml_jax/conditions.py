@@ -1,8 +1,8 @@
 """Conditions: re-encodings and corruptions that test videos are seen under, their names and the rates to test at.
 
 A name takes the place of a record's `compression`: `h264-crf28` is a re-encoding at a constant rate factor, `blur-3` a
-corruption at strength 3 of 5; any other name is the data set's own compression (raw, c23, ...). How a condition is made
-is in data_prep/conditions. No video is opened here.
+corruption at strength 3 of 5; any other name is a compression of the data set (raw, c23, ...). data_prep/conditions
+makes the videos; none is opened here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cpml_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Encoder:
-    """Rate factors of a codec: the highest there is, and those of the compression curve."""
+    """Rate factors of a codec: the highest possible one, and those of the compression curve."""
 
     highest_crf: int
     curve: tuple[int, ...]
@@ -73,7 +73,7 @@ class Corruption:
 
 Condition = Codec | Corruption
 
-# What a protocol tests, unless it is told otherwise.
+# What a protocol tests by default.
 DEFAULTS: dict[str, tuple[str, ...]] = {
     Codec.protocol: tuple(Codec(codec, crf).name for codec, encoder in CODECS.items() for crf in encoder.curve),
     Corruption.protocol: tuple(Corruption(name, strength).name for name in CORRUPTIONS for strength in STRENGTHS),
@@ -81,7 +81,7 @@ DEFAULTS: dict[str, tuple[str, ...]] = {
 
 
 def parse(name: str) -> Condition | None:
-    """The condition of that name; None for a data set's own compression."""
+    """The condition of that name; None for a compression of the data set."""
     codec = re.fullmatch(r"(\w+)-crf(0|[1-9]\d?)", name)
     if codec and codec[1] in CODECS and int(codec[2]) <= CODECS[codec[1]].highest_crf:
         return Codec(codec[1], int(codec[2]))
@@ -95,7 +95,7 @@ def named(name: str) -> Condition:
     """The condition of that name.
 
     Raises:
-      UserError: there is none.
+      UserError: no condition has it.
     """
     condition = parse(name)
     if condition is not None:
@@ -109,6 +109,6 @@ def named(name: str) -> Condition:
 
 
 def protocol_of(name: str) -> str | None:
-    """The protocol whose condition this is; None for a data set's own compression."""
+    """The protocol whose condition this is; None for a compression of the data set."""
     condition = parse(name)
-    return condition and condition.protocol
+    return None if condition is None else condition.protocol

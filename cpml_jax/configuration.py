@@ -1,8 +1,13 @@
-"""Configuration keys: what earlier versions called them."""
+"""Configuration files and keys: where a named file lies, and what earlier versions called a key."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
+from pathlib import Path
+
+from cpml_jax import configs
+from cpml_jax.errors import UserError
 
 # Old key or section -> today's. Files that a run of an earlier version left are read through this.
 RENAMED = {
@@ -28,3 +33,33 @@ def renamed(key: str) -> str:
 def current_names(flat: Mapping[str, object]) -> dict[str, object]:
     """A flattened configuration with today's keys."""
     return {renamed(key): value for key, value in flat.items()}
+
+
+def bundled() -> dict[str, Path]:
+    """The configuration files that come with the package, by name."""
+    files = sorted(Path(configs.FOLDER).glob("*.py"))
+    return {path.stem: path for path in files if not path.stem.startswith("_")}
+
+
+def locate(value: str) -> str:
+    """`--config=NAME[:argument]` with the file that it means in place of NAME.
+
+    A file of the current folder comes first: NAME, NAME.py or configs/NAME.py. Then the bundled configuration of that
+    name, whether it is written `synthetic`, `synthetic.py` or `configs/synthetic.py`.
+
+    Raises:
+      UserError: there is neither; the nearest names are given.
+    """
+    name, colon, argument = value.partition(":")
+    path = Path(name)
+    for candidate in (path, path.with_name(f"{path.name}.py") if path.name else path, Path("configs") / f"{name}.py"):
+        if candidate.is_file():
+            return f"{candidate}{colon}{argument}"
+    known = bundled()
+    if path.parent in (Path("."), Path("configs")) and path.stem in known:
+        return f"{known[path.stem]}{colon}{argument}"
+    if path.parent == Path("configs/protocols"):
+        raise UserError(f"--config={value}: write configs/protocols.py:{path.stem}{colon}{argument}")
+    near = difflib.get_close_matches(path.stem, known, n=1)
+    hint = f"did you mean configs/{near[0]}.py?" if near else f"the bundled ones are {', '.join(known)}"
+    raise UserError(f"--config={value}: no such file; {hint}")

@@ -7,6 +7,15 @@ class UserError(Exception):
     """Bad input. The message is one line: what is wrong, where, and what to do about it."""
 
 
+def missing_packages(purpose: str, error: ImportError) -> UserError:
+    """The refusal where a package of preparation, no part of the lean core, is not installed."""
+    return UserError(
+        f"{purpose} needs the package {error.name!r}: in a checkout run `uv sync --group prepare`; beside an installed "
+        "wheel `pip install av dlib-bin face-recognition-models torch torchvision`, then `pip install --no-deps "
+        "facenet-pytorch`"
+    )
+
+
 def one_line(error: BaseException) -> str:
     """An exception's message as one line; of absl's long ones, the lines that say something."""
     text = str(error.args[0]) if error.args else str(error)

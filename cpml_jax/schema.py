@@ -1,11 +1,11 @@
-"""The two shapes that cross a border: the record on disk and the batch on the device.
+"""The two formats that the parts of the project exchange: the record on disk and the batch on the device.
 
-Everything upstream of `Record` is video; everything downstream is arrays. Neither JAX nor TensorFlow is
-imported here, so that preparation can use these names on a machine that has neither.
+Everything before a record is video; everything after it is arrays. Neither JAX nor TensorFlow is imported here, so
+preparation can use these names on a machine that has neither.
 
-Record: one clip of one video at one compression. Views of the same frames are separate records that
-share `clip_key`; they are joined through the index (`clips.jsonl`), so a data set with one compression costs
-nothing extra and a new compression can be added beside the old ones.
+Record: one clip of one video at one compression. The compressions of a clip are separate records that share `clip_key`;
+they are joined through the index (`clips.jsonl`), so a data set with one compression costs nothing extra, and a new
+compression can be added beside the old ones.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ CROP_SIZE = 128  # pixels, height and width of a stored face crop
 NUM_LANDMARKS = 68  # iBUG-68
 REAL, FAKE = 0, 1  # label convention of the field's benchmarks
 REAL_METHOD = "real"  # the `method` of unmanipulated video
-UNKNOWN_COMPRESSION = "unknown"  # a source that does not say how it was compressed
+FFPP_METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")  # of FaceForensics++ as published in 2019
+UNKNOWN_COMPRESSION = "unknown"  # of a source that does not name it
 SPLITS = ("train", "val", "test")
 SCHEMA_VERSION = "1.1.0"
 
@@ -48,7 +49,7 @@ RECORD: tuple[Field, ...] = (
     Field("label", (), "int64", "", "0 real, 1 fake"),
     Field("window", (), "int64", "", "number of the clip inside its video"),
     Field("start_s", (), "float32", "s", "time of the clip's first frame in the video"),
-    Field("sampler", (), "str", "", "how the clip was chosen: start, stride, count, frames/s, windows a video"),
+    Field("sampler", (), "str", "", "how the clip was chosen: start, stride, count, frames/s, windows per video"),
     Field("face_choice", (), "str", "", "why this face: 'mask' (manipulated), 'largest' that lasts, or 'given' crops"),
     Field("track_from", (), "str", "", "method/compression/video whose frames the face track was found on"),
     Field("source_fps", (), "float32", "frames/s", "average rate of the source video"),
@@ -74,6 +75,9 @@ RECORD: tuple[Field, ...] = (
 # Scalars and strings: these, with `position` (index in the split's ArrayRecord), make a row of clips.jsonl.
 INDEX_FIELDS: tuple[str, ...] = tuple(f.name for f in RECORD if f.shape == ())
 
+# What a model's streams read of a record (models/streams.py), by name: fields of RECORD and of BATCH.
+MODEL_INPUTS: tuple[str, ...] = ("frames", "landmarks")
+
 # The batch that a step sees. B clips, V views (view 0 is the best compression), T frames, S model input pixels.
 BATCH: tuple[Field, ...] = (
     Field("frames", (None, None, None, None, None, 3), "uint8", "", "(B, V, T, S, S, 3) RGB"),
@@ -88,15 +92,17 @@ BATCH: tuple[Field, ...] = (
 
 
 def clip_key(dataset: str, method: str, video: str, window: int) -> str:
+    """The same for all compressions of a clip."""
     return f"{dataset}/{method}/{video}/{window}"
 
 
 def video_key(dataset: str, method: str, compression: str, video: str) -> str:
-    """The key of video-level scores. A folder name alone merges `000_003` of four methods (docs/datasets.md)."""
+    """What video-level scores group by. A folder name alone would merge `000_003` of four methods."""
     return f"{dataset}/{method}/{compression}/{video}"
 
 
 def clip_id(dataset: str, method: str, compression: str, video: str, window: int) -> str:
+    """Unique in a record set."""
     return f"{video_key(dataset, method, compression, video)}/{window}"
 
 

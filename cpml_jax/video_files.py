@@ -1,21 +1,18 @@
-"""Video files by name: what a user gives to predict, folders searched to the bottom."""
+"""Video files by name: the paths given to `predict`, with folders searched at any depth."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-VIDEO_SUFFIXES = (
-    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm",
-    ".wmv",
-)  # fmt: skip
+VIDEO_SUFFIXES = tuple(".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split())
 
 
-def expand(paths: list[str]) -> Iterator[tuple[str, str | None]]:
-    """(path, problem) of every video: files as given, folders searched to the bottom, in order of name.
+def expand(paths: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+    """(path, problem) of every video: files as given, folders searched at any depth, in order of name.
 
-    In folders, video files are known by their suffix; a file that is named itself is tried whatever it is called.
-    Links are followed, but a folder is entered once, so a loop of links ends.
+    In folders, video files are recognised by their suffix; a file that is given itself is tried whatever its name.
+    Links are followed, but each folder is entered once, so a loop of links ends.
     """
     for path in map(str, paths):
         if not os.path.exists(path):

@@ -1,4 +1,4 @@
-"""A data set's videos -> records. Resumable: one work file for the videos of a track, packed when all are there."""
+"""A data set's videos -> records. Resumable: one work file for the videos of a track, packed when all are finished."""
 
 from __future__ import annotations
 
@@ -11,135 +11,159 @@ import multiprocessing
 import os
 import shutil
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from cpml_jax.data.records import SUMMARY
 from cpml_jax.errors import UserError
-from cpml_jax.files import write_whole
-from data_prep import sources
-from data_prep.page.page import PAGE
+from cpml_jax.files import write_json
+from data_prep.page.document import PAGE
+from data_prep.records import recipe
+from data_prep.records.beam import Pipelines
 from data_prep.records.disk import writing
 from data_prep.records.pack import pack, summary_text
-from data_prep.records.process import group_key, process_group, start_worker
+from data_prep.records.process import Sampling, group_key, process_group, start_worker
+from data_prep.sources import Source, Video
 
-WORK = "work"  # finished videos of a preparation that is under way
+__all__ = ["Sampling", "Source", "is_prepared", "prepare"]
+
+WORK = "work"  # finished videos of a preparation in progress
 WORKER_MEMORY = 1.5e9  # bytes a process may need at 1920x1080
 
 
-def is_complete(records, name: str, parameters: dict) -> bool:
-    """Whether records/<name> is finished and was made with these parameters.
-
-    Raises:
-      UserError: it is finished, but with others.
-    """
-    path = Path(records) / name / SUMMARY
-    if not path.is_file():
-        return False
-    try:
-        made = json.loads(path.read_text())["parameters"]
-    except (ValueError, KeyError):
-        raise UserError(f"{path}: not readable; delete {path.parent} to prepare again") from None
-    check_parameters(path.parent, made, parameters)
-    return True
-
-
-def check_parameters(directory: Path, made: dict, wanted: dict) -> None:
-    wanted = json.loads(json.dumps(wanted))
-    differing = sorted(k for k in made.keys() | wanted.keys() if made.get(k) != wanted.get(k))
-    if differing:
-        key = differing[0]
-        raise UserError(
-            f"{directory}: records were prepared with {key}={made.get(key)!r}, now it is {wanted.get(key)!r}; "
-            "delete that folder to prepare again, or use another data.records"
-        )
-
-
 def prepare(
-    name,
-    kind,
-    root,
-    records,
+    source: Source,
+    sampling: Sampling,
+    records: str | Path,
     *,
-    compressions,
-    methods,
-    splits,
-    num_frames,
-    max_windows,
-    workers,
-    parameters=None,
-    progress=True,
-    pipelines=None,
-) -> dict:
-    """Prepare one source. Started again after any interruption it goes on, and ends with the same bytes.
+    workers: int = 0,
+    progress: bool = True,
+    pipelines: Pipelines | None = None,
+) -> dict[str, Any]:
+    """Prepare one source. Started again after any interruption it resumes, and ends with the same bytes.
 
     Args:
-      name: of the source; its records go to `records`/name.
-      kind, root, compressions, methods, splits: see sources.list_videos.
-      num_frames: of a clip, at 30 frames/s. max_windows: clips a video.
-      workers: processes; 0: one a core; fewer where memory is short (WORKER_MEMORY).
-      parameters: what the records depend on, kept with them and compared at the next call; by default the arguments.
+      source: which videos. sampling: which clips of them.
+      records: the source's records go to `records`/source.name.
+      workers: processes; 0: one per core; fewer where memory is short (WORKER_MEMORY).
       progress: bars on stderr.
-      pipelines: beam.Pipelines to do it on other machines (then `workers` counts for nothing); None: here.
+      pipelines: Beam, to do it on other machines (`workers` then has no effect); None: here.
 
     Returns:
       The summary, as in prepare.json.
 
     Raises:
-      UserError: the root is not such a data set, or the records were made with other parameters.
+      UserError: the root is not such a data set, or the records were made with other parameters or another recipe.
     """
-    wanted = parameters or dict(
-        kind=kind,
-        compressions=compressions,
-        methods=methods,
-        splits=splits,
-        num_frames=num_frames,
-        max_windows=max_windows,
-    )
-    directory = Path(records) / name
-    if is_complete(records, name, wanted):
+    directory = Path(records) / source.name
+    parameters = parameters_of(source, sampling)
+    if is_complete(directory, parameters):
         return json.loads((directory / SUMMARY).read_text())
-    with writing(directory):
-        # Absolute: another machine's working folder is another one.
-        listed = sources.list_videos(
-            kind, os.path.abspath(root), compressions=compressions, methods=methods, splits=splits
-        )
-        work = Path(os.path.abspath(directory / WORK))
-        work.mkdir(parents=True, exist_ok=True)
-        begin(directory, work, wanted)
-        groups = collections.defaultdict(list)
-        for video in listed:
-            groups[video.track_key].append(video)
-        files = [work / f"{group_key(group)}.pickle" for group in groups.values()]
+    groups = by_track(source.list_videos())
+
+    def process(work: Path) -> list[Path]:
+        files = [work / f"{group_key(group)}.pickle" for group in groups]
         if pipelines:
-            pipelines.process(name, list(groups.values()), files, num_frames, max_windows)
+            pipelines.process(source.name, groups, files, sampling)
         else:
-            run_groups(name, list(groups.values()), files, num_frames, max_windows, workers, progress)
-        summary = pack(directory, files, num_frames, wanted, progress, pipelines)
-        print(summary_text(name, summary), file=sys.stderr)
-        print(f"to look at: {directory / PAGE}", file=sys.stderr)
+            jobs = [(group, file, sampling) for group, file in zip(groups, files, strict=True)]
+            run_jobs(f"prepare {source.name}", "track", process_group, jobs, files, workers, progress)
+        return files
+
+    summary = build(directory, parameters, process, sampling, progress, pipelines)
+    print(summary_text(source.name, summary), file=sys.stderr)
+    print(f"to look at: {directory / PAGE}", file=sys.stderr)
+    return summary
+
+
+def is_prepared(source: Source, sampling: Sampling, records: str | Path) -> bool:
+    """Whether `prepare` would have nothing to do. Raises UserError as that does for records made otherwise."""
+    return is_complete(Path(records) / source.name, parameters_of(source, sampling))
+
+
+def parameters_of(source: Source, sampling: Sampling) -> dict[str, Any]:
+    """What a source's records depend on: kept with them, and compared before they are reused or added to."""
+    chosen = source.parameters() | dict(num_frames=sampling.num_frames, max_windows=sampling.max_windows)
+    return recipe.complete(chosen)
+
+
+def is_complete(directory: Path, parameters: Mapping[str, Any]) -> bool:
+    """Whether a folder's records are finished and were made with these parameters.
+
+    Raises:
+      UserError: they are finished, but were made with others.
+    """
+    path = directory / SUMMARY
+    if not path.is_file():
+        return False
+    try:
+        made = json.loads(path.read_text())["parameters"]
+    except (ValueError, KeyError):
+        raise UserError(f"{path}: not readable; delete {directory} to prepare again") from None
+    check_parameters(directory, made, parameters)
+    return True
+
+
+def check_parameters(directory: Path, made: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
+    """Raise UserError, naming one difference, unless records made with `made` are what `parameters` would give."""
+    difference = recipe.difference(made, parameters)
+    if difference:
+        key, then, now = difference
+        raise UserError(
+            f"{directory}: records were prepared with {key}={then!r}, now it is {now!r}; "
+            "delete that folder to prepare again, or use another data.records"
+        )
+
+
+def build(
+    directory: Path,
+    parameters: dict[str, Any],
+    process: Callable[[Path], list[Path]],
+    sampling: Sampling,
+    progress: bool,
+    pipelines: Pipelines | None = None,
+) -> dict[str, Any]:
+    """Work files by `process`(folder for them), those of an interrupted preparation reused, and their packing.
+
+    Returns:
+      The summary.
+
+    Raises:
+      UserError: the disk is full or may not be written to, or work in progress was made with other parameters.
+    """
+    with writing(directory):
+        work = Path(os.path.abspath(directory / WORK))  # absolute: another machine has another working folder
+        work.mkdir(parents=True, exist_ok=True)
+        path = work / "parameters.json"
+        if path.is_file():
+            check_parameters(directory, json.loads(path.read_text()), parameters)
+        else:
+            write_json(path, parameters)
+        summary = pack(directory, process(work), sampling.num_frames, parameters, progress, pipelines)
         shutil.rmtree(work)
-        return summary
+    return summary
 
 
-def begin(directory: Path, work: Path, wanted: dict) -> None:
-    """Leave the parameters beside the work in progress, or check that it goes on with the same."""
-    path = work / "parameters.json"
-    if path.is_file():
-        check_parameters(directory, json.loads(path.read_text()), wanted)
-    else:
-        write_whole(path, json.dumps(wanted).encode())
+def by_track(videos: Sequence[Video]) -> list[list[Video]]:
+    """Groups of videos that share a face track, in the order of their first videos."""
+    groups: dict[str, list[Video]] = collections.defaultdict(list)
+    for video in videos:
+        groups[video.track_key].append(video)
+    return list(groups.values())
 
 
-def worker_count(wanted: int) -> int:
-    """Processes: as many as wanted, or one a core that this process may use; never more than fit into memory."""
+def worker_count(workers: int) -> int:
+    """Processes: as many as asked for, or one per core that this process may use; never more than fit into memory."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(wanted or cores, int(available_memory() // WORKER_MEMORY)))
+    limit = available_memory() // WORKER_MEMORY
+    return int(max(1, min(workers or cores, limit)))
 
 
 def available_memory() -> float:
-    """Bytes that the machine could give now; infinite where it does not say (no /proc)."""
+    """Bytes that the machine could give now; infinite where it does not tell (no /proc)."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -147,17 +171,30 @@ def available_memory() -> float:
     return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), math.inf)
 
 
-def run_groups(name, groups, files: list[Path], num_frames, max_windows, workers, progress) -> None:
-    """Every group of one track -> its file; those already there are not made again."""
-    jobs = [(group, file, num_frames, max_windows) for group, file in zip(groups, files, strict=True)]
-    run_jobs(f"prepare {name}", "track", process_group, jobs, files, workers, progress)
+def run_jobs(
+    title: str,
+    unit: str,
+    task: Callable[..., None],
+    jobs: Sequence[tuple],
+    files: Sequence[Path],
+    workers: int,
+    progress: bool,
+) -> None:
+    """task(*job) in processes, for each job whose file does not exist yet; it is the task that writes the file.
 
-
-def run_jobs(title, unit, task, jobs: list[tuple], files: list[Path], workers, progress) -> None:
-    """task(*job) in processes, for each job whose file is not there yet; it is the task that writes the file."""
+    Raises:
+      UserError: a process died.
+    """
     missing = [job for job, file in zip(jobs, files, strict=True) if not file.is_file()]
-    bar = tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=title, unit=unit,
-               file=sys.stderr, disable=not progress, dynamic_ncols=True)  # fmt: skip
+    bar = tqdm(
+        total=len(jobs),
+        initial=len(jobs) - len(missing),
+        desc=title,
+        unit=unit,
+        file=sys.stderr,
+        disable=not progress,
+        dynamic_ncols=True,
+    )
     count = min(worker_count(workers), max(len(missing), 1))
     with bar:
         if count == 1:
@@ -175,8 +212,8 @@ def run_jobs(title, unit, task, jobs: list[tuple], files: list[Path], workers, p
                     bar.update()
             except concurrent.futures.process.BrokenProcessPool:
                 raise UserError(
-                    f"{title}: a process died, for want of memory perhaps; start again with a "
-                    "smaller data.workers: finished videos are kept"
+                    f"{title}: a process died, perhaps for lack of memory; start again with a smaller data.workers: "
+                    "finished videos are kept"
                 ) from None
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)

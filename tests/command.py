@@ -8,9 +8,9 @@ from absl import flags
 
 def run_main(*arguments: str) -> int:
     """Exit status of `main.py ARGUMENTS`."""
-    import main
+    from cpml_jax import cli
 
-    names = [flag.name for flag, _ in main.OWNERS]
+    names = [flag.name for flag, _ in cli.OWNERS]
     defaults = {name: flags.FLAGS[name].default for name in names}
     flags.FLAGS.unparse_flags()
     for name in [name for name in flags.FLAGS if name.startswith("config.")]:  # left by an earlier call
@@ -20,4 +20,4 @@ def run_main(*arguments: str) -> int:
         flags.FLAGS(["main.py"])
         for name, value in defaults.items():
             setattr(flags.FLAGS, name, value)
-        return main.guarded(main.parse_or_exit(line))
+        return cli.guarded(cli.parse_or_exit(line))

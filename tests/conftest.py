@@ -1,6 +1,7 @@
 """Eight simulated devices for every test, and one compilation cache for all runs of the suite."""
 
 import os
+import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,3 +23,11 @@ def tiny_records(tmp_path_factory) -> Path:
     import tiny
 
     return tiny.write_records(tmp_path_factory.mktemp("records"))
+
+
+@pytest.fixture
+def copied_records(tiny_records, tmp_path):
+    """A RecordSet of one test, which may damage its files."""
+    from cpml_jax.data.records import RecordSet
+
+    return RecordSet(shutil.copytree(tiny_records / "faces", tmp_path / "faces"))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from configs import base
+from cpml_jax.configs import base
 from cpml_jax.evaluation import scoring
 from cpml_jax.losses import total
 from cpml_jax.training import sharding, steps
@@ -39,6 +39,11 @@ def tiny_config(**changes):
     return config
 
 
+def loss_weights(**changes) -> total.LossWeights:
+    """The default weights, some of them changed."""
+    return total.LossWeights(**base.get_config().loss.to_dict() | changes)
+
+
 def random_batch(rows: int = 8, views: int = 2, seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     return {
@@ -59,15 +64,13 @@ def one_step(mesh, batch: dict, *, shard_params: bool = False, **changes):
 
     def create():
         keys = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
-        return create_state(
-            model.init(keys, *scoring.dummy_inputs(config), tokens, method="init_everything"), optimizer
-        )
+        return create_state(model.init(keys, scoring.dummy_inputs(config), tokens, method="init_everything"), optimizer)
 
     shardings = sharding.state_shardings(jax.eval_shape(create), mesh, shard_params)
     state = jax.jit(create, out_shardings=shardings)()
     before = jax.device_get(jax.jit(lambda p: p, out_shardings=sharding.replicated(mesh))(state.params))
     step = steps.make_train_step(
-        model, optimizer, tokens=tokens, class_embeddings=None, weights=total.LossWeights(teacher=1.0), seed=0,
+        model, optimizer, tokens=tokens, class_embeddings=None, weights=loss_weights(teacher=1.0), seed=0,
         sampled_prompts=True, flip=True,
     )  # fmt: skip
     state, measured = steps.jit_train_step(step, mesh, shardings)(state, batch)

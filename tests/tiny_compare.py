@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from configs import base
 from cpml_jax.compare import command, runs
 from cpml_jax.compare.differences import PairedTest
+from cpml_jax.configs import base
 
 METHODS = ("Deepfakes", "FaceSwap")
 

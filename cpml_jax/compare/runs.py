@@ -10,7 +10,7 @@ from pathlib import Path
 from flax.traverse_util import flatten_dict
 
 from cpml_jax.errors import UserError
-from cpml_jax.evaluation import results_file
+from cpml_jax.evaluation import results_file, versions
 from cpml_jax.evaluation.results_file import RESULTS, SCORES
 
 SWEEP, SWEEP_FOLDER = "sweep.json", "sweep"
@@ -20,7 +20,6 @@ _FREE = (
     "train.shard_params", "eval.protocols", "eval.compressions", "eval.cross_datasets", "eval.cross_compression",
     "eval.batch_size", "eval.bootstrap",
 )  # fmt: skip
-_SCHEMAS = ("cpml-evaluation/1.", "cpml-evaluation/2.")
 _SHOWN = 60  # characters of a value in a note
 
 
@@ -117,7 +116,7 @@ def load(folder: Path) -> list[Finished]:
 
 def _load_one(folder: Path) -> Finished:
     report = results_file.read(folder)
-    readable = report is not None and str(report.get("schema")).startswith(_SCHEMAS)
+    readable = report is not None and report.get("schema") in versions.READABLE
     if report is None or not readable or not isinstance(report.get("config"), dict):
         raise UserError(f"{folder / RESULTS}: not an evaluation of this program; run `main.py evaluate` again")
     return Finished(folder, report)

@@ -1,4 +1,4 @@
-"""Augmentation on the device: mirrored clips. Every view of a clip is treated alike, so pairs stay aligned."""
+"""Clips mirrored left to right, on the device: one function per model input (models/streams.py lists them)."""
 
 from __future__ import annotations
 
@@ -21,20 +21,19 @@ def _mirrored_points() -> np.ndarray:
     return order
 
 
-MIRRORED = _mirrored_points()
+MIRRORED_POINTS = _mirrored_points()
 
 
-def mirror(frames: jax.Array, landmarks: jax.Array, flip: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Mirror the chosen clips left to right.
+def mirrored_frames(frames: jax.Array) -> jax.Array:
+    """(..., S, S, 3), and so is the result."""
+    return frames[..., ::-1, :]
 
-    Args:
-      frames: (B, V, T, S, S, 3).
-      landmarks: (B, V, T, 68, 2), x in [-1, 1] over the crop.
-      flip: (B,) bool, which clips to mirror.
 
-    Returns:
-      frames and landmarks of the same shapes; the points keep their iBUG-68 meaning.
-    """
-    flipped = landmarks[:, :, :, MIRRORED] * jnp.asarray([-1.0, 1.0], landmarks.dtype)
-    choose = flip[:, None, None, None, None]
-    return jnp.where(choose[..., None], frames[..., ::-1, :], frames), jnp.where(choose, flipped, landmarks)
+def mirrored_landmarks(landmarks: jax.Array) -> jax.Array:
+    """(..., 68, 2), x in [-1, 1] over the crop, and so is the result: the points keep their iBUG-68 meaning."""
+    return landmarks[..., MIRRORED_POINTS, :] * jnp.asarray([-1.0, 1.0], landmarks.dtype)
+
+
+def where_clip(chosen: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    """x of the chosen clips (B,) bool, y of the others: both (B, ...)."""
+    return jnp.where(chosen.reshape(-1, *[1] * (x.ndim - 1)), x, y)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import collections
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import grain
 import numpy as np
 
+from cpml_jax.data.batch import Clip, clip_arrays, padded_batch, stack_views
+from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import CorruptRecord, RecordSet
-from cpml_jax.data.sampler import BalancedSampler, Views
+from cpml_jax.data.sampler import BalancedSampler
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FRAME_RATE
 
@@ -22,12 +24,12 @@ class ClipReader:
 
     def __init__(self, records: RecordSet, *, num_frames: int, frame_size: int, cache_mb: int = 0):
         self.records, self.num_frames, self.frame_size = records, num_frames, frame_size
-        self._budget, self._held = cache_mb * _MB, 0
-        self._cache: collections.OrderedDict[str, dict] = collections.OrderedDict()
+        self._budget, self._bytes = cache_mb * _MB, 0
+        self._cache: collections.OrderedDict[str, Clip] = collections.OrderedDict()
         self._lock = threading.Lock()
 
-    def __call__(self, row: dict) -> dict[str, np.ndarray]:
-        """frames (T, S, S, 3) uint8, landmarks (T, 68, 2) float32, pulse (T,) float32 of one clip.
+    def __call__(self, row: dict) -> Clip:
+        """batch.clip_arrays of one clip, a row of the index, and pulse_truth (T,) float32, NaN where unknown.
 
         Raises:
           CorruptRecord: see RecordSet.read.
@@ -39,17 +41,17 @@ class ClipReader:
                 self._cache.move_to_end(key)
                 return self._cache[key]
         clip = self._read(row)
-        size = sum(value.nbytes for value in clip.values())
+        size = _bytes_of(clip)
         with self._lock:
             if key not in self._cache and size <= self._budget:
                 self._cache[key] = clip
-                self._held += size
-                while self._held > self._budget:
-                    _, old = self._cache.popitem(last=False)
-                    self._held -= sum(value.nbytes for value in old.values())
+                self._bytes += size
+                while self._bytes > self._budget:
+                    _, oldest = self._cache.popitem(last=False)
+                    self._bytes -= _bytes_of(oldest)
         return clip
 
-    def _read(self, row: dict) -> dict[str, np.ndarray]:
+    def _read(self, row: dict) -> Clip:
         record = self.records.read(row, self.frame_size)
         length = len(record["frames"])
         if length < self.num_frames:
@@ -57,22 +59,13 @@ class ClipReader:
                 f"{self.records.directory}: records hold {length} frames, data.num_frames={self.num_frames}; "
                 "prepare them again with that value or lower it"
             )
-        return {
-            "frames": record["frames"][: self.num_frames],
-            "landmarks": np.asarray(record["landmarks"], np.float32)[: self.num_frames],
-            "pulse": np.asarray(record["pulse_pos"], np.float32)[: self.num_frames],
-        }
+        clip = clip_arrays(record, self.num_frames, self.frame_size)
+        truth = record.get("pulse_truth", np.full(length, np.nan))
+        return clip | {"pulse_truth": np.asarray(truth, np.float32)[: self.num_frames]}
 
 
-def stack_views(clips: list[list[dict]], labels: list[int]) -> dict[str, np.ndarray]:
-    """Clips with their views -> a batch (schema.BATCH without class_index)."""
-    return {
-        "frames": np.stack([np.stack([v["frames"] for v in views]) for views in clips]),
-        "landmarks": np.stack([np.stack([v["landmarks"] for v in views]) for views in clips]),
-        "pulse": np.stack([views[0]["pulse"] for views in clips]),
-        "label": np.asarray(labels, np.int32),
-        "weight": np.ones(len(clips), np.float32),
-    }
+def _bytes_of(clip: Clip) -> int:
+    return sum(value.nbytes for value in clip.values())
 
 
 def training_batches(
@@ -95,7 +88,7 @@ def training_batches(
     """
 
     def load(step: int) -> dict[str, np.ndarray]:
-        clips: list[Views] = sampler.batch(int(step))
+        clips = sampler.batch(int(step))
         share = len(clips) // process_count
         clips = clips[process_index * share : (process_index + 1) * share]
         try:
@@ -106,51 +99,45 @@ def training_batches(
                 "delete that folder and run `main.py prepare` again"
             ) from None
         batch = stack_views(views, [clip[0]["label"] for clip in clips])
-        known = batch["label"] if classes is None else [classes[clip[0]["method"]] for clip in clips]
-        return batch | {"class_index": np.asarray(known, np.int32)}
+        numbers = batch["label"] if classes is None else [classes[clip[0]["method"]] for clip in clips]
+        return batch | {"class_index": np.asarray(numbers, np.int32)}
 
     options = grain.ReadOptions(num_threads=read_threads, prefetch_buffer_size=2 * read_threads)
     return iter(grain.MapDataset.range(steps).map(load).to_iter_dataset(options))
 
 
 def eval_batches(
-    record_set: RecordSet,
-    rows: list[dict],
-    *,
-    num_frames: int,
-    frame_size: int,
-    batch_size: int,
-    excluded: list[dict],
+    records: RecordSet, rows: Sequence[dict], size: InputSize, *, excluded: list[dict]
 ) -> Iterator[tuple[list[dict], dict[str, np.ndarray]]]:
     """Every row once, in order, as batches of one view.
 
     Yields:
-      (rows of the batch, batch per schema.BATCH with V = 1). The last batch is padded by repeating its first clip
-      with weight 0, so that every batch has one shape. Corrupt records are skipped and added to `excluded` as
-      {"clip_id", "reason"} on top of the row's own keys.
+      (rows of the batch, batch per schema.BATCH with V = 1 and, beside it, pulse_truth (B, T) float32: the true wave,
+      NaN where unknown). The last batch is padded (batch.padded_batch), so that every batch has one shape. Corrupt
+      records are skipped and added to `excluded` as {"clip_id", "reason"} on top of the row's other keys.
     """
-    reader = ClipReader(record_set, num_frames=num_frames, frame_size=frame_size)
-    held: list[tuple[dict, dict]] = []
+    reader = ClipReader(records, num_frames=size.num_frames, frame_size=size.frame_size)
+    pending: list[tuple[dict, Clip]] = []
 
     def batch() -> tuple[list[dict], dict[str, np.ndarray]]:
-        padding = [held[0]] * (batch_size - len(held))
-        filled = stack_views([[clip] for _, clip in held + padding], [row["label"] for row, _ in held + padding])
-        filled["weight"][len(held) :] = 0.0
-        return [row for row, _ in held], filled
+        batch_rows, clips = [row for row, _ in pending], [clip for _, clip in pending]
+        padded = padded_batch(clips, [row["label"] for row in batch_rows], size.batch_size)
+        truth = [clip["pulse_truth"] for clip in clips] + [clips[0]["pulse_truth"]] * (size.batch_size - len(clips))
+        return batch_rows, padded | {"pulse_truth": np.stack(truth)}
 
     for row in rows:
         try:
-            held.append((row, reader(row)))
+            pending.append((row, reader(row)))
         except CorruptRecord as error:
             keys = ("dataset", "method", "compression", "split", "video")
             excluded.append(
                 {**{k: row[k] for k in keys}, "clip_id": error.clip_id, "reason": f"corrupt record: {error.reason}"}
             )
             continue
-        if len(held) == batch_size:
+        if len(pending) == size.batch_size:
             yield batch()
-            held.clear()
-    if held:
+            pending.clear()
+    if pending:
         yield batch()
 
 

@@ -120,7 +120,12 @@ def _decode_frames(clip_id: str, encoded, size: int) -> np.ndarray:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
         if image is None:
             raise CorruptRecord(clip_id, f"frame {index} is not an image")
-        if image.shape[0] != size:
-            image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-        frames[index] = image
+        frames[index] = resized(image, size)
     return frames
+
+
+def resized(image: np.ndarray, size: int) -> np.ndarray:
+    """A square uint8 RGB image at another size in pixels; a smaller one is area averages."""
+    if image.shape[0] == size:
+        return image
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)

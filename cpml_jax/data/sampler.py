@@ -47,8 +47,6 @@ class BalancedSampler:
                 f"training needs clips of both classes; the records hold {len(self.reals)} real and {len(self.fakes)} "
                 "fake ones for train.compressions and train.methods"
             )
-        if batch_size < 2 or batch_size % 2:
-            raise UserError(f"train.batch_size={batch_size} must be even: half of a batch is real")
         self.half, self.seed = batch_size // 2, seed
         self._targets: dict[tuple, int] = {}
         for index, clip in enumerate(self.reals):

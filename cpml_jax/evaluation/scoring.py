@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cpml_jax.data.batch import zero_inputs
 from cpml_jax.errors import UserError
 from cpml_jax.models import cpml, heads, prompt_bank, prompts
 from cpml_jax.pretrained import apply, huggingface
-from cpml_jax.schema import NUM_LANDMARKS
-from cpml_jax.training import checkpoint, steps
+from cpml_jax.schema import MODEL_INPUTS
+from cpml_jax.training import checkpoint, run_files, steps
 from cpml_jax.training.sharding import DATA_AXIS, make_mesh, put_global_batch, replicated, state_shardings
 
 
@@ -70,14 +71,14 @@ class Scorer:
         return np.asarray(self._run(self._saliency, batch))
 
     def _run(self, step, batch: dict):
-        rows = len(batch["frames"])
+        inputs = {name: batch[name] for name in MODEL_INPUTS}
+        rows = len(next(iter(inputs.values())))
         padding = -rows % self._mesh.shape[DATA_AXIS]
-        inputs = {n: batch[n] for n in ("frames", "landmarks")}
         if padding:
-            inputs = {n: np.concatenate([v, np.repeat(v[:1], padding, axis=0)]) for n, v in inputs.items()}
+            inputs = {n: np.concatenate([x, np.repeat(x[:1], padding, axis=0)]) for n, x in inputs.items()}
         inputs = put_global_batch(inputs, self._mesh)
-        found = step(self._variables, self._class_embeddings, inputs["frames"], inputs["landmarks"])
-        return jax.tree.map(lambda value: value[:rows], jax.device_get(found))
+        scores = step(self._variables, self._class_embeddings, inputs)
+        return jax.tree.map(lambda value: value[:rows], jax.device_get(scores))
 
 
 def read_bank(config) -> dict[str, tuple[str, ...]]:
@@ -137,10 +138,10 @@ def build_model(config):
     return model, tokens
 
 
-def dummy_inputs(config, rows: int = 1) -> tuple[jax.Array, jax.Array]:
-    """frames (rows, 1, T, S, S, 3) and landmarks (rows, 1, T, 68, 2) of zeros, for shapes."""
-    length, size = config.data.num_frames, config.model.rppg.frame_size
-    return jnp.zeros((rows, 1, length, size, size, 3), jnp.uint8), jnp.zeros((rows, 1, length, NUM_LANDMARKS, 2))
+def dummy_inputs(config, rows: int = 1) -> dict[str, jax.Array]:
+    """schema.MODEL_INPUTS of a batch of one view, all 0, for shapes."""
+    inputs = zero_inputs(config.data.num_frames, config.model.rppg.frame_size, rows)
+    return {name: jnp.zeros(x.shape, x.dtype) for name, x in inputs.items()}
 
 
 def restore_for_scoring(workdir, config, which: str = "best") -> Scorer:
@@ -161,22 +162,22 @@ def restore(workdir, config, which: str = "best") -> tuple:
     """
     if which not in ("best", "latest") and not str(which).isdecimal():
         raise UserError(f"eval.checkpoint={which!r}; it is best, latest, or the number of a step")
-    if not (Path(workdir) / checkpoint.FOLDER / checkpoint.CONFIG).is_file():
+    if not (Path(workdir) / run_files.FOLDER / run_files.CONFIG).is_file():
         raise UserError(
             f"{workdir}: no checkpoint here; run `main.py train` with the same --config and --workdir first"
         )
-    checkpoint.check_config(workdir, config.to_dict(), resume=False)
+    run_files.check_config(workdir, config.to_dict(), resume=False)
     saved = checkpoint.Checkpoints(workdir)
     step, selection = saved.choose(which)
     if step is None:
         raise UserError(f"{workdir}: no {which} checkpoint yet; let `main.py train` reach train.eval_every first")
     model, tokens = build_model(config)
-    checkpoint.check_prompts(workdir, read_bank(config))
+    run_files.check_prompts(workdir, read_bank(config))
     mesh = make_mesh(config.train.devices)
     abstract = jax.eval_shape(
         lambda: model.init(
             {"params": jax.random.key(0), "dropout": jax.random.key(0)},
-            *dummy_inputs(config),
+            dummy_inputs(config),
             tokens,
             method="init_everything",
         )

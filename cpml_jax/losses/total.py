@@ -12,22 +12,22 @@ from cpml_jax.losses import affinity, cpml, flip
 
 @dataclasses.dataclass(frozen=True)
 class LossWeights:
-    """Weights of the terms (docs/method.md, Losses); `teacher_steps` 0 keeps the teacher's weight constant.
+    """`config.loss`: weights of the terms (docs/method.md, Losses); defaults and meaning are in configs/base.py.
 
     ce_views: "best": cross-entropy on the best compression alone, as the paper; "all": the mean over the views.
     """
 
-    ce: float = 1.0
-    ce_views: str = "best"
-    cqsl: float = 0.2
-    cmcl: float = 0.25
-    teacher: float = 0.0
-    teacher_steps: int = 0
-    simclr: float = 0.0
-    simclr_temperature: float = 0.1
-    prompt_mse: float = 0.0
-    affinity: float = 0.0
-    affinity_temperature: float = 0.1
+    ce: float
+    ce_views: str
+    cqsl: float
+    cmcl: float
+    teacher: float
+    teacher_steps: int
+    simclr: float
+    simclr_temperature: float
+    prompt_mse: float
+    affinity: float
+    affinity_temperature: float
 
     def teacher_at(self, step: jax.Array) -> jax.Array:
         if not self.teacher_steps:

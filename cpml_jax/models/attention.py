@@ -1,4 +1,7 @@
-"""Multi-head attention of PhysFormer: few channels a head, many tokens, the softmax in float32."""
+"""Multi-head attention of PhysFormer: few channels per head, many tokens, the softmax in float32.
+
+One form for every platform: only its order of axes and its gradient by hand were chosen for the CPU.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import jax.numpy as jnp
 
 
 @jax.custom_vjp
-def weigh(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> jax.Array:
+def softmax_attention(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> jax.Array:
     """softmax(q' k) * mask, applied to v; channels before tokens.
 
     With 8 channels a head the time goes into passes over the (L, L) weights, and into products that XLA's CPU backend
@@ -29,7 +32,7 @@ def _dot(equation: str, a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.einsum(equation, a, b, preferred_element_type=jnp.float32)
 
 
-def _forward(q, k, v, mask):
+def _forward(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     logits = _dot("gdq,gdk->gqk", q, k)
     weights = jnp.exp(logits - logits.max(axis=-1, keepdims=True))
     total = weights.sum(axis=-1)
@@ -37,7 +40,7 @@ def _forward(q, k, v, mask):
     return y.astype(v.dtype), (q, k, v, mask, weights.astype(v.dtype), total, y)
 
 
-def _backward(saved, dy):
+def _backward(saved: tuple[jax.Array, ...], dy: jax.Array) -> tuple[jax.Array, ...]:
     q, k, v, mask, weights, total, y = saved
     dtype = v.dtype
     dy = dy.astype(jnp.float32) / total[:, None]
@@ -50,7 +53,7 @@ def _backward(saved, dy):
     return dq.astype(dtype), dk.astype(dtype), dv.astype(dtype), jnp.zeros_like(mask)
 
 
-weigh.defvjp(_forward, _backward)
+softmax_attention.defvjp(_forward, _backward)
 
 
 def attend(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array, *, heads: int, temperature: float) -> jax.Array:
@@ -67,9 +70,9 @@ def attend(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array, *, heads: 
     """
     n, length, dim = q.shape
 
-    def split(x):  # (N, L, D) -> (N heads, d, L)
+    def split(x: jax.Array) -> jax.Array:  # (N, L, D) -> (N heads, d, L)
         x = x.reshape(n, length, heads, dim // heads).transpose(0, 2, 3, 1)
         return x.reshape(n * heads, dim // heads, length)
 
-    y = weigh(split(q * (1.0 / temperature)), split(k), split(v), mask)
+    y = softmax_attention(split(q * (1.0 / temperature)), split(k), split(v), mask)
     return y.reshape(n, heads, dim // heads, length).transpose(0, 3, 1, 2).reshape(n, length, dim)

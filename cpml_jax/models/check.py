@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cpml_jax.errors import UserError
-from cpml_jax.models.fusion import MODALITIES, STAGE_POOLS
-from cpml_jax.models.physformer import PhysFormer
+from cpml_jax.models.fusion import STAGE_POOLS
+from cpml_jax.models.streams import STREAMS
 
 
 def check_streams(modalities: tuple[str, ...], stage_pool: str, parts: Mapping[str, Mapping]) -> None:
@@ -14,27 +14,23 @@ def check_streams(modalities: tuple[str, ...], stage_pool: str, parts: Mapping[s
 
     Args:
       modalities, stage_pool: see fusion.py.
-      parts: rppg, landmarks, text_encoder and visual, each with its arguments.
+      parts: settings of every stream and of the text encoder, by name.
 
     Raises:
       UserError: the first of them.
     """
-    if not modalities or set(modalities) - set(MODALITIES) or len(set(modalities)) != len(modalities):
-        raise UserError(f"model.modalities={modalities}; it is a non-empty subset of {MODALITIES}")
+    if not modalities or set(modalities) - set(STREAMS) or len(set(modalities)) != len(modalities):
+        raise UserError(f"model.modalities={modalities}; it is a non-empty subset of {tuple(STREAMS)}")
     if stage_pool not in STAGE_POOLS:
         raise UserError(f"model.fusion_stage_pool={stage_pool!r}; it is one of {STAGE_POOLS}")
-    for name in ("text_encoder", "visual"):
-        width, heads = parts[name]["width"], parts[name]["heads"]
-        if width % heads:
-            raise UserError(f"model.{name}.width={width} must be a multiple of its {heads} heads")
-    if parts["visual"]["image_size"] % parts["visual"]["patch"]:
-        raise UserError("model.visual.image_size must be a multiple of model.visual.patch")
-    if 0 < parts["landmarks"]["memory"] <= 1:
-        raise UserError(f"model.landmarks.memory={parts['landmark_rnn']['memory']} is 0 or more than 1 frame")
-    try:
-        PhysFormer(**parts["rppg"]).check()
-    except ValueError as error:
-        raise UserError(f"model.{error}") from None
+    width, heads = parts["text_encoder"]["width"], parts["text_encoder"]["heads"]
+    if width % heads:
+        raise UserError(f"model.text_encoder.width={width} must be a multiple of its {heads} heads")
+    for name, stream in STREAMS.items():
+        try:
+            stream.check(parts[name])
+        except ValueError as error:
+            raise UserError(f"model.{error}") from None
 
 
 def check_temperature(temperature: float, lowest: float) -> None:

@@ -1,96 +1,38 @@
-"""Convolutions over (time, height, width), in two forms with the same numbers.
+"""Convolutions over (time, height, width): XLA's own, and on CPUs the same numbers in forms that are fast there.
 
-XLA's 3-D convolution is slow on CPUs, and its grouped and strided kinds slower still, so on the CPU every one of
-them is folded into what is fast there: 2-D convolutions with time in the batch, shifted products, and matmuls. On
-an accelerator XLA's own convolution is kept. `form` chooses: "folded", "direct", or None for the backend's choice
-at trace time. All arrays are channels-last, (N, T, H, W, C); kernels are (kt, kh, kw, C_in, C_out), all odd, with zero
-padding that keeps the size ("SAME"), except the patch embedding.
+All arrays are channels-last, (N, T, H, W, C); kernels are (kt, kh, kw, C_in, C_out), all odd, with zero padding that
+keeps the size ("SAME"), except the patch embedding. `form` names one of FORMS for tests and benchmarks; None lets the
+platform that the program is lowered for choose, which need not be the one that traces it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from cpml_jax.models import convolution_cpu
+
 FORMS = ("folded", "direct")
+_LAYOUT = ("NDHWC", "DHWIO", "NDHWC")
 
 
-def chosen_form(form: str | None) -> str:
-    """The form that will be traced: the argument, or the backend's own choice.
+def _in_form(form: str | None, folded: Callable, direct: Callable, *operands: jax.Array) -> jax.Array:
+    """One of two functions of the same operands that give the same numbers.
 
     Raises:
       ValueError: the name is not one of FORMS.
     """
     if form is None:
-        return "folded" if jax.default_backend() == "cpu" else "direct"
+        # Each platform's program keeps its branch alone. On the CPU it costs nothing over form="folded": after 12 steps
+        # of configs/synthetic.py the same bits, 1.00 against 0.99 s per step, 55,800 instructions either way.
+        return lax.platform_dependent(*operands, cpu=folded, default=direct)
     if form not in FORMS:
         raise ValueError(f"convolution form {form!r}; it is one of {FORMS}")
-    return form
-
-
-def _conv_2d(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-
-def shifted_in_time(x: jax.Array, offset: int) -> jax.Array:
-    """x[:, t + offset], zeros where that lies outside the clip."""
-    length = x.shape[1]
-    pad = [(0, 0)] * x.ndim
-    pad[1] = (max(-offset, 0), max(offset, 0))
-    return lax.slice_in_dim(jnp.pad(x, pad), max(offset, 0), max(offset, 0) + length, axis=1)
-
-
-def _time_neighbours(x: jax.Array, kt: int) -> jax.Array:
-    """Frames t - kt//2 ... t + kt//2 side by side: (N, T, H, W, C) -> (N, T, H, W, kt C)."""
-    if kt == 1:
-        return x
-    return jnp.concatenate([shifted_in_time(x, o - kt // 2) for o in range(kt)], axis=-1)
-
-
-@jax.custom_vjp
-def _folded(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The folded form: one 2-D convolution over neighbouring frames side by side, time in the batch."""
-    kt, kh, kw, c, d = kernel.shape
-    n, t, h, w, _ = x.shape
-    x = _time_neighbours(x, kt)
-    kernel = kernel.transpose(1, 2, 0, 3, 4).reshape(kh, kw, kt * c, d)
-    return _conv_2d(x.reshape(n * t, h, w, kt * c), kernel).reshape(n, t, h, w, d)
-
-
-def _folded_forward(x, kernel):
-    return _folded(x, kernel), (x, kernel)
-
-
-def _folded_backward(saved, dy):
-    """The kernel's gradient as one matmul a spatial tap: XLA's own is a convolution of image-sized kernels.
-
-    (3,3,3) 8->16 at 16x128x16x16, CPU seconds of two cores: 0.22 instead of 0.38; (1,5,5) 3->8 on cells
-    (conv3d_cells), 16x128x32x32: 0.22 instead of 0.39.
-    """
-    x, kernel = saved
-    kt, kh, kw, c, d = kernel.shape
-    n, t, h, w, _ = x.shape
-    # The input's gradient: mirrored kernels, all kt at once, and then each one's share back to its own frame. (More
-    # channels out than in suits the CPU better: (3,3,3) 8->16, forward and gradient, 0.40 s instead of 0.49.)
-    mirrored = kernel[:, ::-1, ::-1].transpose(1, 2, 4, 0, 3).reshape(kh, kw, d, kt * c)
-    shares = _conv_2d(dy.reshape(n * t, h, w, d), mirrored).reshape(n, t, h, w, kt, c)
-    dx = sum(shifted_in_time(shares[..., o, :], kt // 2 - o) for o in range(kt))
-    # w[o] pairs x[t + o] with dy[t], which is x[t] with dy[t - o]: the shifts of time go to dy.
-    wide = jnp.concatenate([shifted_in_time(dy, kt // 2 - o) for o in range(kt)], axis=-1).reshape(-1, kt * d)
-    padded = jnp.pad(x, ((0, 0), (0, 0), (kh // 2,) * 2, (kw // 2,) * 2, (0, 0)))
-
-    def tap(i, j):
-        # Without the barrier the slice is fused into the matmul's operand, and the matmul is no longer a fast one.
-        columns = lax.optimization_barrier(padded[:, :, i : i + h, j : j + w].reshape(-1, c))
-        return lax.dot(columns.T, wide, preferred_element_type=jnp.float32).reshape(c, kt, d)
-
-    taps = jnp.stack([tap(i, j) for i in range(kh) for j in range(kw)])  # (kh kw, C, kt, D)
-    return dx, taps.reshape(kh, kw, c, kt, d).transpose(3, 0, 1, 2, 4).astype(kernel.dtype)
-
-
-_folded.defvjp(_folded_forward, _folded_backward)
+    return (folded if form == "folded" else direct)(*operands)
 
 
 def conv3d(x: jax.Array, kernel: jax.Array, form: str | None = None) -> jax.Array:
@@ -104,21 +46,15 @@ def conv3d(x: jax.Array, kernel: jax.Array, form: str | None = None) -> jax.Arra
     Returns:
       (N, T, H, W, D).
     """
-    if chosen_form(form) == "direct":
-        return lax.conv_general_dilated(x, kernel, (1, 1, 1), "SAME", dimension_numbers=("NDHWC", "DHWIO", "NDHWC"))
-    kt, kh, kw, c, d = kernel.shape
-    if kh == kw == 1:
-        return _time_neighbours(x, kt) @ kernel.reshape(kt * c, d)
-    return _folded(x, kernel)
+    return _in_form(form, convolution_cpu.conv3d, _direct, x, kernel)
+
+
+def _direct(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return lax.conv_general_dilated(x, kernel, (1, 1, 1), "SAME", dimension_numbers=_LAYOUT)
 
 
 def conv3d_cells(x: jax.Array, kernel: jax.Array, form: str | None = None) -> jax.Array:
-    """conv3d with the four outputs of every 2x2 cell on an axis of their own, ready for a max-pool.
-
-    Folded, kernels of one frame and up to 5x5 pixels work on the cells themselves: four times the channels on a
-    quarter of the positions. A convolution of 3 channels to 8 is too thin for the CPU; 12 to 32 is not, and the pool
-    becomes a maximum over contiguous numbers. (1,5,5) 3->8 at 16x128x32x32, forward, CPU seconds of two cores: 0.05
-    instead of 0.30.
+    """conv3d with the four outputs of every 2x2 cell on a separate axis, ready for a max-pool.
 
     Args:
       x: (N, T, H, W, C), even H and W.
@@ -128,58 +64,51 @@ def conv3d_cells(x: jax.Array, kernel: jax.Array, form: str | None = None) -> ja
     Returns:
       (N, T, H/2, W/2, 4, D), cells in row-major order.
     """
-    n, t, h, w, c = x.shape
-    kt, kh, kw, _, d = kernel.shape
-    if chosen_form(form) == "direct" or kt > 1 or max(kh, kw) > 5:
-        y = conv3d(x, kernel, form).reshape(n, t, h // 2, 2, w // 2, 2, d)
-        return y.transpose(0, 1, 2, 4, 3, 5, 6).reshape(n, t, h // 2, w // 2, 4, d)
-    cells = x.reshape(n, t, h // 2, 2, w // 2, 2, c).transpose(0, 1, 2, 4, 3, 5, 6)
-    return _folded(cells.reshape(n, t, h // 2, w // 2, 4 * c), _kernel_of_cells(kernel)).reshape(
-        n, t, h // 2, w // 2, 4, d
-    )
+    kt, kh, kw, _, _ = kernel.shape
+    if kt > 1 or max(kh, kw) > 5:
+        return _split_into_cells(conv3d(x, kernel, form))
+
+    def folded(x: jax.Array, kernel: jax.Array, wide: jax.Array) -> jax.Array:
+        return convolution_cpu.conv3d_of_cells(x, wide)
+
+    def direct(x: jax.Array, kernel: jax.Array, wide: jax.Array) -> jax.Array:
+        return _split_into_cells(_direct(x, kernel))
+
+    # The wide kernel is made outside the choice: so the gradients of a kernel that is used twice (the down-sampler's)
+    # are summed in the same order as with form="folded", to the bit. Elsewhere the compiler drops it.
+    return _in_form(form, folded, direct, x, kernel, convolution_cpu.kernel_of_cells(kernel))
 
 
-def _kernel_of_cells(kernel: jax.Array) -> jax.Array:
-    """(1, kh, kw, C, D), kh and kw up to 5 -> (1, 3, 3, 4 C, 4 D): the same convolution from 2x2 cells to 2x2 cells.
-
-    Pixel (a, b) of a cell sees the 6x6 pixels of the 3x3 cells around it; its kernel lies there at (a, b).
-    """
-    _, kh, kw, c, d = kernel.shape
-    top, left = 2 - kh // 2, 2 - kw // 2
-    placed = [
-        jnp.pad(kernel[0], ((top + a, 6 - kh - top - a), (left + b, 6 - kw - left - b), (0, 0), (0, 0)))
-        for a in range(2)
-        for b in range(2)
-    ]
-    wide = jnp.stack(placed, axis=-2).reshape(3, 2, 3, 2, c, 4, d)
-    return wide.transpose(0, 2, 1, 3, 4, 5, 6).reshape(1, 3, 3, 4 * c, 4 * d)
+def _split_into_cells(y: jax.Array) -> jax.Array:
+    """(N, T, H, W, D) -> (N, T, H/2, W/2, 4, D): 2x2 cells in row-major order."""
+    n, t, h, w, d = y.shape
+    y = y.reshape(n, t, h // 2, 2, w // 2, 2, d)
+    return y.transpose(0, 1, 2, 4, 3, 5, 6).reshape(n, t, h // 2, w // 2, 4, d)
 
 
 def depthwise3d(x: jax.Array, kernel: jax.Array, form: str | None = None) -> jax.Array:
-    """Each channel with its own filter.
+    """One filter per channel.
 
     Args:
       x: (N, T, H, W, C).
       kernel: (kt, kh, kw, C), odd sizes.
-      form: see the module; folded: the sum of kt*kh*kw shifted products.
+      form: see the module.
 
     Returns:
       (N, T, H, W, C).
     """
-    kt, kh, kw, c = kernel.shape
-    if chosen_form(form) == "direct":
-        numbers = ("NDHWC", "DHWIO", "NDHWC")
+
+    def direct(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return lax.conv_general_dilated(
-            x, kernel[..., None, :], (1, 1, 1), "SAME", dimension_numbers=numbers, feature_group_count=c
+            x,
+            kernel[..., None, :],
+            (1, 1, 1),
+            "SAME",
+            dimension_numbers=_LAYOUT,
+            feature_group_count=kernel.shape[-1],
         )
-    _, t, h, w, _ = x.shape
-    padded = jnp.pad(x, ((0, 0), (kt // 2,) * 2, (kh // 2,) * 2, (kw // 2,) * 2, (0, 0)))
-    total = jnp.zeros_like(x)
-    for i in range(kt):
-        for j in range(kh):
-            for k in range(kw):
-                total += padded[:, i : i + t, j : j + h, k : k + w] * kernel[i, j, k]
-    return total
+
+    return _in_form(form, convolution_cpu.depthwise3d, direct, x, kernel)
 
 
 def patches3d(x: jax.Array, kernel: jax.Array, form: str | None = None) -> jax.Array:
@@ -188,17 +117,16 @@ def patches3d(x: jax.Array, kernel: jax.Array, form: str | None = None) -> jax.A
     Args:
       x: (N, T, H, W, C), sizes that the kernel divides.
       kernel: (kt, kh, kw, C, D).
-      form: see the module; folded: a reshape and a matmul.
+      form: see the module.
 
     Returns:
       (N, T/kt, H/kh, W/kw, D).
     """
-    kt, kh, kw, c, d = kernel.shape
-    if chosen_form(form) == "direct":
-        return lax.conv_general_dilated(x, kernel, (kt, kh, kw), "VALID", dimension_numbers=("NDHWC", "DHWIO", "NDHWC"))
-    n, t, h, w, _ = x.shape
-    x = x.reshape(n, t // kt, kt, h // kh, kh, w // kw, kw, c).transpose(0, 1, 3, 5, 2, 4, 6, 7)
-    return x.reshape(n, t // kt, h // kh, w // kw, kt * kh * kw * c) @ kernel.reshape(-1, d)
+
+    def direct(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return lax.conv_general_dilated(x, kernel, kernel.shape[:3], "VALID", dimension_numbers=_LAYOUT)
+
+    return _in_form(form, convolution_cpu.patches3d, direct, x, kernel)
 
 
 def fold_temporal_difference(kernel: jax.Array, theta: float) -> jax.Array:
@@ -215,7 +143,7 @@ def fold_temporal_difference(kernel: jax.Array, theta: float) -> jax.Array:
     return kernel.at[1, kernel.shape[1] // 2, kernel.shape[2] // 2].add(-theta * difference)
 
 
-def _initializer():
+def _initializer() -> jax.nn.initializers.Initializer:
     return nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
 
 
@@ -223,7 +151,7 @@ class Conv3D(nn.Module):
     """conv3d with parameters: kernel (kt, kh, kw, C, D) and, optionally, bias (D,); theta > 0: temporal difference.
 
     cells: the result is conv3d_cells', (N, T, H/2, W/2, 4, D); a max-pool (1,2,2) is then its maximum over axis -2.
-    (The gradient of XLA's own window reduction is select-and-scatter: many times slower on the CPU.)
+    (The gradient of XLA's window reduction is select-and-scatter: many times slower on the CPU.)
     """
 
     features: int

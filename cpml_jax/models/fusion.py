@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 
-MODALITIES = ("rppg", "landmarks", "visual")
+from cpml_jax.models.physformer import TIME_PATCH
+
 STAGE_POOLS = ("flatten", "mean", "global")
 
 
@@ -22,19 +27,18 @@ class PulseTokens(nn.Module):
         16 times fewer weights at full size, far better conditioned on few clips. global: each token's mean and
         standard deviation over time, averaged over space and layer-normalised, 2 * dim values a stage: blind to the
         pulse's phase, which says nothing about the class, but not to its strength.
-      grid: height * width of the token grid.
     """
 
-    grid: int
-    stage_pool: str = "flatten"
-    dtype: jnp.dtype = jnp.float32
+    stage_pool: str
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, wave: jax.Array, stages: tuple[jax.Array, ...]) -> jax.Array:
-        """wave (N, T), stages: each (N, T/4 * grid, dim). Returns (N, T) float32."""
+    def __call__(self, wave: jax.Array, stages: Sequence[jax.Array]) -> jax.Array:
+        """wave (N, T), stages: each (N, T/4 * H * W, dim). Returns (N, T) float32."""
         if self.stage_pool not in STAGE_POOLS:
             raise ValueError(f"model.fusion_stage_pool={self.stage_pool!r}; it is one of {STAGE_POOLS}")
-        features = jnp.concatenate([self.pooled(stage) for stage in stages[-2:]], axis=1)
+        steps = wave.shape[1] // TIME_PATCH
+        features = jnp.concatenate([self.pooled(stage, steps) for stage in stages[-2:]], axis=1)
         if self.stage_pool == "global":
             features = nn.LayerNorm(dtype=jnp.float32, name="norm")(features)
         # The losses see the wave through Pearson alone, which leaves its amplitude free to drift: z-scored here.
@@ -43,12 +47,12 @@ class PulseTokens(nn.Module):
         mapped = nn.Dense(wave.shape[1], dtype=self.dtype, name="stages")(features)
         return wave + mapped.astype(jnp.float32)
 
-    def pooled(self, stage: jax.Array) -> jax.Array:
-        """(N, T/4 * grid, dim) -> (N, values)."""
-        n, tokens, dim = stage.shape
+    def pooled(self, stage: jax.Array, steps: int) -> jax.Array:
+        """(N, steps * H * W, dim) -> (N, values)."""
+        n, _, dim = stage.shape
         if self.stage_pool == "flatten":
             return stage.reshape(n, -1)
-        series = stage.astype(jnp.float32).reshape(n, tokens // self.grid, self.grid, dim)
+        series = stage.astype(jnp.float32).reshape(n, steps, -1, dim)
         if self.stage_pool == "mean":
             return series.mean(axis=2).reshape(n, -1)
         # Inside the root: a clip without any change has no finite gradient at 0 without it.
@@ -64,7 +68,7 @@ class CrossAttention(nn.Module):
     sum of z_rppg's two rows, and is outer-multiplied with z_land.
     """
 
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, series: jax.Array, z_land: jax.Array) -> jax.Array:
@@ -86,42 +90,34 @@ class CrossAttention(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Any non-empty subset of the modalities -> u.
+    """Any non-empty subset of the streams -> u.
 
     Pulse and landmarks together become CrossAttention's vector; alone, the pulse gives its series (T values) and the
-    landmarks their features; the visual stream gives its embedding. What is there is concatenated, then dropout, then
-    one linear map to unified_dim; or none (projection "none": u is as wide as what is there).
+    landmarks their features. Any other stream gives its features. The parts are concatenated in this order, then
+    dropout, then one linear map to unified_dim; or none (projection "none": u is as wide as the parts together).
     """
 
-    unified_dim: int = 512
-    dropout: float = 0.5
-    grid: int = 16
-    stage_pool: str = "flatten"
-    dtype: jnp.dtype = jnp.float32
-    projection: str = "linear"
+    unified_dim: int
+    dropout: float
+    stage_pool: str
+    projection: str
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(
-        self,
-        pulse: tuple[jax.Array, tuple[jax.Array, ...]] | None,
-        z_land: jax.Array | None,
-        z_visual: jax.Array | None,
-        *,
-        train: bool,
-    ) -> jax.Array:
-        """pulse: (wave (N, T), stages); z_land (N, F); z_visual (N, E). Returns u (N, unified_dim) float32."""
+    def __call__(self, fused: Mapping[str, Any], *, train: bool) -> jax.Array:
+        """fused: stream -> features (N, F); of rppg (wave (N, T), stages). Returns u (N, unified_dim) float32."""
+        fused = dict(fused)
+        pulse, landmarks = fused.pop("rppg", None), fused.pop("landmarks", None)
         parts = []
         if pulse is not None:
-            series = PulseTokens(self.grid, self.stage_pool, self.dtype, name="series")(*pulse)
-            if z_land is None:
+            series = PulseTokens(self.stage_pool, self.dtype, name="series")(*pulse)
+            if landmarks is None:
                 parts.append(series)
             else:
-                parts.append(CrossAttention(self.dtype, name="cross_attention")(series, z_land))
-        elif z_land is not None:
-            parts.append(z_land)
-        if z_visual is not None:
-            parts.append(z_visual)
-        x = jnp.concatenate([part.astype(self.dtype) for part in parts], axis=-1)
+                parts.append(CrossAttention(self.dtype, name="cross_attention")(series, landmarks))
+        elif landmarks is not None:
+            parts.append(landmarks)
+        x = jnp.concatenate([part.astype(self.dtype) for part in (*parts, *fused.values())], axis=-1)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         if self.projection == "linear":
             x = nn.Dense(self.unified_dim, dtype=self.dtype, name="out")(x)

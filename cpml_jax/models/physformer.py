@@ -111,7 +111,7 @@ class PhysFormer(nn.Module):
       input_norm: see normalise.
       pfe_width, pfe_depth: hidden layers of the PFE.
       dtype: compute type; parameters, statistics, softmax and the wave are float32.
-      form: of the convolutions (convolution.py); None: the backend's.
+      form: of the convolutions (convolution.py); None: the platform's.
     """
 
     frame_size: int = 128

@@ -1,4 +1,4 @@
-"""The prompt bank: what each class is called in words. The method's own twelve templates, or a user's JSON file."""
+"""The prompt bank: what each class is called in words. The method's twelve templates, or a user's JSON file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def class_names(classes: str, methods: Sequence[str]) -> tuple[str, ...]:
     """Names of the classes in the order of the logits: real first.
 
     Args:
-      classes: binary: real and fake; methods: real and one a manipulation.
+      classes: binary: real and fake; methods: real and one per manipulation.
       methods: train.methods.
 
     Raises:
@@ -76,7 +76,7 @@ def make(names: Sequence[str], path: str = "") -> dict[str, tuple[str, ...]]:
 
     Args:
       names: of the classes, real first: class_names.
-      path: a JSON file {class: [prompt, ...]}, or "": the method's own; a manipulation's are made from FORMS.
+      path: a JSON file {class: [prompt, ...]}, or "": the method's; a manipulation's are made from FORMS.
 
     Returns:
       {class: its prompts} in the order of `names`. Classes that the file holds beyond those are left out, so that one
@@ -86,18 +86,18 @@ def make(names: Sequence[str], path: str = "") -> dict[str, tuple[str, ...]]:
       UserError: the file cannot be read, is of another form, or lacks a class.
     """
     if path:
-        found = read(path)
-        missing = [name for name in names if name not in found]
+        bank = read(path)
+        missing = [name for name in names if name not in bank]
         if missing:
             raise UserError(
                 f"model.text_encoder.bank={path!r} has no prompts for {', '.join(map(repr, missing))}; "
-                f"it holds {', '.join(map(repr, found))}"
+                f"it holds {', '.join(map(repr, bank))}"
             )
-        return {name: found[name] for name in names}
-    own = dict(zip((REAL_METHOD, FAKE_CLASS), TEMPLATES, strict=True))
+        return {name: bank[name] for name in names}
+    bank = dict(zip((REAL_METHOD, FAKE_CLASS), TEMPLATES, strict=True))
     if tuple(names) != (REAL_METHOD, FAKE_CLASS):
-        own |= {name: tuple(form.format(spoken(name)) for form in FORMS) for name in names if name != REAL_METHOD}
-    return {name: own[name] for name in names}
+        bank |= {name: tuple(form.format(spoken(name)) for form in FORMS) for name in names if name != REAL_METHOD}
+    return {name: bank[name] for name in names}
 
 
 def read(path: str) -> dict[str, tuple[str, ...]]:
@@ -109,19 +109,19 @@ def read(path: str) -> dict[str, tuple[str, ...]]:
     where = f"model.text_encoder.bank={path!r}"
     try:
         with open(path, encoding="utf-8") as file:
-            found = json.load(file, object_pairs_hook=_Pairs)
+            pairs = json.load(file, object_pairs_hook=_Pairs)
     except OSError as error:
         raise UserError(f"{where}: not readable ({error.strerror}); name a JSON file, or '' for the method's") from None
     except (ValueError, RecursionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f'{where}: not JSON ({reason}); it is {{"real": ["a prompt", ...], "fake": [...]}}') from None
-    if not isinstance(found, _Pairs):
+    if not isinstance(pairs, _Pairs):
         raise UserError(f'{where}: a JSON object is needed, {{"real": ["a prompt", ...], "fake": [...]}}')
-    names = [name for name, _ in found]
+    names = [name for name, _ in pairs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UserError(f"{where}: the class {twice[0]!r} stands there twice; put its prompts into one list")
-    for name, prompts in found:
+        raise UserError(f"{where}: the class {twice[0]!r} occurs twice; put its prompts into one list")
+    for name, prompts in pairs:
         if isinstance(prompts, _Pairs) or not isinstance(prompts, list) or not prompts:
             raise UserError(f"{where}: the class {name!r} needs a list of at least one prompt")
         bad = [prompt for prompt in prompts if not _is_text(prompt)]
@@ -129,14 +129,14 @@ def read(path: str) -> dict[str, tuple[str, ...]]:
             raise UserError(
                 f"{where}: {ascii(bad[0])[:60]} of the class {name!r} is no prompt; each is a text in quotes"
             )
-    return {name: tuple(prompts) for name, prompts in found}
+    return {name: tuple(prompts) for name, prompts in pairs}
 
 
 class _Pairs(list):
     """A JSON object as it is written: a dictionary would drop all but the last of equal keys."""
 
 
-def _is_text(prompt) -> bool:
+def _is_text(prompt: object) -> bool:
     if not isinstance(prompt, str) or not prompt.strip():
         return False
     try:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cpml_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
 WORD = re.compile(r"[^\W\d_]+|\d|(?:[^\w\s]|_)+")  # CLIP's: letters, one digit, or signs
@@ -27,6 +32,9 @@ def byte_symbols() -> list[str]:
 def learn_merges(words: list[str]) -> list[tuple[str, str]]:
     """Byte-pair merges, most frequent pair first, until every word is one symbol (Sennrich et al., ACL 2016).
 
+    Not the tokenizers library's trainer, which orders equally frequent pairs by its ids: the prompts would get other
+    ids, and a text encoder that starts at random other numbers (measured on TEMPLATES: 54 of 59 merges move).
+
     Args:
       words: written with byte_symbols.
     """
@@ -42,6 +50,7 @@ def learn_merges(words: list[str]) -> list[tuple[str, str]]:
 
 
 def merged(symbols: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
+    """A word's symbols with every occurrence of a pair joined."""
     result, i = [], 0
     while i < len(symbols):
         if symbols[i : i + 2] == pair:
@@ -53,45 +62,46 @@ def merged(symbols: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
     return tuple(result)
 
 
-def build_tokenizer(templates):
-    """A CLIP tokenizer made from the prompt bank alone: one token a word, and bytes for anything else.
+def build_tokenizer(templates: Iterable[Sequence[str]]) -> PreTrainedTokenizerBase:
+    """A CLIP tokenizer made from the prompt bank alone: one token per word, and bytes for anything else.
 
     Args:
       templates: per class, prompts; and any other words that are to be tokens.
 
     Returns:
-      transformers.CLIPTokenizer. The end token has the largest id, as in CLIP's own vocabulary, and pads.
+      transformers.CLIPTokenizer. The end token has the largest id, as in CLIP's vocabulary, and pads.
     """
     from transformers import CLIPTokenizer  # slow to import, and only needed here
 
     letters = byte_symbols()
-    spoken = [word for prompts in templates for prompt in prompts for word in WORD.findall(prompt.lower())]
-    merges = learn_merges(["".join(letters[byte] for byte in word.encode()) for word in spoken])
+    words = [word for prompts in templates for prompt in prompts for word in WORD.findall(prompt.lower())]
+    merges: Any = learn_merges(["".join(letters[byte] for byte in word.encode()) for word in words])
     symbols = letters + [letter + WORD_END for letter in letters] + [a + b for a, b in merges] + [START, END]
     return CLIPTokenizer(vocab={symbol: i for i, symbol in enumerate(symbols)}, merges=merges)
 
 
-def load_tokenizer(path: str | Path):
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     """The tokenizer that belongs to trained CLIP weights.
 
     Args:
       path: a folder with tokenizer.json, or vocab.json and merges.txt.
 
     Raises:
-      UserError: there is none, or its end token has not the largest id, by which the text encoder finds it.
+      UserError: the folder has none, or its end token does not have the largest id, by which the text encoder
+        recognises it.
     """
     from transformers import CLIPTokenizer
 
     option = f"model.text_encoder.weights={str(path)!r}"
-    there = [name for name in ("tokenizer.json", "vocab.json", "merges.txt") if (Path(path) / name).is_file()]
+    files = [name for name in ("tokenizer.json", "vocab.json", "merges.txt") if (Path(path) / name).is_file()]
     # Of a folder without these files transformers makes an empty tokenizer, without a word.
-    if "tokenizer.json" not in there and len(there) < 2:
-        raise UserError(f"{option}: no CLIP tokenizer there: neither tokenizer.json nor vocab.json and merges.txt")
+    if "tokenizer.json" not in files and len(files) < 2:
+        raise UserError(f"{option}: no CLIP tokenizer in it: neither tokenizer.json nor vocab.json and merges.txt")
     try:
         tokenizer = CLIPTokenizer.from_pretrained(path)
     except Exception as error:  # the tokenizers library raises bare Exceptions on damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{option}: no CLIP tokenizer there ({reason})") from None
+        raise UserError(f"{option}: no CLIP tokenizer in it ({reason})") from None
     if tokenizer.eos_token_id != len(tokenizer) - 1:
         raise UserError(
             f"{option}: the end token {tokenizer.eos_token!r} has the id {tokenizer.eos_token_id} of {len(tokenizer)}, "
@@ -100,7 +110,9 @@ def load_tokenizer(path: str | Path):
     return tokenizer
 
 
-def tokenize(tokenizer, templates, context_length: int, room: int = 0) -> np.ndarray:
+def tokenize(
+    tokenizer: PreTrainedTokenizerBase, templates: Sequence[Sequence[str]], context_length: int, room: int = 0
+) -> np.ndarray:
     """Tokens of every prompt.
 
     Args:
@@ -121,7 +133,7 @@ def tokenize(tokenizer, templates, context_length: int, room: int = 0) -> np.nda
         raise UserError("each class needs at least one prompt")
     end = tokenizer.eos_token_id
     tokens = np.full((len(templates), width, context_length), end, np.int32)
-    owner: dict[tuple, int] = {}
+    class_of: dict[tuple[int, ...], int] = {}
     for number, prompts in enumerate(templates):
         for place, prompt in enumerate(prompts):
             ids = tokenizer(prompt)["input_ids"]
@@ -132,17 +144,22 @@ def tokenize(tokenizer, templates, context_length: int, room: int = 0) -> np.nda
                     f"the prompt {prompt!r} has {len(ids)} tokens and {room} learned ones; "
                     f"model.text_encoder.context_length={context_length} is too short"
                 )
-            if owner.setdefault(tuple(ids), number) != number:
-                raise UserError(f"two classes share the prompt {prompt!r}, so it tells nothing; give it to one of them")
+            if class_of.setdefault(tuple(ids), number) != number:
+                raise UserError(
+                    f"two classes share the prompt {prompt!r}, so it does not tell them apart; give it to one of them"
+                )
             tokens[number, place, : len(ids)] = ids
     return tokens
 
 
-def present(tokens):
-    """Which rows of tokens (..., L) are prompts: (...) bool. A prompt starts with another token than it ends with."""
+def present(tokens: Any) -> Any:
+    """Which rows of tokens (..., L), of NumPy or JAX, are prompts: (...) bool of the same library.
+
+    A prompt starts with another token than it ends with.
+    """
     return tokens[..., 0] != tokens[..., -1]
 
 
-def context_words(tokenizer, words: str) -> tuple[int, ...]:
+def context_words(tokenizer: PreTrainedTokenizerBase, words: str) -> tuple[int, ...]:
     """Token ids of the words that learned context starts from, without start and end."""
     return tuple(tokenizer(words)["input_ids"][1:-1])

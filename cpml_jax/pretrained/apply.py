@@ -9,16 +9,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 
 from cpml_jax.errors import UserError
 from cpml_jax.pretrained import huggingface, open_rppg
-from cpml_jax.pretrained.source import Loaded
+from cpml_jax.pretrained.source import Loaded, flat
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,20 +40,23 @@ class Loader:
     function: str
     keywords: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def load(self, source: str, variables: Mapping, config: Mapping) -> Loaded:
+    def load(self, source: str, variables: Mapping[str, Any], config: Mapping[str, Any]) -> Loaded:
+        """The source's weights for a part with these variables, arrays or shapes."""
         module, name = self.function.split(":")
         function = getattr(importlib.import_module(f"cpml_jax.pretrained.{module}"), name)
         return function(source, variables, **{k: value_of(config, option) for k, option in self.keywords.items()})
 
 
-def value_of(config: Mapping, option: str):
-    """The value of an option with dots; "" if there is none."""
+def value_of(config: Mapping[str, Any], option: str) -> Any:
+    """The value of an option with dots; "" where the configuration does not have it."""
+    value: Any = config
     for key in option.split("."):
-        config = config.get(key, "") if isinstance(config, Mapping) else ""
-    return config
+        value = value.get(key, "") if isinstance(value, Mapping) else ""
+    return value
 
 
 def anything(source: str) -> bool:
+    """The kind of source that an option takes when no kind before it does."""
     return True
 
 
@@ -71,13 +75,13 @@ LOADERS = (
 OPTIONS = tuple(dict.fromkeys(loader.option for loader in LOADERS))
 
 
-def sources(config: Mapping) -> dict[str, str]:
+def sources(config: Mapping[str, Any]) -> dict[str, str]:
     """The options that are set, option -> source, in the order in which they are applied."""
     return {option: value_of(config, option) for option in OPTIONS if value_of(config, option)}
 
 
 @contextlib.contextmanager
-def named(option: str, source: str):
+def named(option: str, source: str) -> Iterator[None]:
     """Errors of a source begin with the option that names it."""
     try:
         yield
@@ -85,10 +89,10 @@ def named(option: str, source: str):
         raise UserError(f"{option}={source}: {str(error).removeprefix(f'{source}: ')}") from None
 
 
-def configured(model: Mapping) -> dict:
-    """`config.model` with what the named weights were made with in place of its own values.
+def configured(model: Mapping[str, Any]) -> dict[str, Any]:
+    """`config.model` with its values replaced by those that the named weights were trained with.
 
-    CLIP's shapes come from its folder, and so does text_encoder.vocab_size, which a configuration has not.
+    CLIP's shapes come from its folder, and so does text_encoder.vocab_size, which is no configuration key.
 
     Raises:
       UserError: a folder's config.json cannot be used, or its embeddings are not unified_dim wide.
@@ -111,7 +115,7 @@ def configured(model: Mapping) -> dict:
     return model
 
 
-def initialise(variables: dict, config: Mapping) -> tuple[dict, list[dict]]:
+def initialise(variables: dict[str, Any], config: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Put every configured source into freshly initialised variables.
 
     Args:
@@ -120,12 +124,12 @@ def initialise(variables: dict, config: Mapping) -> tuple[dict, list[dict]]:
       config: plain dictionary of the whole configuration.
 
     Returns:
-      The variables, and a dictionary a source: option, source, loaded, fresh, ignored (lists of names).
+      The variables, and one dictionary per source: option, source, loaded, fresh, ignored (lists of names).
 
     Raises:
       UserError: a source cannot be read, or does not fit; every mismatch is listed.
     """
-    flat, report = flatten_dict(variables), []
+    arrays, report = flat(variables), []
     for option, source in sources(config).items():
         kind = next(k for k in LOADERS if k.option == option and k.takes(source))
         part = kind.part
@@ -134,17 +138,17 @@ def initialise(variables: dict, config: Mapping) -> tuple[dict, list[dict]]:
         if part and part not in variables["params"]:
             entry["ignored"] = [f"everything: the model has no {part}"]
             continue
-        within = {path: value for path, value in flat.items() if not part or path[1] == part}
+        within = {path: value for path, value in arrays.items() if not part or path[1] == part}
         place = {_inner(path, part): path for path in within}
         shapes = {inner: jax.ShapeDtypeStruct(within[path].shape, within[path].dtype) for inner, path in place.items()}
         with named(option, source):
             loaded = kind.load(source, {"params": {}, "batch_stats": {}} | unflatten_dict(shapes), config)
-        for inner, array in flatten_dict({"params": loaded.params, "batch_stats": loaded.batch_stats}).items():
+        for inner, array in flat({"params": loaded.params, "batch_stats": loaded.batch_stats}).items():
             if inner not in place or np.shape(array) != shapes[inner].shape:
                 raise UserError(f"{option}={source!r}: {'/'.join(inner)} {np.shape(array)} has no place in the model")
-            flat[place[inner]] = put(array, within[place[inner]])
+            arrays[place[inner]] = put(array, within[place[inner]])
         entry |= {name: list(getattr(loaded, name)) for name in ("loaded", "fresh", "ignored")}
-    return {collection: {} for collection in variables} | unflatten_dict(flat), report
+    return {collection: {} for collection in variables} | unflatten_dict(arrays), report
 
 
 def _inner(path: tuple[str, ...], part: str) -> tuple[str, ...]:
@@ -158,8 +162,8 @@ def put(array: np.ndarray, like: jax.Array) -> jax.Array:
     return jax.make_array_from_callback(like.shape, like.sharding, lambda index: array[index])
 
 
-def told(report: list[dict]) -> list[str]:
-    """A line a source; the names of what stays fresh or is ignored, shortened to their modules."""
+def summary(report: list[dict[str, Any]]) -> list[str]:
+    """One line per source; the names of what stays fresh or is ignored, shortened to their modules."""
     lines = []
     for entry in report:
         line = f"{entry['option']}={entry['source']}: {len(entry['loaded'])} arrays loaded"

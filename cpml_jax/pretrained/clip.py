@@ -1,20 +1,22 @@
 """CLIP's published weights, under their names in transformers' CLIPModel -> parameters of models/clip.py.
 
-Pure functions of arrays. Reading a folder or a hub name, and putting the result into a training state, is not here yet.
+Pure functions of arrays; huggingface.py reads them from a folder or the hub.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from cpml_jax.errors import UserError
-from cpml_jax.pretrained.source import Source
+from cpml_jax.pretrained.source import Source, flat
 
 
 class _Source(Source):
-    def layer(self, name: str) -> dict:
+    def layer(self, name: str) -> dict[str, Any]:
+        """One layer of either transformer."""
         attention = {p: self.dense(f"{name}.self_attn.{p}") for p in ("q_proj", "k_proj", "v_proj", "out_proj")}
         return {
             "layer_norm1": self.norm(f"{name}.layer_norm1"),
@@ -25,7 +27,7 @@ class _Source(Source):
         }
 
 
-def text_parameters(state: Mapping[str, np.ndarray], layers: int) -> dict:
+def text_parameters(state: Mapping[str, np.ndarray], layers: int) -> dict[str, Any]:
     """Parameters of TextEncoder.
 
     Args:
@@ -47,7 +49,7 @@ def text_parameters(state: Mapping[str, np.ndarray], layers: int) -> dict:
     return tree
 
 
-def image_parameters(state: Mapping[str, np.ndarray], layers: int) -> dict:
+def image_parameters(state: Mapping[str, np.ndarray], layers: int) -> dict[str, Any]:
     """Parameters of ImageEncoder. Arguments and errors as text_parameters'."""
     source = _Source(state, "CLIP")
     # torch's convolution kernel is (width, 3, p, p); here a patch is a row of (p, p, 3) values.
@@ -65,16 +67,14 @@ def image_parameters(state: Mapping[str, np.ndarray], layers: int) -> dict:
     return tree
 
 
-def check_shapes(loaded: dict, expected: dict) -> None:
+def check_shapes(loaded: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Compare two parameter trees by path and shape.
 
     Raises:
       UserError: they differ; every difference is listed.
     """
-    from flax.traverse_util import flatten_dict
-
-    have = {"/".join(k): np.shape(v) for k, v in flatten_dict(loaded).items()}
-    want = {"/".join(k): np.shape(v) for k, v in flatten_dict(expected).items()}
+    have = {"/".join(k): np.shape(v) for k, v in flat(loaded).items()}
+    want = {"/".join(k): np.shape(v) for k, v in flat(expected).items()}
     wrong = [
         f"{k}: {have.get(k)} for {want.get(k)}" for k in sorted(have.keys() | want.keys()) if have.get(k) != want.get(k)
     ]

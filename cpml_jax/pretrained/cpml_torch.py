@@ -1,8 +1,8 @@
-"""A whole training state of the reference's PAD_Classifier (PyTorch) -> CPML.
+"""Weights of the whole reference model, PAD_Classifier (PyTorch) -> CPML.
 
 Names and shapes are those of the authors' released code (github.com/k-bigboss99/CPML, torch.save(model.state_dict())):
 
-| theirs | ours |
+| reference | CPML |
 | --- | --- |
 | Extractor.g1, Extractor.g2 | landmarks/positions, landmarks/deltas (lrnet.py) |
 | downstream | rppg (physformer.py) |
@@ -14,10 +14,10 @@ Names and shapes are those of the authors' released code (github.com/k-bigboss99
 | classifier_unified_feature_to_512 (before 21 Nov: classifier_attended_feature_to_512) | fusion/out |
 | text_encode: OpenAI's CLIP | text_encoder |
 
-No place here have CLIP's image encoder and logit scale, and the reference's own classifiers, whose input holds the
-true class's prompt (docs/method.md, Departures); tau and learned context tokens start fresh.
+CLIP's image encoder and logit scale are ignored, and so are the reference's classifiers, whose input holds the true
+class's prompt (docs/method.md, Departures); tau and learned context tokens start fresh.
 
-The numbers start where the reference's stand, but the scores are not the reference's: its keys are reshaped (2, 128) ->
+Training starts from the reference's weights, but the scores are not the reference's: its keys are reshaped (2, 128) ->
 (128, 2) where a transposition is meant, which mixes the two tokens; its wave is not z-scored; and the result of its
 classifier_rPPG_attention_stack is overwritten before it is used. Its frames are RGB in 0 ... 1: input_norm="unit".
 """
@@ -25,7 +25,7 @@ classifier_rPPG_attention_stack is overwritten before it is used. Its frames are
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -38,9 +38,12 @@ MODALITIES = ("rppg", "landmarks")
 OUT = ("classifier_unified_feature_to_512", "classifier_attended_feature_to_512")
 PFE = "downstream.mlp_x.layers"
 HEADS = (
-    "classifier_rppg_cross_landmark_cat_prompt", "classifier_layer_attention", "classifier_layer", "classifier_land",
+    "classifier_rppg_cross_landmark_cat_prompt",
+    "classifier_layer_attention",
+    "classifier_layer",
+    "classifier_land",
     "classifier_rPPG",
-)  # fmt: skip
+)
 IGNORED = (
     *(f"{head}.{part}" for head in HEADS for part in ("weight", "bias")),
     *(f"Extractor.{g}.{name}" for g in lrnet.BRANCHES for name in lrnet.IGNORED),
@@ -53,10 +56,10 @@ IGNORED = (
 def text_rules(layers: int, prefix: str, path: tuple[str, ...] = ("text_encoder",)) -> list[Rule]:
     """Rules for TextEncoder from OpenAI's CLIP (not transformers': other names, q, k and v in one array)."""
 
-    def third(i: int, turned: bool):
-        def convert(x):
+    def third(i: int, transposed: bool) -> Callable[[np.ndarray], np.ndarray]:
+        def convert(x: np.ndarray) -> np.ndarray:
             part = np.split(x, 3)[i]
-            return part.T if turned else part
+            return part.T if transposed else part
 
         return convert
 
@@ -104,9 +107,9 @@ def pfe_rules(depth: int, path: tuple[str, ...] = ("rppg", "views", "pfe")) -> l
     names = [*(f"hidden_{i}" for i in range(depth)), "out"]
     rules = [rule for i, name in enumerate(names) for rule in dense((*path, name), f"{PFE}.{2 * i}")]
 
-    def first(weight):
-        # Theirs: for each colour its 3x3 neighbours (torch's unfold), then the cell's size in units of -1 ... 1.
-        # Ours: for each neighbour its colours, then the cell's size in units of 0 ... 1.
+    def first(weight: np.ndarray) -> np.ndarray:
+        # The reference: for each colour its 3x3 neighbours (torch's unfold), then the cell's size in units of -1 ... 1.
+        # Here: for each neighbour its colours, then the cell's size in units of 0 ... 1.
         pixels = weight[:, :27].reshape(-1, 3, 9).transpose(0, 2, 1).reshape(-1, 27)
         return np.concatenate([pixels, 2 * weight[:, 27:]], axis=1).T
 
@@ -129,7 +132,7 @@ def parameters(
     """
     params = variables["params"]
     if not {*MODALITIES} <= params.keys() or "visual" in params:
-        raise UserError(f"{file}: a training state of CPML fits model.modalities={MODALITIES} and no other")
+        raise UserError(f"{file}: weights of the whole reference model fit model.modalities={MODALITIES} and no other")
     rppg = {"params": params["rppg"]}
     text_layers = sum(name.startswith("layer_") for name in params["text_encoder"])
     width = params["fusion"]["cross_attention"]["queries"]["kernel"].shape[0]

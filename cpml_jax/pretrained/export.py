@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_json, write_whole
 from cpml_jax.pretrained.huggingface import read_safetensors
-from cpml_jax.pretrained.source import Loaded, refuse
+from cpml_jax.pretrained.source import Loaded, flat, refuse
 
 ARRAYS, CONFIG = "model.safetensors", "config.json"
 SCHEMA = "cpml-weights/1.0.0"
@@ -26,17 +26,17 @@ def write(folder: Path, variables: Mapping, config: Mapping, step: int) -> None:
     """Write the two files, each whole or not at all.
 
     Args:
-      folder: made if it is not there.
+      folder: made if it does not exist.
       variables: {"params": ..., "batch_stats": ...} of arrays.
       config: plain dictionary of the whole configuration.
-      step: of the training, that the arrays are of.
+      step: the training step that the arrays are of.
 
     Raises:
       UserError: the folder cannot be written.
     """
     from safetensors.numpy import save
 
-    arrays = {"/".join(path): np.asarray(value, order="C") for path, value in flatten_dict(dict(variables)).items()}
+    arrays = {"/".join(path): np.asarray(value, order="C") for path, value in flat(variables).items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / ARRAYS, save(arrays, metadata={"format": SCHEMA}))
@@ -48,8 +48,8 @@ def write(folder: Path, variables: Mapping, config: Mapping, step: int) -> None:
 def load(source: str, variables: Mapping) -> Loaded:
     """Read such a folder for a model.
 
-    Modules that the model has and the folder has not stay fresh, and the other way round are ignored (another set of
-    modalities, say); within a module that both have, all names and shapes must agree.
+    Modules that only the model has stay fresh, and those that only the folder has are ignored (another set of
+    modalities, for example); within a module that both have, all names and shapes must agree.
 
     Args:
       source: the folder.
@@ -62,11 +62,11 @@ def load(source: str, variables: Mapping) -> Loaded:
     try:
         schema = json.loads((folder / CONFIG).read_text()).get("schema")
     except (OSError, ValueError, AttributeError):
-        raise UserError(f"{folder}: no {CONFIG} of `main.py export` there") from None
+        raise UserError(f"{folder}: no {CONFIG} of `main.py export` in it; name the folder of an export") from None
     if schema != SCHEMA:
         raise UserError(f"{folder}/{CONFIG}: its schema is {schema!r}, not {SCHEMA!r}; is this a folder of an export?")
     arrays = {tuple(name.split("/")): value for name, value in read_safetensors(folder / ARRAYS)[0].items()}
-    wanted = {path: np.shape(value) for path, value in flatten_dict(dict(variables)).items()}
+    wanted = {path: np.shape(value) for path, value in flat(variables).items()}
     common = {path[1] for path in arrays} & {path[1] for path in wanted}
     missing, unused, misfits = [], [], []
     for path in sorted(arrays.keys() | wanted.keys()):

@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from flax.traverse_util import flatten_dict
 
 from cpml_jax.errors import UserError
 from cpml_jax.pretrained import clip
-from cpml_jax.pretrained.source import Loaded
+from cpml_jax.pretrained.source import Loaded, flat
 
 CONFIG, WHOLE, INDEX, TORCH = "config.json", "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
 TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
@@ -30,7 +30,7 @@ def locate(source: str) -> Path:
     """The local folder of a source.
 
     Args:
-      source: a folder, or a name on the hub, owner/name; then its files are downloaded once, into the hub's own
+      source: a folder, or a name on the hub, owner/name; then its files are downloaded once, into the hub's
         cache. The hub's environment variables hold (HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT, ...).
 
     Raises:
@@ -47,7 +47,7 @@ def locate(source: str) -> Path:
     from huggingface_hub.errors import HTTPError
 
     try:
-        folder = Path(snapshot_download(source, allow_patterns=WANTED))
+        folder = Path(snapshot_download(source, allow_patterns=list(WANTED)))
         if not (folder / WHOLE).exists() and not (folder / INDEX).exists():
             folder = Path(snapshot_download(source, allow_patterns=[CONFIG, TORCH, *TOKENIZER]))
     except (OSError, ValueError, HTTPError) as error:
@@ -59,7 +59,7 @@ def locate(source: str) -> Path:
     return folder
 
 
-def settings(folder: Path) -> dict:
+def settings(folder: Path) -> dict[str, Any]:
     """The shapes that config.json gives, under this project's names.
 
     Returns:
@@ -67,7 +67,7 @@ def settings(folder: Path) -> dict:
       width, layers, heads, activation of ImageEncoder; projection: width of both embeddings.
 
     Raises:
-      UserError: there is no such file, it is of another model, or of a CLIP that models/clip.py cannot be.
+      UserError: the file is absent, of another model, or of a CLIP that models/clip.py does not implement.
     """
     path = folder / CONFIG
     try:
@@ -83,12 +83,11 @@ def settings(folder: Path) -> dict:
 
     try:
         config = CLIPConfig.from_dict(given)
-    except Exception as error:  # its validation raises kinds of its own
+    except Exception as error:  # its validation raises classes that it does not export
         raise UserError(f"{path}: no configuration of CLIP ({str(error).splitlines()[0]})") from None
-    text, image = config.text_config, config.vision_config
-    wrong = [
-        problem for part in ("text_config", "vision_config") for problem in differences(part, getattr(config, part))
-    ]
+    text: Any = config.text_config
+    image: Any = config.vision_config
+    wrong = differences("text_config", text) + differences("vision_config", image)
     # 2 stands in files older than the key; their end token has the largest id.
     if text.eos_token_id not in (2, text.vocab_size - 1):
         wrong.append(f"text_config.eos_token_id={text.eos_token_id} is not the last of {text.vocab_size} tokens")
@@ -107,23 +106,25 @@ def settings(folder: Path) -> dict:
     }
 
 
-def differences(part: str, config) -> list[str]:
-    """What an encoder of models/clip.py cannot be told."""
-    found = []
+def differences(part: str, config: Any) -> list[str]:
+    """What models/clip.py does not implement of a part of transformers' CLIPConfig."""
+    unsupported = []
     if config.hidden_act not in ACTIVATIONS:
-        found.append(f"{part}.hidden_act={config.hidden_act!r} is none of {ACTIVATIONS}")
+        unsupported.append(f"{part}.hidden_act={config.hidden_act!r} is none of {ACTIVATIONS}")
     if config.layer_norm_eps != EPSILON:
-        found.append(f"{part}.layer_norm_eps={config.layer_norm_eps} is not {EPSILON}")
+        unsupported.append(f"{part}.layer_norm_eps={config.layer_norm_eps} is not {EPSILON}")
     if config.intermediate_size != WIDENING * config.hidden_size:
-        found.append(f"{part}.intermediate_size={config.intermediate_size} is not {WIDENING} x {config.hidden_size}")
-    return found
+        unsupported.append(
+            f"{part}.intermediate_size={config.intermediate_size} is not {WIDENING} x {config.hidden_size}"
+        )
+    return unsupported
 
 
 def arrays(folder: Path, prefixes: tuple[str, ...]) -> tuple[dict[str, np.ndarray], list[str]]:
     """Arrays whose names start so, and the names of the others. Of safetensors no others are read.
 
     Raises:
-      UserError: there is no weights file, or one is damaged.
+      UserError: no weights file, or a damaged one.
     """
     if (folder / WHOLE).exists():
         files = [folder / WHOLE]
@@ -136,12 +137,12 @@ def arrays(folder: Path, prefixes: tuple[str, ...]) -> tuple[dict[str, np.ndarra
         chosen = {name: value for name, value in state.items() if name.startswith(prefixes)}
         return chosen, sorted(state.keys() - chosen.keys())
     else:
-        raise UserError(f"{folder}: none of {WHOLE}, {INDEX}, {TORCH} is there")
+        raise UserError(f"{folder}: has none of {WHOLE}, {INDEX}, {TORCH}; download CLIP's weights into it")
     chosen, others = {}, []
     for path in files:
-        there, left = read_safetensors(path, prefixes)
-        chosen |= there
-        others += left
+        arrays_of_file, others_of_file = read_safetensors(path, prefixes)
+        chosen |= arrays_of_file
+        others += others_of_file
     return chosen, sorted(others)
 
 
@@ -159,7 +160,7 @@ def shards(index: Path) -> list[Path]:
 
 
 def read_safetensors(path: Path, prefixes: tuple[str, ...] = ("",)) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Arrays whose names start so, in their own dtypes, and the names of the others.
+    """Arrays whose names start so, in the file's dtypes, and the names of the others.
 
     Raises:
       UserError: the file is absent or damaged.
@@ -177,7 +178,7 @@ def read_safetensors(path: Path, prefixes: tuple[str, ...] = ("",)) -> tuple[dic
         raise UserError(f"{path}: no whole safetensors file ({error}); copy or download it again") from None
 
 
-def load_text(source: str, variables: Mapping) -> Loaded:
+def load_text(source: str, variables: Mapping[str, Any]) -> Loaded:
     """Weights of TextEncoder.
 
     Args:
@@ -190,12 +191,17 @@ def load_text(source: str, variables: Mapping) -> Loaded:
     return _load(source, variables, "text", clip.text_parameters)
 
 
-def load_image(source: str, variables: Mapping) -> Loaded:
+def load_image(source: str, variables: Mapping[str, Any]) -> Loaded:
     """Weights of ImageEncoder. Arguments and errors as load_text's."""
     return _load(source, variables, "image", clip.image_parameters)
 
 
-def _load(source: str, variables: Mapping, part: str, convert) -> Loaded:
+def _load(
+    source: str,
+    variables: Mapping[str, Any],
+    part: str,
+    convert: Callable[[Mapping[str, np.ndarray], int], dict[str, Any]],
+) -> Loaded:
     folder = locate(source)
     state, others = arrays(folder, PREFIXES[part])
     try:
@@ -206,4 +212,4 @@ def _load(source: str, variables: Mapping, part: str, convert) -> Loaded:
     broken = [name for name, value in state.items() if not np.isfinite(np.asarray(value, np.float32)).all()]
     if broken:
         raise UserError(f"{folder}: not finite: {broken}")
-    return Loaded(params, {}, ["/".join(("params", *path)) for path in sorted(flatten_dict(params))], [], others)
+    return Loaded(params, {}, ["/".join(("params", *path)) for path in sorted(flat(params))], [], others)

@@ -1,11 +1,11 @@
 """LRNet's published weights (Sun et al., CVPR 2021; its PyTorch port) -> LandmarkRNN.
 
 Two files: g1.pth for positions, g2.pth for deltas. Each holds the learned start of a bidirectional GRU of 32 units
-over 136 values, the GRU, a residual MLP 64 -> 64 -> 64, and a classifier 64 -> 2 (real, fake). All but the classifier
-has its place here; the classifier is ignored, for what follows the features is the fusion.
+over 136 values, the GRU, a residual MLP 64 -> 64 -> 64, and a classifier 64 -> 2 (real, fake). The
+classifier is ignored, because the fusion follows the features here; all else is read.
 
-The authors' landmarks are, like ours, x and y side by side in [-1, 1] in a square face box, theirs 1.2 times the
-landmarks' extent; their deltas are plain differences of neighbouring frames.
+The authors' landmarks are, like ours, x and y side by side in [-1, 1] in a square face box, with a side of 1.2
+times the landmarks' extent; their deltas are plain differences of neighbouring frames.
 """
 
 from __future__ import annotations
@@ -37,13 +37,15 @@ def branch_rules(path: tuple[str, ...], prefix: str = "", input_scale: float = 1
     def both(name: str) -> tuple[str, ...]:
         return tuple(f"{prefix}gru.{name}_l0{direction}" for direction in ("", "_reverse"))
 
-    def kernels(forward, backward):  # torch: (3H, F), gates in the order r, z, n, as here
+    def kernels(
+        forward: np.ndarray, backward: np.ndarray
+    ) -> np.ndarray:  # torch: (3H, F), gates in the order r, z, n, as here
         return np.stack([forward.T, backward.T])
 
-    def scaled(forward, backward):
+    def scaled(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
         return kernels(forward, backward) / np.float32(input_scale)
 
-    def biases(forward, backward):
+    def biases(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
         return np.stack([forward, backward])
 
     gru = ("params", *path, "gru")
@@ -95,23 +97,23 @@ def find_pair(path: str | os.PathLike) -> tuple[Path, Path]:
     """
     path = Path(path)
     if path.is_dir():
-        found = sorted(path.glob("g1*.pth"))
-        if len(found) != 1:
-            names = [p.name for p in found]
-            raise UserError(f"{path}: holds {len(found)} files g1*.pth {names}; name the one that is meant")
-        path = found[0]
+        candidates = sorted(path.glob("g1*.pth"))
+        if len(candidates) != 1:
+            names = [p.name for p in candidates]
+            raise UserError(f"{path}: holds {len(candidates)} files g1*.pth {names}; name the one that is meant")
+        path = candidates[0]
     if not path.name.startswith(tuple(BRANCHES)):
         raise UserError(f"{path}: LRNet's weights are two files whose names begin with g1 and g2; name one of them")
-    pair = tuple(path.with_name(g + path.name[2:]) for g in BRANCHES)
-    for file in pair:
+    g1, g2 = (path.with_name(g + path.name[2:]) for g in BRANCHES)
+    for file in (g1, g2):
         if not file.is_file():
             raise UserError(f"{file}: no such file; LRNet's weights are two files, g1 (positions) and g2 (deltas)")
-    return pair
+    return g1, g2
 
 
 def load(path: str | os.PathLike, variables: Mapping, *, delta_scale: float = 1.0) -> Loaded:
     """find_pair, read both, parameters. What the files hold besides arrays is listed under `ignored`."""
-    files = [torch_file.read(file) for file in find_pair(path)]
-    result = parameters(*(file.state for file in files), variables, delta_scale=delta_scale, file=str(path))
-    result.ignored.extend(text for file in files for text in file.skipped)
+    g1, g2 = (torch_file.read(file) for file in find_pair(path))
+    result = parameters(g1.state, g2.state, variables, delta_scale=delta_scale, file=str(path))
+    result.ignored.extend(g1.skipped + g2.skipped)
     return result

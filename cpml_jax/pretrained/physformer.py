@@ -44,7 +44,7 @@ def convolution(path: tuple[str, ...], name: str) -> list[Rule]:
 def convolution_of_frames(path: tuple[str, ...], name: str, blue_first: bool) -> list[Rule]:
     """A Conv3d with bias that sees the frames; if blue came first, its channels are turned round to our order."""
 
-    def ordered(weight):
+    def ordered(weight: np.ndarray) -> np.ndarray:
         return kernel(weight[:, ::-1] if blue_first else weight)
 
     return [

@@ -1,15 +1,23 @@
-"""What every loader of trained weights shares: taking arrays by name, fitting them to a model, saying what happened."""
+"""What all loaders of trained weights share: take arrays by name, fit them to a model, report what was used."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
+from typing import Any, cast
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cpml_jax.errors import UserError
+
+Path = tuple[str, ...]
+
+
+def flat(tree: Mapping[str, Any]) -> dict[Path, Any]:
+    """Leaves of nested dictionaries by path."""
+    return cast(dict[Path, Any], flatten_dict(dict(tree)))  # its type also has the empty nodes that it does not keep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +95,7 @@ def assemble(
 
     Args:
       state: arrays by name.
-      rules: one an array of the model.
+      rules: one per array of the model.
       variables: {"params": ..., "batch_stats": ...} of the model or of the part that the rules fill; anything with
         shapes does (jax.eval_shape).
       file: for messages.
@@ -98,7 +106,7 @@ def assemble(
       UserError: names are missing, left over or misshapen, paths of the model stay empty, or numbers are not finite;
         all of them are listed.
     """
-    wanted = {path: np.shape(v) for path, v in flatten_dict(dict(variables)).items()}
+    wanted = {path: np.shape(v) for path, v in flat(variables).items()}
     filled: dict[tuple[str, ...], np.ndarray] = {}
     used: set[str] = set()
     wrong: list[str] = []
@@ -110,11 +118,11 @@ def assemble(
         missing += [name for name in absent if name not in missing]
         if absent:
             continue
-        array, complaint = _fitted(rule, [state[name] for name in rule.names], wanted.get(rule.path))
-        if complaint:
-            wrong.append(complaint)
+        fitted = _fitted(rule, [state[name] for name in rule.names], wanted.get(rule.path))
+        if isinstance(fitted, str):
+            wrong.append(fitted)
         else:
-            filled[rule.path] = array
+            filled[rule.path] = fitted
     covered = {rule.path for rule in rules}
     empty = ["/".join(path) for path in sorted(wanted) if path not in covered]
     unused = sorted(name for name in state if name not in used)
@@ -128,25 +136,25 @@ def assemble(
     return Loaded(params, batch_stats, ["/".join(path) for path in sorted(filled)], empty, unused)
 
 
-def _fitted(rule: Rule, arrays: list[np.ndarray], shape: tuple[int, ...] | None) -> tuple[np.ndarray | None, str]:
-    """The rule's array in float32, or a complaint."""
+def _fitted(rule: Rule, arrays: list[np.ndarray], shape: tuple[int, ...] | None) -> np.ndarray | str:
+    """The rule's array in float32, or what is wrong with it."""
     path, names = "/".join(rule.path), " + ".join(rule.names)
     have = " + ".join(str(np.shape(a)) for a in arrays)
     if shape is None:
-        return None, f"{names} {have} has no {path} to go to"
+        return f"{names} {have}: the model has no {path}"
     misfit = f"{names} {have} does not give {path} {shape}"
     if any(np.asarray(a).dtype.kind in "iub" for a in arrays):
-        return None, f"{names} holds whole numbers, no weights"
+        return f"{names} holds whole numbers, no weights"
     try:
         with np.errstate(over="ignore"):
             array = np.asarray(rule.convert(*(np.asarray(a, np.float32) for a in arrays)), np.float32)
     except (ValueError, IndexError):
-        return None, misfit
+        return misfit
     if array.shape != shape:
-        return None, misfit
+        return misfit
     if not np.isfinite(array).all():
-        return None, f"{names} holds NaN or infinite numbers"
-    return np.ascontiguousarray(array).reshape(shape), ""
+        return f"{names} holds NaN or infinite numbers"
+    return np.ascontiguousarray(array).reshape(shape)
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
@@ -175,7 +183,7 @@ def merged(fresh: Mapping, weights: Mapping) -> dict:
     Raises:
       KeyError: `weights` holds a path that `fresh` has not.
     """
-    tree, new = flatten_dict(dict(fresh)), flatten_dict(dict(weights))
+    tree, new = flat(fresh), flat(weights)
     if new.keys() - tree.keys():
         raise KeyError(f"no such parameters: {sorted('/'.join(k) for k in new.keys() - tree.keys())}")
     return unflatten_dict(tree | new)
@@ -184,22 +192,27 @@ def merged(fresh: Mapping, weights: Mapping) -> dict:
 class Source:
     """Takes arrays out of a state dictionary, and collects what is missing."""
 
-    def __init__(self, state: Mapping[str, np.ndarray], file: str = "weights"):
-        self.state, self.file, self.used, self.missing = state, file, set(), []
+    def __init__(self, state: Mapping[str, np.ndarray], file: str = "weights") -> None:
+        self.state, self.file = state, file
+        self.used: set[str] = set()
+        self.missing: list[str] = []
 
     def take(self, name: str) -> np.ndarray:
+        """An array in float32; a small one of zeros if it is missing, so that all missing names can be listed."""
         self.used.add(name)
         if name not in self.state:
             self.missing.append(name)
             return np.zeros((1, 1, 1, 1), np.float32)
         return np.asarray(self.state[name], np.float32)
 
-    def dense(self, name: str, bias: bool = True) -> dict:
+    def dense(self, name: str, bias: bool = True) -> dict[str, np.ndarray]:
+        """torch's Linear."""
         kernel = self.take(f"{name}.weight")
         out = {"kernel": kernel.reshape(len(kernel), -1).T}
         return out | {"bias": self.take(f"{name}.bias")} if bias else out
 
-    def norm(self, name: str) -> dict:
+    def norm(self, name: str) -> dict[str, np.ndarray]:
+        """torch's LayerNorm."""
         return {"scale": self.take(f"{name}.weight"), "bias": self.take(f"{name}.bias")}
 
     def finish(self, prefixes: tuple[str, ...]) -> None:

@@ -2,7 +2,7 @@
 
 Both formats of torch.save: the zip archive (torch >= 1.6: a folder with data.pkl, data/0, data/1, ...) and the older
 one (a row of pickles, then the raw storages). The pickle is read by an unpickler that knows dictionaries, lists,
-numbers, strings and tensors; a file that asks for any other name is refused, and the name is said.
+numbers, strings and tensors; a file that asks for any other name is refused by that name.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class TorchFile:
 
 
 def read(path: str | os.PathLike) -> TorchFile:
-    """Read a state dictionary, on its own or under one of WRAPPERS.
+    """Read a state dictionary, the file's content or under one of WRAPPERS.
 
     Raises:
       UserError: the file is missing, damaged, of another kind, asks for anything but tensors, or holds none.
@@ -55,7 +55,7 @@ def read(path: str | os.PathLike) -> TorchFile:
         raise UserError(f"{where}: a folder; give the PyTorch file in it") from None
     except OSError as error:
         raise UserError(f"{where}: cannot be read ({error.strerror or error})") from None
-    # The bytes are anyone's: whatever they make the readers below raise, the file is what is wrong.
+    # The bytes are not trusted: whatever the readers below raise, the file is what is wrong.
     except Exception as error:
         raise UserError(
             f"{where}: a damaged PyTorch file ({type(error).__name__}: {plain(error)}); get it again"
@@ -182,7 +182,7 @@ def _state(top: object, where: str) -> TorchFile:
         raise UserError(f"{where}: holds a {_kind(top)} instead of a state dictionary; {RESAVE}")
     inner = [k for k in WRAPPERS if isinstance(top.get(k), dict) and any(map(_is_array, top[k].values()))]
     if len(inner) > 1:
-        raise UserError(f"{where}: holds several state dictionaries, {inner}; save the one that is meant on its own")
+        raise UserError(f"{where}: holds several state dictionaries, {inner}; save one of them alone")
     skipped = []
     if inner:
         skipped = [f"{plain(k)}: {_kind(v)}" for k, v in top.items() if k != inner[0]]

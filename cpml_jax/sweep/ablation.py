@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from cpml_jax.errors import UserError
 
-MODULE = "configs.ablation"
+MODULE = "cpml_jax.configs.ablation"
 # Records, tests and seeds are the same for all rows, or the rows could not be compared.
 _SHARED = ("seed", "name", "data", "eval")
 
@@ -68,18 +68,7 @@ class Ablation:
 
 
 def configured() -> Ablation:
-    """The table of configs/ablation.py.
-
-    Raises:
-      UserError: the file is missing.
-    """
-    try:
-        module = importlib.import_module(MODULE)
-    except ModuleNotFoundError as error:
-        if error.name not in ("configs", MODULE):
-            raise
-        raise UserError(
-            "ablation: configs/ablation.py is missing; write it, with table() -> {row: {key: value}}"
-        ) from None
+    """The table of configs/ablation.py."""
+    module = importlib.import_module(MODULE)
     trained_on = tuple(tuple(compressions) for compressions in getattr(module, "TRAINED_ON", ()))
     return Ablation(module.table(), trained_on, getattr(module, "settings", dict)())

@@ -36,7 +36,8 @@ from cpml_jax.sweep.results import (
     state_of,
     write,
 )
-from cpml_jax.training.checkpoint import check_same_records
+from cpml_jax.training.run_files import check_same_records
+from cpml_jax.validation import validate
 
 COMPILED = ".compiled"  # XLA's programs, in the folder of the runs
 _WORDS = {FINISHED: "finished", TRAINED: "trained, to be evaluated", BEGUN: "begun, to be resumed"}
@@ -73,6 +74,7 @@ def run(
       UserError: the plan cannot be carried out; nothing has been trained.
     """
     names = tuple(names or config.eval.protocols)
+    validate(config, "sweep", names)
     for name in names:
         plan.check_name(name)
     if "ablation" in names:
@@ -81,8 +83,8 @@ def run(
         raise UserError("--rows chooses rows of the ablation table; give it with --protocol=ablation")
     chain.make_workdir(workdir)
     record_sets = opened_records(config, workdir, names, prepare)
-    methods = {name: protocols.test_methods(records.rows) for name, records in record_sets.items()}
-    stored = {name: protocols.test_compressions(records.rows) for name, records in record_sets.items()}
+    methods = {name: protocols.tested_methods(found.rows) for name, found in record_sets.items()}
+    stored = {name: protocols.tested_compressions(found.rows) for name, found in record_sets.items()}
     runs = plan.planned_runs(
         config, names, tuple(seeds) or (config.seed,), methods=methods, stored=stored, ablation=ablation
     )
@@ -172,7 +174,7 @@ def run_config(config: ConfigDict, run: Run, workdir: str | Path) -> ConfigDict:
     """The configuration of one run: the base with the run's changes and tests, and the records of the base.
 
     Raises:
-      UserError: a change is of another type than the key.
+      UserError: a change is of another type than the key, or the configuration cannot be (validation.validate).
     """
     made = config.copy_and_resolve_references()
     made.lock()
@@ -183,6 +185,10 @@ def run_config(config: ConfigDict, run: Run, workdir: str | Path) -> ConfigDict:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"run {run.name}: {key}={value!r} does not fit the configuration ({reason})") from None
+    try:
+        validate(made)
+    except UserError as error:
+        raise UserError(f"run {run.name}: {error}") from None
     return made
 
 
@@ -205,8 +211,8 @@ def check_records(run: Run, config: ConfigDict, record_sets: dict[str, RecordSet
         has = sorted({q for s, q, m in recorded[name] if (s, m) == (split, method)})
         raise UserError(
             f"run {run.name} needs {method} at {compression} in the {split} split of {name!r}, whose records hold "
-            f"{'it at ' + ', '.join(has) if has else 'none of it'}; nothing was trained. Prepare it (the synthetic "
-            "benchmark of --config=configs/protocols/cross_compression.py:synthetic has every compression in every "
+            f"{'it at ' + ', '.join(has) if has else 'none of it'}; nothing was trained. Prepare it (the drawn "
+            "benchmark of --config=configs/protocols.py:cross_compression:synthetic has every compression in every "
             "split), or leave it out of eval.compressions, eval.cross_compression or train.methods"
         )
 

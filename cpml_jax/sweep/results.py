@@ -9,13 +9,13 @@ import jax
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from cpml_jax.evaluation import results_file
+from cpml_jax.evaluation import results_file, versions
+from cpml_jax.evaluation.results import described
 from cpml_jax.files import write_json, write_whole
 from cpml_jax.sweep import tables
 from cpml_jax.sweep.plan import Cell, Run
-from cpml_jax.training.checkpoint import FREE_KEYS
+from cpml_jax.training.run_files import FREE_KEYS
 
-SCHEMA = "cpml-sweep/1.0.0"
 FOLDER, RESULTS, TABLES = "sweep", "sweep.json", "sweep.md"
 FINISHED, TRAINED, BEGUN, MISSING = "finished", "trained", "begun", "missing"
 # Keys of eval.* that change no figure of a run.
@@ -29,10 +29,9 @@ def folder_of(workdir: str | Path, run: Run) -> Path:
 
 def _read(path: Path) -> dict:
     try:
-        written = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return versions.current(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-    return written if isinstance(written, dict) else {}
 
 
 def _shaping(config: dict, free: tuple[str, ...]) -> dict:
@@ -66,7 +65,7 @@ def result_of(report: dict, cell: Cell) -> dict | None:
 def earlier_cells(config: ConfigDict, workdir: str | Path, runs: list[Run]) -> list[dict]:
     """Filled cells of sweep.json that an earlier call with the same configuration made and this one does not."""
     written = _read(Path(workdir) / RESULTS)
-    if written.get("schema") != SCHEMA:
+    if written.get("schema") != versions.SWEEP:
         return []
     if _shaping(written["config"], (*FREE_KEYS, "seed")) != _shaping(config.to_dict(), (*FREE_KEYS, "seed")):
         return []
@@ -80,7 +79,6 @@ def _place(cell: dict) -> tuple:
 
 def cell_json(run: Run, cell: Cell, report: dict, why_not: str) -> dict:
     """A cell of sweep.json; clip and video are null, with a note, until it has figures."""
-    test = cell.test
     result = result_of(report, cell)
     filled = {key: result[key] if result else None for key in ("clip", "video")}
     return {
@@ -88,12 +86,7 @@ def cell_json(run: Run, cell: Cell, report: dict, why_not: str) -> dict:
         "table": cell.table,
         "row": cell.row,
         "column": cell.column,
-        "train": {
-            "dataset": test.train.dataset,
-            "compressions": test.train.compressions,
-            "methods": test.train.methods,
-        },
-        "test": {"dataset": test.dataset, "compression": test.compression, "methods": test.methods},
+        **described(cell.test),
         "seed": cell.seed,
         "run": run.name,
         **filled,
@@ -124,6 +117,6 @@ def write(
         cells += [cell_json(run, cell, report, why_not) for cell in run.cells]
         described.append({"name": run.name, "seed": run.seed, "changes": run.changes, "state": state})
         described[-1] |= {"note": failed[run.name]} if run.name in failed else {}
-    value = {"schema": SCHEMA, "config": config.to_dict(), "runs": described, "cells": cells}
+    value = {"schema": versions.SWEEP, "config": config.to_dict(), "runs": described, "cells": cells}
     write_json(Path(workdir) / RESULTS, value)
     write_whole(Path(workdir) / TABLES, "# Sweep\n\n" + tables.tables(cells))

@@ -1,13 +1,16 @@
-"""What a run tells while it trains: metrics.jsonl, TensorBoard's event files, and a progress line."""
+"""The log of a training run: metrics.jsonl, TensorBoard's event files, and a progress line."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
 
 import jax
+import numpy as np
+import optax
 from tqdm import tqdm
 
 from cpml_jax.files import write_whole
@@ -19,12 +22,18 @@ _SHOWN = ("loss", "ce", "pull", "push", "align", "teacher")
 class Journal:
     """Writes on the first process only; the others pass through.
 
-    After a restart, lines of steps that the checkpoint does not have are dropped: each step stands once.
+    When a run resumes, lines of steps that the checkpoint does not have are dropped: each step is written once.
+
+    Args:
+      workdir: of the run.
+      first_step: of the checkpoint; 0 at the start.
+      last_step: of the run.
     """
 
-    def __init__(self, workdir, *, first_step: int, last_step: int):
+    def __init__(self, workdir: str | os.PathLike, *, first_step: int, last_step: int) -> None:
         self._leads = jax.process_index() == 0
-        self._last_time, self._auc = time.monotonic(), None
+        self._last_time = time.monotonic()
+        self._auc: float | None = None
         if not self._leads:
             return
         workdir = Path(workdir)
@@ -32,39 +41,50 @@ class Journal:
         path = workdir / METRICS
         keep_until(path, first_step)
         self._file = path.open("a", buffering=1)
-        from tensorboardX import SummaryWriter  # it brings torch along where there is one: seconds, for any other verb
+        from tensorboardX import SummaryWriter  # imports torch where it is installed: seconds, for any other verb
 
         self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first_step + 1)
         self._bar = tqdm(
             total=last_step, initial=first_step, desc="train", unit="step", file=sys.stderr, dynamic_ncols=True
         )
 
-    def __enter__(self):
+    def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self._leads:
             self._bar.close()
             self._file.close()
             self._board.close()
 
-    def steps(self, rows: list[tuple[int, dict[str, float]]], *, clips: int, rate) -> None:
-        """Write the metrics of consecutive steps. `clips` a step give clips/s; `rate` is the schedule."""
+    def steps(self, rows: list[tuple[int, dict[str, float]]], *, clips: int, rate: optax.Schedule) -> None:
+        """Write the metrics of consecutive steps.
+
+        Args:
+          rows: (step, metrics by name).
+          clips: of a step, for clips/s.
+          rate: the learning rate's schedule.
+        """
         if not self._leads or not rows:
             return
         now = time.monotonic()
-        speed = len(rows) * clips / max(now - self._last_time, 1e-9)
+        clips_per_s = len(rows) * clips / max(now - self._last_time, 1e-9)
         self._last_time = now
         for step, values in rows:
-            self._write("train", step, {**values, "learning_rate": float(rate(step - 1)), "clips_per_s": speed})
+            self._write(
+                "train",
+                step,
+                {**values, "learning_rate": float(np.asarray(rate(step - 1))), "clips_per_s": clips_per_s},
+            )
         last = rows[-1][1]
         shown = {name: f"{last[name]:.3f}" for name in _SHOWN if name in last}
         if self._auc is not None:
             shown["val_auc"] = f"{self._auc:.3f}"
-        self._bar.set_postfix({**shown, "clips/s": f"{speed:.1f}"}, refresh=False)
+        self._bar.set_postfix({**shown, "clips/s": f"{clips_per_s:.1f}"}, refresh=False)
         self._bar.update(len(rows))
 
     def validation(self, step: int, values: dict[str, float]) -> None:
+        """Write the metrics of a validation."""
         if not self._leads:
             return
         self._auc = values["auc"]

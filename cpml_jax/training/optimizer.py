@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 import jax
 import optax
 
 from cpml_jax.errors import UserError
+from cpml_jax.models.streams import STREAMS
 
 BASE_GROUP, FROZEN_GROUP = "base", "frozen"
-OPTIONAL_PARTS = ("rppg", "landmarks", "visual", "text_encoder")
+OPTIONAL_PARTS = (*STREAMS, "text_encoder")
 
 
-def parameter_path(path: tuple) -> str:
+def parameter_path(path: tuple[Any, ...]) -> str:
     """A key path of jax.tree_util as text: `text_encoder/layer_0/self_attn/q_proj/kernel`."""
     return "/".join(str(getattr(entry, "key", getattr(entry, "name", entry))) for entry in path)
 
 
-def group_labels(params, groups: Sequence[tuple[str, float]], frozen: Sequence[str] = ()):
+def group_labels(params: Any, groups: Sequence[tuple[str, float]], frozen: Sequence[str] = ()) -> Any:
     """Name every parameter's group.
 
     Args:
       params: tree of arrays or shapes.
       groups: (regular expression, learning-rate factor) pairs; the first that matches a path from its start counts.
-      frozen: starts of paths that nothing trains, whatever the groups say.
+      frozen: prefixes of paths that nothing trains, whatever the groups are.
 
     Returns:
       A tree of the same structure: "base", "frozen", or the matching expression.
@@ -38,11 +40,11 @@ def group_labels(params, groups: Sequence[tuple[str, float]], frozen: Sequence[s
     left_out = tuple(f"{part}/" for part in OPTIONAL_PARTS if part not in tops)
     unused = {pattern for pattern, _ in groups if not pattern.startswith(left_out)}
 
-    def label(path, _) -> str:
+    def label(path: tuple[Any, ...], _: Any) -> str:
         name = parameter_path(path)
-        found = next((pattern for pattern, _ in groups if re.match(pattern, name)), BASE_GROUP)
-        unused.discard(found)
-        return FROZEN_GROUP if name.startswith(tuple(frozen)) else found
+        group = next((pattern for pattern, _ in groups if re.match(pattern, name)), BASE_GROUP)
+        unused.discard(group)
+        return FROZEN_GROUP if name.startswith(tuple(frozen)) else group
 
     labels = jax.tree_util.tree_map_with_path(label, params)
     if unused:
@@ -54,17 +56,18 @@ def group_labels(params, groups: Sequence[tuple[str, float]], frozen: Sequence[s
 
 
 def learning_rate_schedule(peak: float, steps: int, warmup_steps: int, final_fraction: float) -> optax.Schedule:
-    """Linear warm-up from 0 to `peak`, then a cosine to `final_fraction * peak` at `steps`. Counted in updates."""
+    """Linear warm-up from 0 to `peak`, then a cosine to `final_fraction * peak` at `steps`; all counted in updates.
+
+    Raises:
+      UserError: the warm-up leaves no update for the cosine.
+    """
     if warmup_steps >= max(steps, 1):
         raise UserError(f"optim.warmup_steps={warmup_steps} must be below the number of updates, {steps}")
-    cosine = optax.cosine_decay_schedule(peak, max(steps - warmup_steps, 1), alpha=final_fraction)
-    if not warmup_steps:
-        return cosine
-    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup_steps), cosine], [warmup_steps])
+    return optax.warmup_cosine_decay_schedule(0.0, peak, warmup_steps, max(steps, 1), end_value=final_fraction * peak)
 
 
 def make_optimizer(
-    params,
+    params: Any,
     *,
     steps: int,
     learning_rate: float,
@@ -78,17 +81,28 @@ def make_optimizer(
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
     """The transformation and the base group's schedule (a function of the parameter update's number).
 
-    `steps` are training steps; an update takes `accumulate` of them. With accumulation the losses, batch
-    statistics and real-fake pairs are those of each micro-batch; gradients are averaged. Matrices decay, biases
-    and norm scales do not. Frozen groups, and paths that start as `frozen` says, get no update and no decay, hold no
+    With accumulation the losses, batch statistics and real-fake pairs are those of each micro-batch; gradients are
+    averaged. Matrices decay, biases and norm scales do not. Frozen parameters get no update and no decay, hold no
     moments and do not count in the clipped norm.
+
+    Args:
+      params: tree of arrays or shapes.
+      steps: training steps; an update takes `accumulate` of them.
+      learning_rate, weight_decay, warmup_steps, final_fraction, clip_norm, accumulate: config.optim.
+      groups, frozen: group_labels.
+
+    Raises:
+      UserError: as group_labels and learning_rate_schedule.
     """
     labels = group_labels(params, groups, frozen)
-    factors = {BASE_GROUP: 1.0, **dict(groups)} | ({FROZEN_GROUP: 0.0} if frozen else {})
+    factors: dict[Hashable, float] = {BASE_GROUP: 1.0}
+    factors.update(groups)
+    if frozen:
+        factors[FROZEN_GROUP] = 0.0
     updates = -(-steps // accumulate)
     schedule = learning_rate_schedule(learning_rate, updates, warmup_steps, final_fraction)
 
-    def decays(tree):
+    def decays(tree: Any) -> Any:
         return jax.tree.map(lambda p: p.ndim > 1, tree)
 
     def group(factor: float) -> optax.GradientTransformation:
@@ -97,12 +111,12 @@ def make_optimizer(
         return optax.adamw(lambda count: factor * schedule(count), weight_decay=weight_decay, mask=decays)
 
     # Zero the frozen gradients first: they must not take part in the global norm.
-    thaw = {name: optax.set_to_zero() if factor == 0.0 else optax.identity() for name, factor in factors.items()}
-    chain = [optax.multi_transform(thaw, labels)]
+    masks = {name: optax.set_to_zero() if factor == 0.0 else optax.identity() for name, factor in factors.items()}
+    chain: list[optax.GradientTransformation] = [optax.multi_transform(masks, labels)]
     if clip_norm:
         chain.append(optax.clip_by_global_norm(clip_norm))
     chain.append(optax.multi_transform({name: group(factor) for name, factor in factors.items()}, labels))
     transformation = optax.chain(*chain)
     if accumulate > 1:
-        transformation = optax.MultiSteps(transformation, every_k_schedule=accumulate)
+        transformation = optax.MultiSteps(transformation, every_k_schedule=accumulate).gradient_transformation()
     return transformation, schedule

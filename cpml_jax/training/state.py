@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.struct
@@ -23,10 +24,12 @@ class TrainState:
     opt_state: Any
 
     @property
-    def variables(self) -> dict:
+    def variables(self) -> dict[str, Any]:
+        """params and batch_stats, as flax's apply takes them."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
-def create_state(variables: dict, optimizer: optax.GradientTransformation) -> TrainState:
+def create_state(variables: Mapping[str, Any], optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before the first step, from a model's fresh or trained variables."""
     params = variables["params"]
     return TrainState(jnp.zeros((), jnp.int32), params, variables.get("batch_stats", {}), optimizer.init(params))

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 from jax.sharding import Mesh
 
-from cpml_jax.data import augment
 from cpml_jax.losses.flip import prompt_halves
 from cpml_jax.losses.total import LossWeights, real_and_fake, total_loss
+from cpml_jax.models import streams
 from cpml_jax.models.class_embeddings import draw, ensemble
 from cpml_jax.models.prompts import present
+from cpml_jax.schema import MODEL_INPUTS
 from cpml_jax.training.sharding import batch_sharding, replicated
 from cpml_jax.training.state import TrainState
+
+TrainStep = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]
 
 
 def make_train_step(
@@ -24,13 +29,13 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     *,
     tokens: jax.Array | None,
-    class_embeddings: jax.Array | None,
+    class_embeddings: np.ndarray | None,
     weights: LossWeights,
     seed: int,
     sampled_prompts: bool,
     flip: bool,
     downsampled: tuple[str, ...] = (),
-) -> Callable:
+) -> TrainStep:
     """The step as a pure function, not yet jitted.
 
     Args:
@@ -49,48 +54,55 @@ def make_train_step(
       gradient's norm and the share of clips on their label's side.
     """
 
-    def class_prompts(variables: dict, key: jax.Array) -> tuple[jax.Array | None, jax.Array | None]:
+    def class_prompts(variables: dict[str, Any], key: jax.Array) -> tuple[jax.Array | None, jax.Array | None]:
         """t_c, and every prompt's embedding where they are known: constants, or needed by a loss."""
         if tokens is None:
             return None, None
-        templates = class_embeddings
+        templates: Any = class_embeddings
         if templates is None and weights.prompt_mse:
             templates = model.apply(variables, tokens, method="encode_templates")
-        there, chosen = present(tokens), tokens if templates is None else templates
+        is_prompt, chosen = present(tokens), tokens if templates is None else templates
         if sampled_prompts:
-            chosen, there = draw(key, chosen, there), jnp.ones_like(there[:, :1])
+            chosen, is_prompt = draw(key, chosen, is_prompt), jnp.ones_like(is_prompt[:, :1])
         if templates is not None:
-            return ensemble(chosen, there), templates
-        return model.apply(variables, chosen, method="encode_prompts"), None
+            return ensemble(chosen, is_prompt), templates
+        embeddings: Any = model.apply(variables, chosen, method="encode_prompts")
+        return embeddings, None
 
-    def augmented(variables: dict, frames: jax.Array, batch: dict, templates: jax.Array | None, key: jax.Array) -> dict:
+    def augmented(
+        variables: dict[str, Any],
+        frames: jax.Array,
+        batch: dict[str, jax.Array],
+        templates: jax.Array | None,
+        key: jax.Array,
+    ) -> dict[str, Any]:
         """FLIP-MCL's two views of the best compression; the halves of the prompts that they are compared with."""
         view_key, half_key = jax.random.split(key)
-        found = model.apply(variables, frames[:, 0], batch["weight"], view_key, method="augmented")
-        if weights.prompt_mse:
+        features: Any = model.apply(variables, frames[:, 0], batch["weight"], view_key, method="augmented")
+        if weights.prompt_mse and tokens is not None:
             label = batch["label"] if len(tokens) == 2 else batch["class_index"]
             halves = prompt_halves(half_key, present(tokens), label)
-            found |= {"templates": templates, "halves": halves}
-        return found
+            features |= {"templates": templates, "halves": halves}
+        return features
 
-    def train_step(state: TrainState, batch: dict) -> tuple[TrainState, dict]:
+    def train_step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         flip_key, prompt_key, dropout_key = jax.random.split(key, 3)
-        frames, landmarks = batch["frames"], batch["landmarks"]
+        inputs = {name: batch[name] for name in MODEL_INPUTS}
         if flip:
             chosen = jax.random.bernoulli(flip_key, 0.5, batch["label"].shape)
-            frames, landmarks = augment.mirror(frames, landmarks, chosen)
+            inputs = streams.mirror(inputs, chosen)
 
-        def loss_of(params):
+        def loss_of(params: Any) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
             variables = {"params": params, "batch_stats": state.batch_stats}
             embeddings, templates = class_prompts(variables, prompt_key)
             outputs, changed = model.apply(
-                variables, frames, landmarks, embeddings, train=True, downsampled=downsampled,
+                variables, inputs, embeddings, train=True, downsampled=downsampled,
                 rngs={"dropout": dropout_key}, mutable=["batch_stats"],
             )  # fmt: skip
             if weights.simclr or weights.prompt_mse:
                 view_key = jax.random.fold_in(key, 3)  # the fourth of a split: the other draws stay what they were
-                outputs["augmented"] = augmented(variables, frames, batch, templates, view_key)
+                outputs["augmented"] = augmented(variables, inputs["frames"], batch, templates, view_key)
             loss, terms = total_loss(outputs, embeddings, batch, weights, state.step)
             right = (real_and_fake(outputs["logits"][:, 0]).argmax(-1) == batch["label"]) * batch["weight"]
             terms["accuracy"] = right.sum() / jnp.maximum(batch["weight"].sum(), 1e-8)
@@ -105,8 +117,8 @@ def make_train_step(
     return train_step
 
 
-def jit_train_step(train_step: Callable, mesh: Mesh, shardings: TrainState) -> Callable:
-    """Compile for a mesh: batch split over the data axis, state as `shardings` says and donated.
+def jit_train_step(train_step: TrainStep, mesh: Mesh, shardings: TrainState) -> TrainStep:
+    """Compile for a mesh: batch split over the data axis, state split as in `shardings` and donated.
 
     The batch axis is one global axis to the compiler, so batch statistics, means and the push term's real-fake
     pairs run over the whole batch however many devices and hosts hold it.
@@ -119,37 +131,39 @@ def jit_train_step(train_step: Callable, mesh: Mesh, shardings: TrainState) -> C
     )
 
 
-def jit_score_step(model: nn.Module, mesh: Mesh) -> Callable:
-    """score_step(variables, class_embeddings, frames (B,1,T,S,S,3), landmarks (B,1,T,68,2)) -> dict, replicated.
+def jit_score_step(model: nn.Module, mesh: Mesh) -> Callable[..., dict[str, jax.Array]]:
+    """score_step(variables, class_embeddings, MODEL_INPUTS of a batch with one view) -> dict, replicated.
 
     p_fake (B,), logits (B, 2) of real and fake whatever the classes, unified (B, D) and, with the rPPG stream,
     wave (B, T).
     """
 
-    def score_step(variables: dict, class_embeddings: jax.Array, frames: jax.Array, landmarks: jax.Array) -> dict:
-        outputs = model.apply(variables, frames, landmarks, class_embeddings, train=False)
+    def score_step(
+        variables: dict[str, Any], class_embeddings: jax.Array | None, inputs: dict[str, jax.Array]
+    ) -> dict[str, jax.Array]:
+        outputs: Any = model.apply(variables, inputs, class_embeddings, train=False)
         scores = {name: outputs[name][:, 0] for name in ("logits", "unified", "wave") if name in outputs}
         scores["logits"] = real_and_fake(scores["logits"])
         return {"p_fake": jax.nn.softmax(scores["logits"], axis=-1)[:, 1], **scores}
 
     data = batch_sharding(mesh)
-    return jax.jit(score_step, in_shardings=(None, None, data, data), out_shardings=replicated(mesh))
+    return jax.jit(score_step, in_shardings=(None, None, data), out_shardings=replicated(mesh))
 
 
-def jit_saliency_step(model: nn.Module, mesh: Mesh) -> Callable:
-    """saliency_step(variables, class_embeddings, frames (B,1,T,S,S,3), landmarks (B,1,T,68,2)) -> (B, S, S) float32.
+def jit_saliency_step(model: nn.Module, mesh: Mesh) -> Callable[..., jax.Array]:
+    """saliency_step(variables, class_embeddings, MODEL_INPUTS of a batch with one view) -> (B, S, S) float32.
 
     Where the model looks: |d (logit of fake - logit of real) / d frames|, mean over time and colour (Simonyan et al.,
     ICLR workshop 2014). Zero without a stream that sees frames.
     """
 
-    def saliency_step(variables: dict, class_embeddings: jax.Array, frames: jax.Array, landmarks: jax.Array):
+    def saliency_step(variables: dict, class_embeddings: jax.Array | None, inputs: dict[str, jax.Array]) -> jax.Array:
         def margin(pixels: jax.Array) -> jax.Array:
-            logits = model.apply(variables, pixels, landmarks, class_embeddings, train=False)["logits"]
-            logits = real_and_fake(logits[:, 0])
+            outputs: Any = model.apply(variables, inputs | {"frames": pixels}, class_embeddings, train=False)
+            logits = real_and_fake(outputs["logits"][:, 0])
             return (logits[:, 1] - logits[:, 0]).sum()  # clips do not mix without training: one gradient for all
 
-        return jnp.abs(jax.grad(margin)(frames.astype(jnp.float32))[:, 0]).mean(axis=(1, -1))
+        return jnp.abs(jax.grad(margin)(inputs["frames"].astype(jnp.float32))[:, 0]).mean(axis=(1, -1))
 
     data = batch_sharding(mesh)
-    return jax.jit(saliency_step, in_shardings=(None, None, data, data), out_shardings=replicated(mesh))
+    return jax.jit(saliency_step, in_shardings=(None, None, data), out_shardings=replicated(mesh))

@@ -1,21 +1,29 @@
-"""One video -> its clips: track, crops, landmarks, pulse traces. The road that records and prediction share."""
+"""One video -> its clips: track, crops, landmarks, pulse traces. Records and prediction both come through here."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import CROP_SIZE, FRAME_RATE
+from data_prep.face import detector as detectors
 from data_prep.face import landmarks, rppg
 from data_prep.face.crop import CropPath, crop_path
-from data_prep.face.detector import shared_detector
+from data_prep.face.detector import Detector
 from data_prep.face.tracks import Track, find_tracks
-from data_prep.video.reader import StreamInfo, Video
+from data_prep.video.reader import StreamInfo, VideoReader
 
 MAX_INVALID = 0.1  # share of a clip's frames that may be filled in
+
+
+def identity() -> dict[str, float]:
+    """What the choice of clips depends on."""
+    return dict(max_invalid=MAX_INVALID)
 
 
 @dataclasses.dataclass
@@ -59,13 +67,13 @@ class Window:
     quality: float
 
 
-def track_video(path, detector) -> tuple[list[Track], int]:
+def track_video(path: str | Path, detector: Detector) -> tuple[list[Track], int]:
     """All face tracks of a file, and its number of frames at 30 frames/s.
 
     Raises:
       UserError: not a video, nothing decodes, or no face.
     """
-    with Video(path) as video:
+    with VideoReader(path) as video:
         tracks, count = find_tracks((picture for picture, _ in video.resampled()), detector)
     if not count:
         raise UserError("no frame of the video can be decoded")
@@ -95,15 +103,15 @@ def plan_windows(tracks: list[Track], count: int, *, num_frames: int, max_window
     return windows
 
 
-def cut_windows(path, windows: list[Window], num_frames: int) -> Iterator[FaceClip | tuple[Window, str]]:
+def cut_windows(path: str | Path, windows: list[Window], num_frames: int) -> Iterator[FaceClip | tuple[Window, str]]:
     """Cut planned windows out of a file in one pass; landmarks and traces are measured on these very frames.
 
     Yields:
-      A FaceClip a window, or (window, reason) for one that this file cannot give.
+      A FaceClip per window, or (window, reason) for one that this file cannot give.
     """
     waiting = sorted(windows, key=lambda w: w.first)
     open_windows: list[tuple[Window, np.ndarray, np.ndarray]] = []
-    with Video(path) as video:
+    with VideoReader(path) as video:
         for number, (picture, measured) in enumerate(video.resampled()):
             while waiting and waiting[0].first == number:
                 frames = np.empty((num_frames, CROP_SIZE, CROP_SIZE, 3), np.uint8)
@@ -132,14 +140,22 @@ def _measure(window: Window, frames: np.ndarray, valid: np.ndarray) -> FaceClip 
     return FaceClip(**measurements(window, frames, points, valid, window.path.boxes()))
 
 
-def measurements(window: Window, frames: np.ndarray, points: np.ndarray, valid: np.ndarray, box: np.ndarray) -> dict:
+def measurements(
+    window: Window, frames: np.ndarray, points: np.ndarray, valid: np.ndarray, box: np.ndarray
+) -> dict[str, Any]:
     """FaceClip's fields, with the pulse as these very frames show it."""
     rgb = rppg.skin_means(frames, points)
     traces = {name: method(rgb, FRAME_RATE) for name, method in (("pos", rppg.pos), ("chrom", rppg.chrom))}
-    fields = dict(
-        face=window.face, window=window.number, start_s=window.first / FRAME_RATE, frames=frames, box=box,
-        landmarks=points, valid=valid, track_quality=window.quality,
-    )  # fmt: skip
+    fields: dict[str, Any] = dict(
+        face=window.face,
+        window=window.number,
+        start_s=window.first / FRAME_RATE,
+        frames=frames,
+        box=box,
+        landmarks=points,
+        valid=valid,
+        track_quality=window.quality,
+    )
     for name, trace in traces.items():
         fields[f"pulse_{name}"] = trace.astype(np.float32)
         fields[f"heart_rate_{name}"] = rppg.heart_rate(trace, FRAME_RATE)
@@ -147,26 +163,26 @@ def measurements(window: Window, frames: np.ndarray, points: np.ndarray, valid: 
     return fields
 
 
-def video_clips(path, *, num_frames: int, detector=None) -> Iterator[FaceClip]:
-    """Every clip of every face of a file, one at a time: any number of faces, any length, bounded memory.
+def video_clips(path: str | Path, *, num_frames: int, detector: Detector | None = None) -> Iterator[FaceClip]:
+    """Every clip of every face of a file, one at a time: any number of faces, any length, in bounded memory.
 
     Raises:
       UserError: the file gives no clip; the message is the reason.
     """
-    tracks, count = track_video(path, detector or shared_detector())
+    tracks, count = track_video(path, detector or detectors.shared_detector())
     windows = plan_windows(tracks, count, num_frames=num_frames, max_windows=None)
-    reasons = []
-    given = 0
+    first_reason, empty = "", True
     for result in cut_windows(path, windows, num_frames):
         if isinstance(result, FaceClip):
-            given += 1
+            empty = False
             yield result
         else:
-            reasons.append(result[1])
-    if not given:
-        raise UserError(reasons[0])
+            first_reason = first_reason or result[1]
+    if empty:
+        raise UserError(first_reason)
 
 
-def stream_info(path) -> StreamInfo:
-    with Video(path) as video:
+def stream_info(path: str | Path) -> StreamInfo:
+    """Frame rate, size, codec and bitrate of a file."""
+    with VideoReader(path) as video:
         return video.info()

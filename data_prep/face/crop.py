@@ -13,6 +13,11 @@ from data_prep.face.tracks import Track
 MARGIN = 1.3  # side of the crop over the longer side of the face box
 
 
+def identity() -> dict[str, float]:
+    """What crops depend on beside the track."""
+    return dict(margin=MARGIN)
+
+
 @dataclasses.dataclass(frozen=True)
 class CropPath:
     """How a clip is cut out: the centre moves smoothly; side and angle are one number each for the whole clip.
@@ -20,7 +25,7 @@ class CropPath:
     Attributes:
       centre: (T, 2) pixels of the source.
       side: pixels of the source that become CROP_SIZE.
-      angle: rad; the crop is turned so that the eyes are level.
+      angle: rad; the crop is rotated so that the line through the eyes is horizontal.
       face: (2,) width and height of the face box, pixels of the crop.
     """
 
@@ -30,7 +35,7 @@ class CropPath:
     face: np.ndarray
 
     def boxes(self) -> np.ndarray:
-        """(T, 4) float32: the crop's square in the source, before turning."""
+        """(T, 4) float32: the crop's square in the source, before the rotation."""
         return np.concatenate([self.centre - self.side / 2, self.centre + self.side / 2], axis=1).astype(np.float32)
 
     @property
@@ -39,23 +44,23 @@ class CropPath:
 
     @property
     def _reach(self) -> float:
-        """Pixels from the centre to the farthest that counts."""
+        """Pixels from the centre to the farthest one that the crop depends on."""
         return self.side / 2 * np.sqrt(2) + self._block
 
     def region(self, index: int, height: int, width: int) -> tuple[int, int, int, int]:
-        """x, y, width, height of the part of a picture that `crop` needs of frame `index`: one size for the clip."""
+        """x, y, width, height of the part of a picture that `crop` needs for frame `index`: one size per clip."""
         step = 2 * self._block  # even, for chroma, and on the grid of blocks
-        place = []
+        spans = []  # (first pixel, number of pixels) of x and of y
         for centre, whole in zip(self.centre[index], (width, height), strict=True):
             # Multiples of 16: their colours are converted to the same bits as the whole picture's.
             size = -(-int(2 * (self._reach + step)) // 16) * 16
             last = (whole - size) // step * step
             if last <= 0:
-                place.append((0, whole))
+                spans.append((0, whole))
             else:
                 first = int(np.clip((centre - self._reach) // step * step, 0, last))
-                place.append((first, whole - last if first == last else size))
-        (x, w), (y, h) = place
+                spans.append((first, whole - last if first == last else size))
+        (x, w), (y, h) = spans
         return x, y, w, h
 
     def crop(self, frame: np.ndarray, index: int, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
@@ -71,9 +76,9 @@ class CropPath:
         centre = self.centre[index] - origin
         if block < 2 or min(frame.shape[:2]) < block:
             return self._warp(frame, centre, 1)
-        # Bilinear sampling alone would skip pixels, and with them the average that carries the pulse: first the means
-        # of whole blocks, of the face's surroundings alone. Blocks lie on one grid over the picture in every frame, so
-        # that a moving face does not flicker.
+        # Bilinear sampling alone would skip pixels, and with them the average that carries the pulse: so the means of
+        # whole blocks come first, around the face only. Blocks lie on one grid over the picture in every frame, so that
+        # a moving face does not flicker.
         blocks = np.array(frame.shape[1::-1]) // block
         low = np.clip(np.floor((centre - self._reach) / block).astype(int), 0, blocks - 1)
         high = np.clip(np.ceil((centre + self._reach) / block).astype(int), low + 1, blocks)
@@ -85,9 +90,9 @@ class CropPath:
         """`centre` in pixels of `frame`, each the mean of `block` x `block` of the source."""
         scale = CROP_SIZE / self.side * block
         c, s = scale * np.cos(self.angle), scale * np.sin(self.angle)
-        turn = np.array([[c, s], [-s, c]])
+        rotation = np.array([[c, s], [-s, c]])
         # A position is half a pixel more than OpenCV's index of the pixel whose middle it is.
-        matrix = np.column_stack([turn, CROP_SIZE / 2 - 0.5 - turn @ (centre - 0.5)])
+        matrix = np.column_stack([rotation, CROP_SIZE / 2 - 0.5 - rotation @ (centre - 0.5)])
         return cv2.warpAffine(
             frame, matrix, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )

@@ -6,10 +6,15 @@ import numpy as np
 
 from cpml_jax.errors import UserError
 from data_prep.face.tracks import KEY_INTERVAL, Track
-from data_prep.video.reader import Video
+from data_prep.video.reader import VideoReader
 
 BRIGHT = 32  # grey levels, of 255: FF++'s masks are black where nothing was changed, and H.264 leaves specks
 COVERED = 0.3  # share of the mask that the face must hold
+
+
+def identity() -> dict[str, float]:
+    """What the choice of a face by masks depends on."""
+    return dict(bright=BRIGHT, covered=COVERED)
 
 
 def manipulated(tracks: list[Track], masks: list[str]) -> Track | None:
@@ -19,7 +24,7 @@ def manipulated(tracks: list[Track], masks: list[str]) -> Track | None:
       tracks: of one video. masks: paths of videos of the same frames, bright where the face was changed.
 
     Returns:
-      None where no mask tells.
+      None where no mask decides.
     """
     for path in masks:
         try:
@@ -34,21 +39,21 @@ def manipulated(tracks: list[Track], masks: list[str]) -> Track | None:
 def covered(tracks: list[Track], path: str) -> np.ndarray:
     """(tracks,) share of the mask's bright pixels inside each track's box, mean over key frames that have any."""
     totals = np.zeros(len(tracks))
-    looked = 0
-    with Video(path) as video:
+    frames = 0
+    with VideoReader(path) as video:
         for number, (picture, _) in enumerate(video.resampled()):
             if number % KEY_INTERVAL:
                 continue
             bright = picture.rgb.max(axis=2) > BRIGHT
             if not bright.any():
                 continue
-            looked += 1
+            frames += 1
             rows, columns = np.nonzero(bright)
             for index, track in enumerate(tracks):
-                frame = number - track.start
-                if 0 <= frame < len(track):
-                    x0, y0 = track.centre[frame] - track.size[frame] / 2
-                    x1, y1 = track.centre[frame] + track.size[frame] / 2
+                place = number - track.start
+                if 0 <= place < len(track):
+                    x0, y0 = track.centre[place] - track.size[place] / 2
+                    x1, y1 = track.centre[place] + track.size[place] / 2
                     inside = (columns >= x0) & (columns <= x1) & (rows >= y0) & (rows <= y1)
                     totals[index] += inside.mean()
-    return totals / max(looked, 1)
+    return totals / max(frames, 1)

@@ -14,6 +14,11 @@ _OUTLINE = [*range(17), *range(26, 16, -1)]
 _HOLES = ([*range(36, 42)], [*range(42, 48)], [*range(48, 60)])
 
 
+def identity() -> dict[str, list[float]]:
+    """What pulse traces depend on beside the crop and its landmarks."""
+    return dict(band_hz=list(BAND_HZ))
+
+
 def skin_mask(landmarks: np.ndarray, size: int) -> np.ndarray:
     """Skin of the face inside the landmarks, without eyes and mouth.
 
@@ -36,10 +41,10 @@ def skin_mask(landmarks: np.ndarray, size: int) -> np.ndarray:
 
 
 def skin_means(frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Mean colour of the skin a frame.
+    """Mean colour of the skin in each frame.
 
-    One mask serves the clip (of its mean landmarks): a mask that follows every frame's landmarks lets their jitter
-    into the trace.
+    One mask, that of the mean landmarks, serves the whole clip: a mask that follows every frame's landmarks lets their
+    jitter into the trace.
 
     Args:
       frames: (T, S, S, 3) uint8 RGB.

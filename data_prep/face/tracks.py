@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
+import cv2
 import numpy as np
 
-from data_prep.face.detector import Detection, Detector, detection_scale, shrink
-from data_prep.video.reader import Picture
+from data_prep.face.detector import Detection, Detector
+from data_prep.video.picture import Picture
 
+DETECTION_SIDE = 480  # pixels, longer side of a frame that the detector sees: larger ones are made smaller first
 KEY_INTERVAL = 15  # frames between detections: half a second, in which a face moves far less than its width
 OVERLAP = 0.3  # intersection over union that makes two detections one face
 MISSES = 2  # key frames without the face that end its track
 CUT = 30.0  # grey levels of mean change between two frames at 32x32: another scene
-SMOOTHING = 8.0  # frames, std of the Gaussian over the box's path
+SMOOTHING = 8.0  # frames, standard deviation of the Gaussian over the box's path
 _BATCH = 4  # key frames at once: more saves no time and costs memory
 
 
@@ -45,47 +47,79 @@ class Track:
         return float(self.size.prod(axis=1).mean() * len(self))
 
 
+def identity() -> dict[str, float]:
+    """What tracks depend on beside the detector."""
+    return dict(
+        side=DETECTION_SIDE,
+        key_interval=KEY_INTERVAL,
+        overlap=OVERLAP,
+        misses=MISSES,
+        cut=CUT,
+        smoothing=SMOOTHING,
+    )
+
+
 def find_tracks(frames: Iterable[Picture], detector: Detector) -> tuple[list[Track], int]:
     """Every face track of a video, in one pass over its frames.
 
     Returns:
       The tracks, the largest lasting face first, and the number of frames.
     """
-    linker, previous, count = _Linker(), None, 0
-    # Key frames that wait for the detector, all of one size, and already as small as it wants them: 16 whole frames
-    # of 4K would be 400 MB.
-    pending: list[tuple[int, bool, np.ndarray]] = []
-    pending_shape = None
-    last_frame, keyed = None, False
-
-    def flush():
-        if pending:
-            scale = detection_scale(*pending_shape[:2])
-            for (number, cut, _), found in zip(pending, detector([f for _, _, f in pending]), strict=True):
-                linker.key_frame(number, [face.enlarged(1 / scale) for face in found], cut)
-            pending.clear()
-
-    def key(number, cut, image):
-        nonlocal pending_shape
-        if pending_shape != image.shape:
-            flush()
-            pending_shape = image.shape
-        pending.append((number, cut, shrink(image, detection_scale(*image.shape[:2]))))
-
+    linker = _Linker()
+    keys = _KeyFrames(detector, linker)
+    previous, last, is_key, count = None, None, False, 0
     for frame in frames:
         small = frame.thumbnail()
         cut = previous is not None and float(np.abs(small - previous).mean()) > CUT
-        keyed = cut or count % KEY_INTERVAL == 0
-        if keyed:
-            key(count, cut, frame.rgb)
-            if len(pending) == _BATCH:
-                flush()
-        previous, last_frame, count = small, frame, count + 1
-    if last_frame is not None and not keyed:
-        key(count - 1, False, last_frame.rgb)
-    flush()
+        is_key = cut or count % KEY_INTERVAL == 0
+        if is_key:
+            keys.add(count, cut, frame.rgb)
+        previous, last, count = small, frame, count + 1
+    if last is not None and not is_key:
+        keys.add(count - 1, False, last.rgb)
+    keys.detect()
     tracks = [_smooth(path, end) for path, end in linker.finish(count)]
     return sorted(tracks, key=lambda track: -track.area()), count
+
+
+def detection_scale(height: int, width: int) -> float:
+    """Factor that makes a frame as small as the detector wants it."""
+    return min(1.0, DETECTION_SIDE / max(height, width))
+
+
+def shrink(frame: np.ndarray, scale: float) -> np.ndarray:
+    """(H, W, 3) uint8, area averages of the frame."""
+    return frame if scale == 1.0 else cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+class _KeyFrames:
+    """Key frames on their way to the detector, a batch of one size at a time.
+
+    They wait as small as it wants them: 16 whole frames of 4K would be 400 MB.
+    """
+
+    def __init__(self, detector: Detector, linker: _Linker) -> None:
+        self._detector, self._linker = detector, linker
+        self._size = (0, 0)
+        self._waiting: list[tuple[int, bool, np.ndarray]] = []
+
+    def add(self, number: int, cut: bool, image: np.ndarray) -> None:
+        if self._size != image.shape[:2]:
+            self.detect()
+            self._size = image.shape[:2]
+        self._waiting.append((number, cut, shrink(image, detection_scale(*self._size))))
+        if len(self._waiting) == _BATCH:
+            self.detect()
+
+    def detect(self) -> None:
+        """Hand the waiting frames' faces to the linker, in pixels of the whole frame."""
+        if not self._waiting:
+            return
+        scale = detection_scale(*self._size)
+        detections = self._detector([image for _, _, image in self._waiting])
+        for (number, cut, _), faces in zip(self._waiting, detections, strict=True):
+            self._linker.key_frame(number, [face.enlarged(1 / scale) for face in faces], cut)
+        self._waiting.clear()
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -95,54 +129,61 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
     return float(inter / max(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - inter, 1e-9))
 
 
-class _Linker:
-    """Detections of key frames -> paths. A path is a list of (frame number, Detection or None)."""
+Path = list[tuple[int, Detection | None]]  # of one face: numbers of key frames, and None where they do not show it
 
-    def __init__(self):
-        self._open: list[list] = []
-        self._done: list[tuple[list, int]] = []
+
+class _Linker:
+    """Detections of key frames -> paths."""
+
+    def __init__(self) -> None:
+        self._open: list[Path] = []
+        self._ended: list[tuple[Path, int]] = []  # with the number of the frame that ends each
 
     def key_frame(self, number: int, faces: list[Detection], cut: bool) -> None:
         if cut:
-            self._done += [(path, number) for path in self._open]
+            self._ended += [(path, number) for path in self._open]
             self._open = []
         free = list(faces)
         for path in self._open:
-            last = next(d for _, d in reversed(path) if d is not None)
+            last = next(face for _, face in reversed(path) if face is not None)
             best = max(free, key=lambda face: overlap(face.box, last.box), default=None)
             if best is not None and overlap(best.box, last.box) >= OVERLAP:
                 free.remove(best)
                 path.append((number, best))
             else:
                 path.append((number, None))
-        lost = [path for path in self._open if all(d is None for _, d in path[-MISSES:])]
-        self._done += [(path, path[-MISSES][0]) for path in lost]
+        lost = [path for path in self._open if all(face is None for _, face in path[-MISSES:])]
+        self._ended += [(path, path[-MISSES][0]) for path in lost]
         self._open = [path for path in self._open if path not in lost] + [[(number, face)] for face in free]
 
-    def finish(self, count: int) -> list[tuple[list, int]]:
+    def finish(self, count: int) -> list[tuple[Path, int]]:
         """All paths with the number of the frame that ends each."""
-        return self._done + [(path, count) for path in self._open]
+        return self._ended + [(path, count) for path in self._open]
 
 
-def _smooth(path: list, end: int) -> Track:
-    start = path[0][0]
-    seen = [(n, d) for n, d in path if d is not None]
-    numbers = np.array([n for n, _ in seen])
-    boxes, eyes = np.stack([d.box for _, d in seen]), np.stack([d.eyes for _, d in seen])
+def _smooth(path: Path, end: int) -> Track:
+    detected = [(number, face) for number, face in path if face is not None]
+    numbers = np.array([number for number, _ in detected])
+    boxes, eyes = np.stack([face.box for _, face in detected]), np.stack([face.eyes for _, face in detected])
     between = eyes[:, 1] - eyes[:, 0]
     keys = np.column_stack(
         [(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2], np.arctan2(between[:, 1], between[:, 0])]
     )
+    start = path[0][0]
     frames = np.arange(start, end)
-    path_values = np.column_stack([_gaussian(np.interp(frames, numbers, column)) for column in keys.T])
-    key_numbers = np.array([n for n, _ in path])
-    shown = np.array([d is not None for _, d in path])
+    values = np.column_stack([_gaussian(np.interp(frames, numbers, column)) for column in keys.T])
+    key_numbers = np.array([number for number, _ in path])
+    shown = np.array([face is not None for _, face in path])
     # By halves between key frames: a table of all distances would take gigabytes for an hour of video.
     nearest = np.searchsorted((key_numbers[1:] + key_numbers[:-1]) / 2, frames, side="left")
     return Track(
-        start, path_values[:, :2], path_values[:, 2:4], path_values[:, 4], shown[nearest],
-        float(np.mean([d.probability for _, d in seen])),
-    )  # fmt: skip
+        start=start,
+        centre=values[:, :2],
+        size=values[:, 2:4],
+        angle=values[:, 4],
+        seen=shown[nearest],
+        probability=float(np.mean([face.probability for _, face in detected])),
+    )
 
 
 def _gaussian(values: np.ndarray) -> np.ndarray:

@@ -1,10 +1,11 @@
-"""A clip's card on the page of preparation: crops with landmarks, pulse, spectrum, numbers. HTML without scripts."""
+"""A clip's card on the preparation page: crops with landmarks, pulse, spectrum, numbers. HTML without scripts."""
 
 from __future__ import annotations
 
 import base64
 import math
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -12,32 +13,32 @@ from cpml_jax.schema import CROP_SIZE, FRAME_RATE, REAL
 from data_prep.page import plots
 from data_prep.page.plots import number
 
-SHOWN = 6  # crops a clip, evenly over its time
+SHOWN = 6  # crops per clip, spread evenly over its time
 WAVES = {"pos": "POS", "chrom": "CHROM", "truth": "truth"}
-# What is worth a second look; the thresholds only choose words and touch no record.
+# What deserves a second look; the thresholds only choose words and touch no record.
 LOW_QUALITY = 0.95
 ENLARGED = 0.8  # of the crop's side: a smaller face in the source has lost detail
 FAR_APART = 10.0  # beats/min between POS and CHROM
 
 
-def text(value) -> str:
-    """A record's string, escaped. TFDS hands strings back as bytes; names may hold anything a file system allows."""
+def text(value: object) -> str:
+    """A record's string, escaped. TFDS returns strings as bytes; names may hold anything a file system allows."""
     value = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     return escape(value, quote=True)
 
 
-def foreign(value) -> str:
-    """A foreign string, escaped and kept from turning the writing direction of what surrounds it."""
+def foreign(value: object) -> str:
+    """A foreign string, escaped and isolated, so that it cannot reverse the writing direction of the text around it."""
     return f"<bdi>{text(value)}</bdi>"
 
 
 def badness(record: dict) -> tuple[float, float, float]:
-    """Sorts the worst track first: its quality to two decimals, the share of valid frames, the pulse's SNR."""
+    """Sort key, the worst clip first: track quality to two decimals, share of valid frames, the pulse's SNR."""
     return rankable(record["track_quality"], 2), rankable(np.mean(record["valid"]), 6), rankable(record["snr_pos"], 6)
 
 
-def rankable(value, digits: int) -> float:
-    """Unknown counts as the worst."""
+def rankable(value: Any, digits: int) -> float:
+    """A number (None: unknown) as part of a sort key; unknown and infinite ones come first."""
     return -math.inf if value is None or not math.isfinite(float(value)) else round(float(value), digits)
 
 
@@ -52,29 +53,31 @@ def card(record: dict, rank: int, total: int) -> str:
     noted = "".join(f"<li>{escape(note)}</li>" for note in notes(record))
     return (
         f'<article class="card" id="clip-{rank}"><header><p class="rank">{rank} of {total}</p>'
-        f"<h3>{foreign(record['video'])}</h3><p class=\"tags\"><b>{'real' if real else 'FAKE'}</b>"
+        f'<h3>{foreign(record["video"])}</h3><p class="tags"><b>{"real" if real else "FAKE"}</b>'
         + "".join(f" <span>{foreign(record[key])}</span>" for key in ("method", "compression", "split"))
         + f" <span>window {int(record['window'])}, from {number(record['start_s'], '.1f', ' s')}</span></p></header>"
         f"{strip(record)}"
         f'<div class="plots"><figure><figcaption>Pulse trace (z-score)</figcaption>{traces}'
         f"{plots.legend(lines, [line.name for line in lines])}</figure>"
         f"<figure><figcaption>Spectrum, peak in beats/min</figcaption>{spectra}{plots.legend(lines, peaks)}"
-        f"</figure></div>" + (f'<ul class="notes" aria-label="Worth a look">{noted}</ul>' if noted else "")
+        f"</figure></div>"
+        + (f'<ul class="notes" aria-label="Worth a second look">{noted}</ul>' if noted else "")
         + f'{numbers(record)}<p class="id">{foreign(record["clip_id"])}</p></article>'
-    )  # fmt: skip
+    )
 
 
 def strip(record: dict) -> str:
+    """SHOWN frames side by side."""
     length = len(record["frames"])
     chosen = sorted({round(i * (length - 1) / (SHOWN - 1)) for i in range(SHOWN)})
     return f'<div class="strip">{"".join(crop(record, index) for index in chosen)}</div>'
 
 
 def crop(record: dict, index: int) -> str:
-    """A frame as it is stored, with its landmarks over it: light points on dark ones show on any skin."""
+    """A frame as stored, under its landmarks: light points on larger dark ones are visible on any skin."""
     data = base64.b64encode(bytes(record["frames"][index])).decode()
     points = (np.asarray(record["landmarks"][index], float) + 1) * (CROP_SIZE / 2)
-    # A stroke of no length with a round cap is a dot: one path holds all of them.
+    # A stroke of length zero with round caps is a dot: one path holds all of them.
     dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in points if np.isfinite((x, y)).all())
     good = bool(record["valid"][index])
     sign = "" if good else '<path class="cross" d="M6 6L26 26M26 6L6 26"/>'
@@ -90,25 +93,27 @@ def crop(record: dict, index: int) -> str:
 
 
 def notes(record: dict) -> list[str]:
-    """What is worth a second look, in words."""
-    found = []
+    """What deserves a second look, in words."""
+    remarks = []
     quality, valid = record["track_quality"], np.asarray(record["valid"], bool)
     if rankable(quality, 6) < LOW_QUALITY:
-        found.append(f"track quality {number(quality, '.3f')}, below {LOW_QUALITY}")
+        remarks.append(f"track quality {number(quality, '.3f')}, below {LOW_QUALITY}")
     if not valid.all():
-        found.append(f"{(~valid).sum()} of {len(valid)} frames filled in")
+        remarks.append(f"{(~valid).sum()} of {len(valid)} frames filled in")
     rates = [record["heart_rate_pos"], record["heart_rate_chrom"]]
     if any(rankable(rate, 6) < 0 for rate in rates):
-        found.append("no heart rate: a flat trace")
+        remarks.append("no heart rate: a flat trace")
     elif abs(rates[0] - rates[1]) > FAR_APART:
-        found.append(f"POS and CHROM disagree on the heart rate ({number(rates[0], '.0f')}, {number(rates[1], '.0f')})")
+        remarks.append(
+            f"POS and CHROM disagree on the heart rate ({number(rates[0], '.0f')}, {number(rates[1], '.0f')})"
+        )
     side = box_sides(record)
     if math.isfinite(side) and 0 < side < ENLARGED * CROP_SIZE:
-        found.append(f"the face is enlarged: {side:.0f} pixels became {CROP_SIZE}")
+        remarks.append(f"the face is enlarged: {side:.0f} pixels became {CROP_SIZE}")
     outside = float(np.mean(np.abs(np.nan_to_num(np.asarray(record["landmarks"], float), nan=9.0)) > 1))
     if outside > 0.05:
-        found.append(f"{outside:.0%} of the landmark coordinates lie outside the crop")
-    return found
+        remarks.append(f"{outside:.0%} of the landmark coordinates lie outside the crop")
+    return remarks
 
 
 def box_sides(record: dict) -> float:
@@ -118,6 +123,7 @@ def box_sides(record: dict) -> float:
 
 
 def numbers(record: dict) -> str:
+    """The record's measurements and source as a list of terms."""
     box = np.asarray(record["box"], float)
     width, height = (float(np.mean(box[:, i + 2] - box[:, i])) for i in (0, 1))
     bitrate = number(np.float64(record["source_bitrate"]) / 1000, ",.0f", " kbit/s")

@@ -2,8 +2,7 @@
 
 A pipeline carries only names: which videos, which work file, which shard. Pixels go from storage to storage, so the
 videos, the records' folder and the work folder in it must lie at the same path on every worker (NFS, Lustre, a mounted
-bucket). What the pipelines wrote is what `prepare` without Beam writes, byte for byte, and either goes on where the
-other was interrupted.
+bucket). The pipelines write the same bytes as `prepare` without Beam, and either resumes what the other left.
 """
 
 from __future__ import annotations
@@ -17,30 +16,32 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
-from data_prep.records.process import group_key, process_group, start_worker
-from data_prep.records.work_file import describe
-from data_prep.sources import Listed
+from data_prep.records import recipe
+from data_prep.records.process import Sampling, group_key, process_group, start_worker
+from data_prep.records.work_file import Description, describe
+from data_prep.sources import Video
 
 EXTRA = "uv sync --extra beam"
-# Runners give a process several threads; a detector and a video in memory are for one of them at a time.
+# Runners give a process several threads; only one of them at a time may hold a detector and a video in memory.
 _ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """The videos of one track, and the work file they become."""
+    """The videos of one track, the work file they become, and how: a worker's recipe must be the same."""
 
     dataset: str
-    videos: list[Listed]
+    videos: list[Video]
     file: str
-    num_frames: int
-    max_windows: int
+    sampling: Sampling
+    recipe: dict[str, dict[str, Any]]
 
 
-def _import():
+def _import() -> Any:
     try:
         import apache_beam
     except ImportError:
@@ -48,7 +49,7 @@ def _import():
     return apache_beam
 
 
-def pipeline_options(options: Sequence[str]):
+def pipeline_options(options: Sequence[str]) -> Any:
     """`key=value` texts (or bare keys) -> Beam's PipelineOptions.
 
     Raises:
@@ -57,19 +58,19 @@ def pipeline_options(options: Sequence[str]):
     _import()
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    given = [option.strip().lstrip("-") for option in options]
-    said = io.StringIO()
+    bare = [option.strip().lstrip("-") for option in options]
+    stderr = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):  # argparse prints its usage, hundreds of lines, and exits
-            parsed = PipelineOptions([f"--{option}" for option in given])
+        with contextlib.redirect_stderr(stderr):  # argparse prints its usage, hundreds of lines, and exits
+            parsed = PipelineOptions([f"--{option}" for option in bare])
             known = parsed.get_all_options()
             unknown = parsed.get_all_options(retain_unknown_options=True).keys() - known.keys()
     except SystemExit:
-        reason = (said.getvalue().strip().splitlines() or ["not understood"])[-1].partition("error: ")[2]
+        reason = (stderr.getvalue().strip().splitlines() or [""])[-1].partition("error: ")[2]
         raise UserError(f"--beam_options={','.join(options)}: {reason or 'not understood'}") from None
-    loose = [option for option in given if not option.split("=")[0].isidentifier()]
-    if unknown or loose:
-        option = (sorted(unknown) or loose)[0]
+    malformed = [option for option in bare if not option.split("=")[0].isidentifier()]
+    if unknown or malformed:
+        option = (sorted(unknown) or malformed)[0]
         near = difflib.get_close_matches(option, known, n=1)
         raise UserError(
             f"--beam_options: Beam knows no {option!r}{f', did you mean {near[0]!r}?' if near else ''}; "
@@ -79,7 +80,7 @@ def pipeline_options(options: Sequence[str]):
 
 
 def check_runner(runner: str) -> None:
-    """Raise UserError unless Beam has such a runner, with all that it needs installed."""
+    """Raise UserError unless Beam has such a runner, and what it needs is installed."""
     _import()
     from apache_beam.options.pipeline_options import StandardOptions
     from apache_beam.runners.runner import create_runner
@@ -96,14 +97,21 @@ def check_runner(runner: str) -> None:
         ) from None
 
 
-def run(label: str, function: Callable, items: Sequence, files: Sequence[Path], runner, options=None) -> None:
-    """function(item) for each item, on the runner's workers, each of which leaves its file.
+def run(
+    label: str,
+    function: Callable[[Any], object],
+    items: Sequence[Any],
+    files: Sequence[Path],
+    runner: str,
+    options: Any = None,
+) -> None:
+    """function(item) for each item, on the runner's workers; each call leaves its file.
 
     Args:
       label: of the step, as the runner shows it.
       function: of a module; it is pickled by name.
       items: picklable.
-      files: what the items become; looked for afterwards.
+      files: what the items become; they must exist afterwards.
       runner: a name that Beam knows. options: PipelineOptions.
 
     Raises:
@@ -113,12 +121,12 @@ def run(label: str, function: Callable, items: Sequence, files: Sequence[Path], 
     try:
         with beam.Pipeline(runner=runner, options=options or pipeline_options(())) as pipeline:
             _ = pipeline | beam.Create(items) | beam.Reshuffle() | label >> beam.Map(function)
-    except Exception as error:  # a runner raises what it likes; what it says of a worker is the last line
+    except Exception as error:  # any kind, by runner; a worker's own error is in the last lines
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = next((line for line in lines if "UserError" in line), (lines or [type(error).__name__])[-1])
         raise UserError(
             f"--beam_runner={runner}: step {label} failed: {reason[:400]}; what was finished is kept, start again to "
-            "go on"
+            "resume"
         ) from error
     missing = [file for file in files if not file.is_file()]
     if missing:
@@ -129,17 +137,21 @@ def run(label: str, function: Callable, items: Sequence, files: Sequence[Path], 
 
 
 def process(group: Group) -> None:
-    """On a worker: the group's work file, and beside it what packing must know of it."""
+    """On a worker: make the group's work file, and beside it what packing needs of it."""
     file = Path(group.file)
     if group_key(group.videos) != file.stem:
         raise UserError(
             f"{group.videos[0].path}: a worker sees another file, or none; the videos must lie on storage "
             "that all workers share, at the same path"
         )
+    differing = recipe.first_difference(group.recipe, recipe.current(ready_made=bool(group.videos[0].crop_landmarks)))
+    if differing:
+        key, expected, actual = differing
+        raise UserError(f"a worker has {key}={actual!r} in place of {expected!r}; install the same packages and code")
     with _ONE_AT_A_TIME:
         start_worker()
         if not file.is_file():
-            process_group(group.videos, file, group.num_frames, group.max_windows)
+            process_group(group.videos, file, group.sampling)
         write_whole(_description(file), pickle.dumps(describe(group.dataset, file), protocol=5))
 
 
@@ -162,29 +174,27 @@ class Pipelines:
     runner: str
     options: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_runner(self.runner)
         pipeline_options(self.options)
 
-    def process(self, dataset, groups, files: list[Path], num_frames: int, max_windows: int) -> None:
-        """Every group -> its work file and description; those already there are not made again."""
-        wanted = [
-            Group(dataset, videos, str(file), num_frames, max_windows)
+    def process(self, dataset: str, groups: list[list[Video]], files: list[Path], sampling: Sampling) -> None:
+        """Every group -> its work file and description; finished ones are kept."""
+        missing = [
+            Group(dataset, videos, str(file), sampling, recipe.current(ready_made=bool(videos[0].crop_landmarks)))
             for videos, file in zip(groups, files, strict=True)
             if not (file.is_file() and _description(file).is_file())
         ]
-        if not wanted:
+        if not missing:
             return
-        print(f"prepare {dataset}: {len(wanted)} of {len(groups)} tracks go to {self.runner}", file=sys.stderr)
-        made = [path for group in wanted for path in (Path(group.file), _description(Path(group.file)))]
-        run("TrackAndMeasure", process, wanted, made, self.runner, pipeline_options(self.options))
+        print(f"prepare {dataset}: {len(missing)} of {len(groups)} tracks go to {self.runner}", file=sys.stderr)
+        results = [path for group in missing for path in (Path(group.file), _description(Path(group.file)))]
+        self.run("TrackAndMeasure", process, missing, results)
 
-    def describe(self, dataset: str, file: Path):
+    def describe(self, file: Path) -> Description:
         """As work_file.describe, which the worker has already done."""
         return pickle.loads(_description(file).read_bytes())
 
-    def download_config(self):
-        """For TFDS's download_and_prepare."""
-        import tensorflow_datasets as tfds
-
-        return tfds.download.DownloadConfig(beam_runner=self.runner, beam_options=pipeline_options(self.options))
+    def run(self, label: str, function: Callable[[Any], object], items: Sequence[Any], files: Sequence[Path]) -> None:
+        """As `run`, on this runner."""
+        run(label, function, items, files, self.runner, pipeline_options(self.options))

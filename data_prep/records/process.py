@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,20 +16,43 @@ import numpy as np
 from cpml_jax import schema
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
-from data_prep.crops import crop_clips, crop_files
-from data_prep.face import clips, mask
+from data_prep.crops import files as crop_files
+from data_prep.crops import reader as crop_reader
+from data_prep.face import clips, detector, mask
 from data_prep.face.clips import FaceClip
-from data_prep.face.detector import shared_detector
-from data_prep.sources import Listed
+from data_prep.sources import Video
 from data_prep.video import jpeg
 from data_prep.video.reader import StreamInfo
 
+LISTED = ("method", "compression", "split", "video", "identity", "source_identity", "target_video", "label")
+MEASURED = (
+    "window", "start_s", "track_quality", "box", "landmarks", "valid", "pulse_pos", "pulse_chrom", "heart_rate_pos",
+    "heart_rate_chrom", "snr_pos", "snr_chrom",
+)  # fmt: skip
 
-def group_key(group: list[Listed]) -> str:
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """Which clips are taken from a video: windows of contiguous frames, one after another from the track's first.
+
+    Attributes:
+      num_frames: of a clip, at 30 frames/s.
+      max_windows: clips per video.
+    """
+
+    num_frames: int
+    max_windows: int
+
+    def describe(self) -> str:
+        """As a record has it."""
+        return f"start=track;stride=1;count={self.num_frames};fps={schema.FRAME_RATE:g};windows={self.max_windows}"
+
+
+def group_key(group: list[Video]) -> str:
     """Names a group's work file: what the source says of its videos, and which files they are.
 
-    So work that an interruption left is used again only for the very same videos: not for those of another root, nor
-    after a file was replaced, or one more compression came.
+    So work left by an interruption is reused for the very same videos only: not for those of another root, nor after a
+    file was replaced or a compression added.
     """
     digest = hashlib.sha256()
     for video in group:
@@ -35,27 +60,28 @@ def group_key(group: list[Listed]) -> str:
             status = os.stat(video.path)
             state = crop_files.state(video) if video.crop_landmarks else (status.st_size, status.st_mtime_ns)
         except OSError:
-            state = None  # its reason is found when it is opened
+            state = None  # opening it gives the reason
         digest.update(repr((video, os.path.abspath(video.path), state)).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:24]
 
 
 def start_worker() -> None:
+    """What each preparation process does first."""
     cv2.setNumThreads(1)
 
 
-def process_group(group: list[Listed], file: Path, num_frames: int, max_windows: int) -> None:
-    """Videos of one track: the track from the best of them that gives one, the measurements from each its own.
+def process_group(group: list[Video], file: Path, sampling: Sampling) -> None:
+    """Videos of one track: the track from the best of them that gives one, the measurements from each file itself.
 
     In FaceForensics++ the group is a target's real video and every manipulation of it at every compression: up to 15
     files whose frames lie over one another, of which one is searched for faces.
     """
     group = in_order(group)
-    tracks = SharedTracks([video.mask for video in group if video.mask], num_frames, max_windows)
+    tracks = SharedTracks([video.mask for video in group if video.mask], sampling)
     records, excluded = [], []
     for video in group:
         try:
-            about, results = ready_made(video, num_frames, max_windows) if video.crop_landmarks else tracks.cut(video)
+            about, results = ready_made(video, sampling) if video.crop_landmarks else tracks.cut(video)
             for result in results:
                 if isinstance(result, FaceClip):
                     records.append(record(video, about, result))
@@ -63,41 +89,42 @@ def process_group(group: list[Listed], file: Path, num_frames: int, max_windows:
                     excluded.append(exclusion(video, result[1], result[0].number))
         except UserError as error:
             excluded.append(exclusion(video, str(error)))
-        except Exception as error:  # no single file may stop thousands: it is listed with what it did
+        except Exception as error:  # no single file may stop thousands: it is listed with its error
             excluded.append(exclusion(video, f"unexpected {type(error).__name__}: {str(error)[:200]}"))
     write_whole(file, pickle.dumps((records, excluded), protocol=5))
 
 
-def in_order(group: list[Listed]) -> list[Listed]:
-    """In which its files are searched for a face: the best compression first, and the real video before its fakes."""
+def in_order(group: list[Video]) -> list[Video]:
+    """As its files are searched for a face: the best compression first, and the real video before its fakes."""
     return sorted(group, key=lambda v: (schema.compression_rank(v.compression), v.label, v.path))
 
 
-Cuts = tuple[dict, Iterator]  # fields of the record that describe the source; its clips, or (window, reason)
+# Fields of the record that describe the source; its clips, or (window, reason) for each that it cannot give.
+Cuts = tuple[dict[str, Any], Iterator[FaceClip | tuple[clips.Window, str]]]
 
 
-def ready_made(video: Listed, num_frames: int, max_windows: int) -> Cuts:
-    """Clips of a folder of crops, as they are, of the face that somebody else chose."""
+def ready_made(video: Video, sampling: Sampling) -> Cuts:
+    """Clips of a folder of crops as they are, with the face that somebody else chose."""
     info = crop_files.stream_info(video.path)
-    about = source_fields(info, num_frames, max_windows, face_choice="given", track_from=track_name(video))
-    return about, crop_clips.cut(video, num_frames, max_windows)
+    about = source_fields(info, sampling, face_choice="given", track_from=track_name(video))
+    return about, crop_reader.cut(video, sampling.num_frames, sampling.max_windows)
 
 
 class SharedTracks:
-    """The face track that the videos of a group share: one a frame size, for boxes are in pixels."""
+    """The face track that the videos of a group share: one per frame size, since boxes are in pixels."""
 
-    def __init__(self, masks: list[str], num_frames: int, max_windows: int):
-        self._masks, self._num_frames, self._max_windows = masks, num_frames, max_windows
+    def __init__(self, masks: list[str], sampling: Sampling) -> None:
+        self._masks, self._sampling = masks, sampling
         self._plans: dict[tuple[int, int], tuple[list[clips.Window], dict]] = {}
 
-    def cut(self, video: Listed) -> Cuts:
+    def cut(self, video: Video) -> Cuts:
         """Raises UserError if no video of this size has given a track yet, and this one does not."""
         info = clips.stream_info(video.path)
         windows, origin = self.windows(video, info)
-        about = source_fields(info, self._num_frames, self._max_windows, **origin)
-        return about, clips.cut_windows(video.path, windows, self._num_frames)
+        about = source_fields(info, self._sampling, **origin)
+        return about, clips.cut_windows(video.path, windows, self._sampling.num_frames)
 
-    def windows(self, video: Listed, info: StreamInfo) -> tuple[list[clips.Window], dict]:
+    def windows(self, video: Video, info: StreamInfo) -> tuple[list[clips.Window], dict]:
         """What to cut, and the record's fields that say where the track comes from. Raises UserError as `cut` does."""
         size = (info.height, info.width)
         if size not in self._plans:
@@ -107,46 +134,47 @@ class SharedTracks:
 
     def _plan(self, path: str) -> tuple[list[clips.Window], str]:
         """Windows of one face, the manipulated one, else the largest that lasts; and which of the two it was."""
-        tracks, count = clips.track_video(path, shared_detector())
-        # A larger face that is gone before a clip is over gives way.
-        lasting = [track for track in tracks if len(track) >= self._num_frames]
+        num_frames, max_windows = self._sampling.num_frames, self._sampling.max_windows
+        tracks, count = clips.track_video(path, detector.shared_detector())
+        # A larger face that disappears within a clip gives way.
+        lasting = [track for track in tracks if len(track) >= num_frames]
         chosen = mask.manipulated(lasting, self._masks) if len(lasting) > 1 else None
         planned = [chosen] if chosen is not None else lasting[:1] or tracks
-        windows = clips.plan_windows(planned, count, num_frames=self._num_frames, max_windows=self._max_windows)
+        windows = clips.plan_windows(planned, count, num_frames=num_frames, max_windows=max_windows)
         return windows, "largest" if chosen is None else "mask"
 
 
-def track_name(video: Listed) -> str:
+def track_name(video: Video) -> str:
+    """method/compression/video, as track_from has it."""
     return f"{video.method}/{video.compression}/{video.video}"
 
 
-def source_fields(info: StreamInfo, num_frames: int, max_windows: int, *, face_choice: str, track_from: str) -> dict:
-    """What a record says of its source, its face and its sampler: windows of contiguous frames, one after another."""
+def source_fields(info: StreamInfo, sampling: Sampling, *, face_choice: str, track_from: str) -> dict[str, Any]:
+    """What a record says of its source, its face and its sampler."""
     return dict(
-        source_fps=info.fps, source_height=info.height, source_width=info.width, source_codec=info.codec,
-        source_bitrate=info.bitrate, face_choice=face_choice, track_from=track_from,
-        sampler=f"start=track;stride=1;count={num_frames};fps={schema.FRAME_RATE:g};windows={max_windows}",
-    )  # fmt: skip
+        source_fps=info.fps,
+        source_height=info.height,
+        source_width=info.width,
+        source_codec=info.codec,
+        source_bitrate=info.bitrate,
+        face_choice=face_choice,
+        track_from=track_from,
+        sampler=sampling.describe(),
+    )
 
 
-def exclusion(video: Listed, reason: str, window: int | None = None) -> dict:
+def exclusion(video: Video, reason: str, window: int | None = None) -> dict[str, Any]:
+    """A line of excluded.jsonl, but for the data set's name; without `window` it is the whole video's."""
     row = {key: getattr(video, key) for key in ("method", "compression", "split", "video", "label", "path")}
     return row | ({} if window is None else {"window": window}) | {"reason": reason}
 
 
-def record(video: Listed, about: dict, clip: FaceClip) -> dict:
+def record(video: Video, about: dict[str, Any], clip: FaceClip) -> dict[str, Any]:
     """schema.RECORD of a clip, but for the data set's name, which packing adds."""
     pulse, rate = truth(video.truth, clip.start_s, len(clip.frames))
-    fields = {
-        key: getattr(video, key)
-        for key in ("method", "compression", "split", "video", "identity", "source_identity", "target_video", "label")
-    }
-    measured = {
-        key: getattr(clip, key)
-        for key in ("window", "start_s", "track_quality", "box", "landmarks", "valid", "pulse_pos", "pulse_chrom",
-                    "heart_rate_pos", "heart_rate_chrom", "snr_pos", "snr_chrom")
-    }  # fmt: skip
-    coded = clip.coded if isinstance(clip, crop_clips.CropClip) else jpeg.encode(clip.frames)
+    fields = {key: getattr(video, key) for key in LISTED}
+    measured = {key: getattr(clip, key) for key in MEASURED}
+    coded = clip.coded if isinstance(clip, crop_reader.CropClip) else jpeg.encode(clip.frames)
     return fields | about | measured | dict(frames=coded, pulse_truth=pulse, heart_rate_truth=rate)
 
 

@@ -8,7 +8,7 @@ import math
 import pickle
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from cpml_jax import schema
 
 
 class Entry(NamedTuple):
-    """Where a record lies until it is packed: the work file, its place there, and the bytes of its frames."""
+    """Where a record lies until it is packed: the work file, its place in that, and the bytes of its frames."""
 
     clip_id: str
     file: str
@@ -26,7 +26,7 @@ class Entry(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What packing must know of a work file, without its arrays. Lists have an item a record, in the file's order."""
+    """What packing needs of a work file, without its arrays. Lists have one item per record, in the file's order."""
 
     rows: list[dict]  # schema.INDEX_FIELDS
     sizes: list[int]  # bytes of the frames
@@ -36,6 +36,7 @@ class Description:
 
 
 def describe(name: str, file: Path) -> Description:
+    """Read a work file of the data set `name`."""
     records, excluded = pickle.loads(file.read_bytes())
     rows = [complete(name, record) for record in records]
     return Description(
@@ -47,19 +48,21 @@ def describe(name: str, file: Path) -> Description:
     )
 
 
-def agreement(row: dict) -> float | None:
+def agreement(row: dict[str, Any]) -> float | None:
+    """Correlation of the POS trace with the true pulse; None where that is not known."""
     if not np.isfinite(row["pulse_truth"]).all():
         return None
     return float(np.nan_to_num(np.corrcoef(row["pulse_pos"], row["pulse_truth"])[0, 1]))
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """A NumPy or Python scalar as JSON has it; NaN becomes null."""
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def complete(name: str, row: dict) -> dict:
+def complete(name: str, row: dict[str, Any]) -> dict[str, Any]:
+    """A record of a work file with the data set's name and the keys made from it."""
     keys = (name, row["method"], row["compression"], row["video"])
     return row | dict(
         dataset=name,
@@ -69,8 +72,8 @@ def complete(name: str, row: dict) -> dict:
     )
 
 
-def stream(name: str, entries: Sequence[Entry]) -> Iterator[dict]:
-    """The entries' records, a work file in memory at a time."""
+def stream(name: str, entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+    """The entries' records, one work file in memory at a time."""
     held, loaded = None, []
     for entry in entries:
         if entry.file != held:

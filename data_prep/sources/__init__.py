@@ -1,13 +1,15 @@
-"""Data sets: a file each. Root in, list of videos out; nothing of a video is opened here.
+"""Data sets: one file each. A root goes in, a list of videos comes out; no video is opened here.
 
-A module here is a data set, by its name. It must have
+A module here is a data set, by its name. It must have one of
 
-    videos(root, *, compressions, methods, splits) -> list[Listed]      what lies on the disk; empty tuples mean all
+    videos(root, *, compressions, methods, splits) -> list[Video]       what to prepare; empty tuples mean all
+    expected(root, *, compressions, methods, splits) -> list[Video]     what its lists name: what of that lies on the
+                                                                        disk is prepared, verify counts the rest
 
-and may have, for data_prep.verify:
+(with both, `videos` is prepared), and may have
 
-    expected(root, *, compressions, methods, splits) -> list[Listed]    the same with what should be there and is not
-    inventory(root) -> list[Listed]                                     beyond that, what is in no split
+    READY_MADE: bool                                                    True: folders of crops, where no face is sought
+    inventory(root) -> list[Video]                                      for verify: also what is in no split
     originals(root) -> dict[str, str] | None                            id of every real video -> its identity; None
                                                                         where lists do not name all of them
     official(root) -> list[Official]                                    how many videos there ought to be
@@ -20,18 +22,21 @@ import dataclasses
 import difflib
 import hashlib
 import importlib
+import os
 import pkgutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from cpml_jax.errors import UserError
-from cpml_jax.schema import REAL, SPLITS
+from cpml_jax.schema import FAKE, REAL, SPLITS, compression_rank
 
 VAL_SHARE = 0.1  # of the identities, where a data set has no validation split of its own
 
 
 @dataclasses.dataclass(frozen=True)
-class Listed:
+class Video:
     """One video of a data set.
 
     Attributes:
@@ -67,21 +72,60 @@ class Listed:
 
 
 @dataclasses.dataclass(frozen=True)
+class Source:
+    """A data set to prepare, as the configuration names it.
+
+    Attributes:
+      name: of the folder of its records.
+      kind: name of a module here. root: its folder.
+      compressions, methods, splits: see list_videos.
+      draw: how the videos were drawn (arguments of synthetic.generate); None for real ones.
+    """
+
+    name: str
+    kind: str
+    root: str | Path
+    compressions: Sequence[str] = ()
+    methods: Sequence[str] = ()
+    splits: Sequence[str] = ()
+    draw: dict[str, Any] | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        """What its records depend on: all but the place of the videos."""
+        chosen = dict(kind=self.kind, compressions=self.compressions, methods=self.methods, splits=self.splits)
+        return chosen | ({} if self.draw is None else {"draw": self.draw})
+
+    def list_videos(self, **chosen: Sequence[str]) -> list[Video]:
+        """Its videos, with absolute paths; `chosen` replaces its compressions, methods or splits.
+
+        Raises:
+          UserError: as list_videos does, or it has no root.
+        """
+        if not self.root:
+            key = f"data.sources.{self.name}.root"
+            raise UserError(f"{key} is empty; give the folder: --config.{key}=FOLDER")
+        chosen = dict(compressions=self.compressions, methods=self.methods, splits=self.splits) | chosen
+        # Absolute: a worker on another machine has another working folder.
+        return list_videos(self.kind, os.path.abspath(self.root), **chosen)
+
+
+@dataclasses.dataclass(frozen=True)
 class Official:
     """How many different videos a compression ought to have.
 
     Attributes:
-      what: in words. count: the official number. source: who says so.
-      fields: attributes of Listed that a video must have to be counted.
+      what: in words. count: the official number. source: where it is published.
+      fields: attributes of Video, and the value (or values) that a video must have to be counted.
     """
 
     what: str
     count: int
     source: str
-    fields: dict
+    fields: dict[str, int | str | tuple[str, ...]]
 
 
 def kinds() -> list[str]:
+    """Names of the data sets."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
@@ -99,7 +143,14 @@ def load(kind: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{kind}")
 
 
-def list_videos(kind: str, root: str, *, compressions=(), methods=(), splits=SPLITS) -> list[Listed]:
+def list_videos(
+    kind: str,
+    root: str | Path,
+    *,
+    compressions: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    splits: Sequence[str] = (),
+) -> list[Video]:
     """The videos of a data set that lie on the disk, sorted.
 
     Args:
@@ -108,19 +159,16 @@ def list_videos(kind: str, root: str, *, compressions=(), methods=(), splits=SPL
       compressions, methods, splits: which of them; empty: all. `methods` are of fakes: real videos are always listed.
 
     Raises:
-      UserError: no such kind, a root that is not this data set, a missing split file, nothing found, or two files for
-        one video.
+      UserError: no such kind, a root that is not this data set, a missing split file, no video at all, two files for
+        one video, or no video of a compression, method or split that was asked for.
     """
     module = load(kind)
-    videos = module.videos(root, compressions=tuple(compressions), methods=tuple(methods), splits=tuple(splits))
-    if not videos:
-        raise UserError(
-            f"{root}: no video found for compressions {tuple(compressions)}, methods {tuple(methods)}, "
-            f"splits {tuple(splits)}"
-        )
-    seen: dict[tuple, str] = {}
+    chosen = dict(compressions=tuple(compressions), methods=tuple(methods), splits=tuple(splits))
+    videos = present(module, root, **chosen)
+    check_present(module, root, videos, **chosen)
+    paths: dict[tuple[str, str, str], str] = {}
     for video in videos:
-        other = seen.setdefault((video.method, video.compression, video.video), video.path)
+        other = paths.setdefault((video.method, video.compression, video.video), video.path)
         if other != video.path:
             raise UserError(
                 f"{root}: {other} and {video.path} are both video {video.video!r} of {video.method}, "
@@ -129,7 +177,53 @@ def list_videos(kind: str, root: str, *, compressions=(), methods=(), splits=SPL
     return sorted(videos, key=lambda v: (v.track_key, v.compression, v.path))
 
 
-def wanted(videos, compressions, methods, splits) -> list[Listed]:
+def present(module: ModuleType, root: str | Path, **chosen: tuple[str, ...]) -> list[Video]:
+    """What a data set's module lists of a root; of `expected` alone, what lies on the disk."""
+    return module.videos(root, **chosen) if hasattr(module, "videos") else on_disk(module.expected(root, **chosen))
+
+
+def expected(module: ModuleType, root: str | Path, **chosen: tuple[str, ...]) -> list[Video]:
+    """What a data set's module lists of a root, with what its lists name and the disk lacks."""
+    return module.expected(root, **chosen) if hasattr(module, "expected") else module.videos(root, **chosen)
+
+
+def on_disk(videos: Iterable[Video]) -> list[Video]:
+    """Those whose file or folder exists."""
+    return [video for video in videos if os.path.exists(video.path)]
+
+
+def check_present(module: ModuleType, root: str | Path, videos: list[Video], **chosen: tuple[str, ...]) -> None:
+    """Refuse compressions, methods and splits that were asked for and have no video, naming those that have.
+
+    Otherwise methods of another data set would leave its real videos alone, and a training run without fakes.
+    """
+    for field, names in available(videos).items():
+        absent = [name for name in chosen[field] if name not in names]
+        if absent:
+            try:
+                names = available(present(module, root, **chosen | {field: ()}))[field]
+            except UserError:  # of a split that nobody asked for: its file is missing
+                pass
+            raise UserError(
+                f"{root}: no video of {', '.join(absent)} (there are {', '.join(names) or 'none'}); leave that out of "
+                f"{field}, or set {field}=() for all"
+            )
+    if not videos:
+        raise UserError(f"{root}: no video of this data set")
+
+
+def available(videos: list[Video]) -> dict[str, list[str]]:
+    """The compressions of the videos, the methods of the fakes among them, and the splits."""
+    return {
+        "compressions": sorted({v.compression for v in videos}, key=lambda name: (compression_rank(name), name)),
+        "methods": sorted({v.method for v in videos if v.label == FAKE}),
+        "splits": [split for split in SPLITS if any(v.split == split for v in videos)],
+    }
+
+
+def select(
+    videos: Iterable[Video], compressions: Sequence[str], methods: Sequence[str], splits: Sequence[str]
+) -> list[Video]:
     """Those of the compressions, methods (real ones always) and splits asked for; an empty tuple asks for all."""
     return [
         v

@@ -7,19 +7,19 @@ Videos of YouTube-real show other people, each counted as an identity of its own
 The test split is the list. Of the rest, a video is in train or val if nobody in it (target and source) is named in the
 list; which of the two is the hash of the identity (sources.hashed_split), and a fake whose target and source fall on
 different sides is left out. So no identity is in two splits. The price is high: v2's list names 56 of its 59
-celebrities, and the other three fall into val. So v2 has no train split by identity, and one that is asked for is
-refused. The field trains on every video outside the list, with the people of the test: the kind `celebdf_official`.
+celebrities, and the other three fall into val. So v2 has no train split by identity, and asking for one is an error.
+The field trains on every video outside the list, with the people of the test: the kind `celebdf_official`.
 """
 
 from __future__ import annotations
 
-import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FAKE, REAL, REAL_METHOD, UNKNOWN_COMPRESSION
-from data_prep.sources import Listed, Official, hashed_split, read_text, wanted
+from data_prep.sources import Official, Video, hashed_split, on_disk, read_text, select
 
 TEST_LIST = "List_of_testing_videos.txt"
 METHOD = "Celeb-synthesis"
@@ -30,33 +30,41 @@ REAL_NAME = re.compile(r"(id\d+)_(\d+)")
 V2_TEST_VIDEOS = 518
 
 
-def videos(root, *, compressions, methods, splits) -> list[Listed]:
-    """Files that lie on the disk; see data_prep.sources.list_videos.
+def videos(
+    root: str | Path, *, compressions: Sequence[str], methods: Sequence[str], splits: Sequence[str]
+) -> list[Video]:
+    """Files that lie on the disk.
 
     Raises:
-      UserError: beside the usual, training is asked for and no fake is left for it.
+      UserError: beside those of list_videos, a training split was asked for and no fake is left for it.
     """
-    chosen = expected(root, compressions=compressions, methods=methods, splits=splits)
-    found = [v for v in chosen if os.path.exists(v.path)]
-    if "train" in splits and not any(v.split == "train" and v.label == FAKE for v in found):
+    videos = on_disk(expected(root, compressions=compressions, methods=methods, splits=splits))
+    if "train" in splits and not any(v.split == "train" and v.label == FAKE for v in videos):
         raise UserError(
             f"{root}: no fake is left to train on, since {TEST_LIST} names whom the fakes show; set splits=('test',), "
             "or take the kind celebdf_official, which trains on the people of the test"
         )
-    return found
+    return videos
 
 
-def expected(root, *, compressions, methods, splits, by_identity: bool = True) -> list[Listed]:
-    """Every file there, and those of the test list that are not there."""
+def expected(
+    root: str | Path,
+    *,
+    compressions: Sequence[str],
+    methods: Sequence[str],
+    splits: Sequence[str],
+    by_identity: bool = True,
+) -> list[Video]:
+    """Every file on the disk, and those of the test list that are missing."""
     root = Path(root)
     test = read_list(root)
     tested = {identity for name in test for identity in people(name)}
-    found = []
-    for name in sorted(set(test) | set(files_there(root))):
+    videos = []
+    for name in sorted(set(test) | set(files_on_disk(root))):
         split = "test" if name in test else rest_split(name, tested if by_identity else None)
         if split:
-            found.append(_listed(root, name, split))
-    return wanted(found, compressions, methods, splits)
+            videos.append(_video(root, name, split))
+    return select(videos, compressions, methods, splits)
 
 
 def read_list(root: Path) -> dict[str, int]:
@@ -66,7 +74,7 @@ def read_list(root: Path) -> dict[str, int]:
             raise UserError(f"{root}: not a root of Celeb-DF, the folder {folder} is missing")
     path = root / TEST_LIST
     if not path.is_file():
-        raise UserError(f"{root}: {TEST_LIST} is missing; it comes with Celeb-DF and says what the test set is")
+        raise UserError(f"{root}: {TEST_LIST} is missing; it comes with Celeb-DF and names the test videos")
     test = {}
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
@@ -77,13 +85,16 @@ def read_list(root: Path) -> dict[str, int]:
         if digit not in DIGITS or folder not in FOLDERS or not people(name):
             raise UserError(f"{path}, line {number}: {line.strip()!r} is not as `1 YouTube-real/00170.mp4`")
         if DIGITS[digit] != FOLDERS[folder]:
-            raise UserError(f"{path}, line {number}: {digit} means {'real' if digit == '1' else 'fake'}, "
-                            f"but {folder} holds the opposite")  # fmt: skip
+            raise UserError(
+                f"{path}, line {number}: {digit} means {'real' if digit == '1' else 'fake'}, "
+                f"but {folder} holds the opposite"
+            )
         test[name] = FOLDERS[folder]
     return test
 
 
-def files_there(root: Path) -> list[str]:
+def files_on_disk(root: Path) -> list[str]:
+    """Folder/file of every video."""
     names = [f"{folder}/{path.name}" for folder in FOLDERS for path in (root / folder).glob("*.mp4")]
     return [name for name in names if people(name)]
 
@@ -99,31 +110,33 @@ def people(name: str) -> tuple[str, ...]:
 
 
 def rest_split(name: str, tested: set[str] | None) -> str:
-    """Split of a video that is not in the list; "" if it is left out. Without `tested`, by its target alone."""
-    seen = people(name)
+    """Split of a video outside the list; "" if it is left out. Without `tested`, by its target alone."""
+    identities = people(name)
     if tested is None:
-        return hashed_split(seen[0])
-    sides = {hashed_split(identity) for identity in seen}
-    return "" if tested.intersection(seen) or len(sides) > 1 else sides.pop()
+        return hashed_split(identities[0])
+    candidates = {hashed_split(identity) for identity in identities}
+    return "" if tested.intersection(identities) or len(candidates) > 1 else candidates.pop()
 
 
-def inventory(root) -> list[Listed]:
-    """Also what is in no split, as if it were in the one of its target."""
+def inventory(root: str | Path) -> list[Video]:
+    """Also what is in no split, as if it were in that of its target."""
     return expected(root, compressions=(), methods=(), splits=(), by_identity=False)
 
 
-def originals(root) -> dict[str, str]:
-    """Every real video there or listed -> who it shows."""
-    names = set(read_list(Path(root))) | set(files_there(Path(root)))
+def originals(root: str | Path) -> dict[str, str]:
+    """Every real video on the disk or in the list -> the identity that it shows."""
+    names = set(read_list(Path(root))) | set(files_on_disk(Path(root)))
     return {Path(name).stem: people(name)[0] for name in names if not name.startswith(METHOD)}
 
 
-def official(root) -> list[Official]:
+def official(root: str | Path) -> list[Official]:
     """Counts of v2 or of v1, told apart by the length of the test list (v2: 518)."""
     if len(read_list(Path(root))) < V2_TEST_VIDEOS:
         source = "README of Celeb-DF v1, github.com/yuezunli/celeb-deepfakeforensics"
-        return [Official("real (v1)", 408, source, dict(label=REAL)), Official("fake (v1)", 795, source,
-                                                                              dict(label=FAKE))]  # fmt: skip
+        return [
+            Official("real (v1)", 408, source, dict(label=REAL)),
+            Official("fake (v1)", 795, source, dict(label=FAKE)),
+        ]
     source = "README of github.com/yuezunli/celeb-deepfakeforensics"
     return [
         Official("real (v2)", 890, source, dict(label=REAL)),
@@ -132,14 +145,20 @@ def official(root) -> list[Official]:
     ]
 
 
-def _listed(root: Path, name: str, split: str) -> Listed:
+def _video(root: Path, name: str, split: str) -> Video:
     folder, _, file = name.partition("/")
     video = file.removesuffix(".mp4")
-    label, seen = FOLDERS[folder], people(name)
+    label, identities = FOLDERS[folder], people(name)
     method = METHOD if label == FAKE else REAL_METHOD
-    return Listed(
-        path=str(root / name), label=label, method=method, compression=UNKNOWN_COMPRESSION, video=video,
-        identity=seen[0], source_identity=seen[1] if label == FAKE else "",
-        target_video=f"{seen[0]}_{video.rpartition('_')[2]}" if label == FAKE else "", split=split,
+    return Video(
+        path=str(root / name),
+        label=label,
+        method=method,
+        compression=UNKNOWN_COMPRESSION,
+        video=video,
+        identity=identities[0],
+        source_identity=identities[1] if label == FAKE else "",
+        target_video=f"{identities[0]}_{video.rpartition('_')[2]}" if label == FAKE else "",
+        split=split,
         track_key=f"{method}/{video}",
-    )  # fmt: skip
+    )

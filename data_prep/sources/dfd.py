@@ -7,11 +7,12 @@ actors. The root may be that of FaceForensics++, whose tree it shares.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FAKE, REAL, REAL_METHOD
-from data_prep.sources import Listed, Official, ffpp, wanted
+from data_prep.sources import Official, Video, ffpp, select
 
 ORIGINAL = "original_sequences/actors"
 METHOD = "DeepFakeDetection"
@@ -20,32 +21,37 @@ REAL_NAME = re.compile(r"(\d+)__(.+)")
 FAKE_NAME = re.compile(r"(\d+)_(\d+)__(.+)__(\w{8})")
 
 
-def videos(root, *, compressions, methods, splits) -> list[Listed]:
-    """Every real and fake file, all of split `test`; see data_prep.sources.list_videos."""
+def videos(
+    root: str | Path, *, compressions: Sequence[str], methods: Sequence[str], splits: Sequence[str]
+) -> list[Video]:
+    """Every real and fake file, all of split `test`."""
     root = Path(root)
     if set(splits) - {"test"}:
-        raise UserError(f"{root}: DFD is a test set, it has no {' or '.join(s for s in splits if s != 'test')} split; "
-                        "set splits=('test',)")  # fmt: skip
+        raise UserError(
+            f"{root}: DFD is a test set, it has no {' or '.join(s for s in splits if s != 'test')} split; "
+            "set splits=('test',)"
+        )
     for folder in (ORIGINAL, MANIPULATED):
         if not (root / folder).is_dir():
             raise UserError(f"{root}: not a root of DeepFakeDetection, {folder} is missing")
     masks = ffpp.masks_of(root / MANIPULATED)
-    found = []
-    for compression in compressions or ffpp.compressions_there(root, (ORIGINAL, MANIPULATED)):
+    videos = []
+    for compression in compressions or ffpp.compression_folders(root, (ORIGINAL, MANIPULATED)):
         for path in sorted((root / ORIGINAL / compression / "videos").glob("*.mp4")):
             name = REAL_NAME.fullmatch(path.stem)
             if name and not path.name.startswith("."):
-                found.append(_listed(path, REAL, REAL_METHOD, compression, name[1], "", "", ""))
+                videos.append(_video(path, REAL, REAL_METHOD, compression, name[1], "", "", ""))
         for path in sorted((root / MANIPULATED / compression / "videos").glob("*.mp4")):
             name = FAKE_NAME.fullmatch(path.stem)
             if name:
                 target, source, scene, _ = name.groups()
                 mask = masks.get(path.stem, "")
-                found.append(_listed(path, FAKE, METHOD, compression, target, source, f"{target}__{scene}", mask))
-    return wanted(found, (), methods, ())
+                videos.append(_video(path, FAKE, METHOD, compression, target, source, f"{target}__{scene}", mask))
+    return select(videos, (), methods, ())
 
 
-def official(root) -> list[Official]:
+def official(root: str | Path) -> list[Official]:
+    """Counts of a complete download."""
     source = "table 1 of Celeb-DF, arXiv 1909.12962"
     return [
         Official("real", 363, source, dict(label=REAL, split="test")),
@@ -53,9 +59,18 @@ def official(root) -> list[Official]:
     ]
 
 
-def _listed(path, label, method, compression, target, source, original, mask) -> Listed:
+def _video(path, label, method, compression, target, source, original, mask) -> Video:
     # That the fakes begin with the frame with which their originals begin is written nowhere: each has its own track.
-    return Listed(
-        path=str(path), label=label, method=method, compression=compression, video=path.stem, identity=target,
-        source_identity=source, target_video=original, split="test", track_key=f"{method}/{path.stem}", mask=mask,
-    )  # fmt: skip
+    return Video(
+        path=str(path),
+        label=label,
+        method=method,
+        compression=compression,
+        video=path.stem,
+        identity=target,
+        source_identity=source,
+        target_video=original,
+        split="test",
+        track_key=f"{method}/{path.stem}",
+        mask=mask,
+    )

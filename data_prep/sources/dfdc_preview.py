@@ -7,13 +7,13 @@ test; val is taken from train by the hash of the target actor (sources.hashed_sp
 from __future__ import annotations
 
 import json
-import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FAKE, REAL, REAL_METHOD, UNKNOWN_COMPRESSION
-from data_prep.sources import Listed, Official, hashed_split, read_text, wanted
+from data_prep.sources import Official, Video, hashed_split, read_text, select
 
 INDEX = "dataset.json"
 ORIGINAL = "original_videos"
@@ -21,13 +21,9 @@ LABELS = {"real": REAL, "fake": FAKE}
 NAME = re.compile(r"(?:(\d+)_)?(\d+)_([A-Za-z]+)_(\d+)")
 
 
-def videos(root, *, compressions, methods, splits) -> list[Listed]:
-    """Files that lie on the disk; see data_prep.sources.list_videos."""
-    chosen = expected(root, compressions=compressions, methods=methods, splits=splits)
-    return [v for v in chosen if os.path.exists(v.path)]
-
-
-def expected(root, *, compressions, methods, splits) -> list[Listed]:
+def expected(
+    root: str | Path, *, compressions: Sequence[str], methods: Sequence[str], splits: Sequence[str]
+) -> list[Video]:
     """Every file that dataset.json names."""
     root = Path(root)
     path = root / INDEX
@@ -37,15 +33,15 @@ def expected(root, *, compressions, methods, splits) -> list[Listed]:
         rows = [(key, entry["label"], entry["set"]) for key, entry in json.loads(read_text(path)).items()]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f'{path}: not as {{"method_A/…/x.mp4": {{"label": "fake", "set": "train"}}}}') from None
-    return wanted([_listed(path, *row) for row in rows], compressions, methods, splits)
+    return select([_video(path, *row) for row in rows], compressions, methods, splits)
 
 
-def official(root) -> list[Official]:
-    # The preview's fakes are 4,113 or 4,119 according to whom one reads: dataset.json itself is the measure.
+def official(root: str | Path) -> list[Official]:
+    """Of real videos alone: sources differ on the fakes, 4,113 or 4,119."""
     return [Official("real", 1131, "table 1 of Celeb-DF, arXiv 1909.12962", dict(label=REAL))]
 
 
-def _listed(index: Path, key: str, label: str, part: str) -> Listed:
+def _video(index: Path, key: str, label: str, part: str) -> Video:
     folder, video = key.partition("/")[0], Path(key).stem
     name = NAME.fullmatch(video)
     if label not in LABELS or part not in ("train", "test") or not name:
@@ -55,8 +51,15 @@ def _listed(index: Path, key: str, label: str, part: str) -> Listed:
     if fake != (folder != ORIGINAL) or fake != (source is not None):
         raise UserError(f"{index}: {key} is labelled {label}, its name says the opposite")
     method = folder if fake else REAL_METHOD
-    return Listed(
-        path=str(index.parent / key), label=LABELS[label], method=method, compression=UNKNOWN_COMPRESSION, video=video,
-        identity=target, source_identity=source or "", target_video=f"{target}_{scene}_{number}" if fake else "",
-        split=hashed_split(target) if part == "train" else "test", track_key=f"{method}/{video}",
-    )  # fmt: skip
+    return Video(
+        path=str(index.parent / key),
+        label=LABELS[label],
+        method=method,
+        compression=UNKNOWN_COMPRESSION,
+        video=video,
+        identity=target,
+        source_identity=source or "",
+        target_video=f"{target}_{scene}_{number}" if fake else "",
+        split=hashed_split(target) if part == "train" else "test",
+        track_key=f"{method}/{video}",
+    )

@@ -1,4 +1,4 @@
-"""FaceForensics++: original_sequences, manipulated_sequences, and splits of id pairs. The drawn benchmark has its form.
+"""FaceForensics++: original_sequences, manipulated_sequences, and splits of id pairs; also the drawn benchmark's tree.
 
 Both ids of a pair are real videos; the fakes are `a_b` and `b_a`, named target_source, frame-aligned with the target.
 So all fakes of a target, at all compressions, show a face where the real target shows it, and share its track.
@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cpml_jax.errors import UserError
-from cpml_jax.schema import FAKE, REAL, REAL_METHOD, SPLITS, compression_rank
-from data_prep.sources import Listed, Official, read_text
+from cpml_jax.schema import FAKE, FFPP_METHODS, REAL, REAL_METHOD, SPLITS, compression_rank
+from data_prep.sources import Official, Video, read_text
 
 ORIGINAL = "original_sequences/youtube"
 MANIPULATED = "manipulated_sequences"
 OTHER_SETS = ("DeepFakeDetection",)  # a folder of MANIPULATED that is not of this data set
-METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter")
+METHODS = (*FFPP_METHODS, "FaceShifter")
 SPLIT_FOLDERS = (".", "dataset/splits", "splits")
 SPLIT_SIZES = {"train": 720, "val": 140, "test": 140}
 
@@ -37,17 +38,9 @@ def read_split(root: Path, split: str) -> list[tuple[str, str]]:
     raise UserError(f"{root}: the split file {split}.json is missing (looked in the root, dataset/splits and splits)")
 
 
-def videos(root, *, compressions, methods, splits) -> list[Listed]:
-    """Listed files of the wanted splits that lie on the disk; see data_prep.sources.list_videos."""
-    chosen = expected(root, compressions=compressions, methods=methods, splits=splits)
-    found = [v for v in chosen if os.path.exists(v.path)]
-    missing = [method for method in methods if not any(v.method == method for v in found)]
-    if missing:
-        raise UserError(f"{root}: no video of {', '.join(missing)} in {MANIPULATED}; leave it out of methods")
-    return found
-
-
-def expected(root, *, compressions, methods, splits) -> list[Listed]:
+def expected(
+    root: str | Path, *, compressions: Sequence[str], methods: Sequence[str], splits: Sequence[str]
+) -> list[Video]:
     """Every file that the split files name, whether it lies there or not."""
     root = Path(root)
     if not root.is_dir():
@@ -56,23 +49,20 @@ def expected(root, *, compressions, methods, splits) -> list[Listed]:
         raise UserError(f"{root}: not a FaceForensics++ root, {ORIGINAL} is missing")
     pairs = {split: read_split(root, split) for split in splits or SPLITS}
     check_disjoint(root, pairs)
-    methods = methods or methods_there(root)
-    compressions = compressions or compressions_there(root, [ORIGINAL, *(f"{MANIPULATED}/{m}" for m in methods)])
+    methods = methods or method_folders(root)
+    compressions = compressions or compression_folders(root, [ORIGINAL, *(f"{MANIPULATED}/{m}" for m in methods)])
     masks = {method: masks_of(root / MANIPULATED / method) for method in methods}
-    found = []
+    videos = []
     for split, ids in pairs.items():
-        for a, b in ids:
-            for target, source in ((a, b), (b, a)):
-                found += _files(root, ORIGINAL, REAL_METHOD, target, target, "", split, compressions, {})
-                for method in methods:
-                    found += _files(
-                        root, f"{MANIPULATED}/{method}", method, f"{target}_{source}", target, source, split,
-                        compressions, masks[method],
-                    )  # fmt: skip
-    return list(dict.fromkeys(found))  # a pair that is written twice, or both ways round, is one
+        for target, source in [pair for a, b in ids for pair in ((a, b), (b, a))]:
+            for compression in compressions:
+                videos.append(_video(root, REAL_METHOD, target, "", split, compression, {}))
+                videos += [_video(root, name, target, source, split, compression, masks[name]) for name in methods]
+    return list(dict.fromkeys(videos))  # a pair that is written twice, or both ways round, is one
 
 
-def official(root) -> list[Official]:
+def official(root: str | Path) -> list[Official]:
+    """Counts of a complete download."""
     return [
         Official(f"{method} in {split}", count, "the split files of FaceForensics++", dict(method=method, split=split))
         for method in (REAL_METHOD, *METHODS)
@@ -80,12 +70,13 @@ def official(root) -> list[Official]:
     ]
 
 
-def methods_there(root: Path) -> tuple[str, ...]:
+def method_folders(root: Path) -> tuple[str, ...]:
+    """Names of the folders of manipulated videos that belong to this data set."""
     folders = [path.name for path in (root / MANIPULATED).glob("*") if path.is_dir()]
     return tuple(sorted(set(folders) - set(OTHER_SETS)))
 
 
-def compressions_there(root: Path, sequences, folder: str = "videos") -> tuple[str, ...]:
+def compression_folders(root: Path, sequences: Iterable[str], folder: str = "videos") -> tuple[str, ...]:
     """Names of the folders <sequence>/<compression>/videos, best compression first."""
     names = {path.parent.name for sequence in sequences for path in (root / sequence).glob(f"*/{folder}")}
     return tuple(sorted(names - {"masks"}, key=lambda name: (compression_rank(name), name)))
@@ -93,34 +84,45 @@ def compressions_there(root: Path, sequences, folder: str = "videos") -> tuple[s
 
 def masks_of(sequence: Path) -> dict[str, str]:
     """Video id -> path of its mask, wherever under <sequence>/masks it lies."""
-    found: dict[str, str] = {}
+    masks: dict[str, str] = {}
     for folder, folders, files in os.walk(sequence / "masks"):  # does not follow links to folders: no loops
         folders.sort()
         for file in sorted(files):
             if file.endswith(".mp4"):
-                found.setdefault(file.removesuffix(".mp4"), os.path.join(folder, file))
-    return found
+                masks.setdefault(file.removesuffix(".mp4"), os.path.join(folder, file))
+    return masks
 
 
 def check_disjoint(root: Path, pairs: dict[str, list[tuple[str, str]]]) -> None:
-    seen: dict[str, str] = {}
+    """Raise UserError if an identity is in the pairs of two splits."""
+    split_of: dict[str, str] = {}
     for split, ids in pairs.items():
         for identity in {i for pair in ids for i in pair}:
-            if seen.setdefault(identity, split) != split:
+            other = split_of.setdefault(identity, split)
+            if other != split:
                 raise UserError(
-                    f"{root}: identity {identity} is in the splits {seen[identity]} and {split}; an identity has one"
+                    f"{root}: identity {identity} is in the splits {other} and {split}; it may be in one alone"
                 )
 
 
-def _files(root, sequence, method, video, target, source, split, compressions, masks) -> list[Listed]:
+def _video(
+    root: Path, method: str, target: str, source: str, split: str, compression: str, masks: dict[str, str]
+) -> Video:
     real = method == REAL_METHOD
+    sequence = ORIGINAL if real else f"{MANIPULATED}/{method}"
+    video = target if real else f"{target}_{source}"
     truth = root / "truth" / sequence / f"{video}.npz"
-    return [
-        Listed(
-            path=str(root / sequence / compression / "videos" / f"{video}.mp4"), label=REAL if real else FAKE,
-            method=method, compression=compression, video=video, identity=target, source_identity=source,
-            target_video="" if real else target, split=split, track_key=f"youtube/{target}",
-            truth=str(truth) if truth.is_file() else "", mask=masks.get(video, ""),
-        )
-        for compression in compressions
-    ]  # fmt: skip
+    return Video(
+        path=str(root / sequence / compression / "videos" / f"{video}.mp4"),
+        label=REAL if real else FAKE,
+        method=method,
+        compression=compression,
+        video=video,
+        identity=target,
+        source_identity=source,
+        target_video="" if real else target,
+        split=split,
+        track_key=f"youtube/{target}",
+        truth=str(truth) if truth.is_file() else "",
+        mask=masks.get(video, ""),
+    )

@@ -15,7 +15,7 @@ class NoisePool:
 
     _FIELDS, _SLACK = 8, 64
 
-    def __init__(self, rng: np.random.Generator, size: int, deviation: float, grain: float):
+    def __init__(self, rng: np.random.Generator, size: int, deviation: float, grain: float) -> None:
         side = size + self._SLACK
         fields = rng.standard_normal((self._FIELDS, side, side, 3), np.float32)
         if grain > 0:  # demosaicing and in-camera smoothing: neighbouring pixels and channels go together
@@ -34,15 +34,22 @@ class NoisePool:
 
 
 def shoot(
-    layer: np.ndarray, alpha: np.ndarray, matrix: np.ndarray, background: np.ndarray, gain: float, noise: np.ndarray
+    layer: np.ndarray,
+    alpha: np.ndarray,
+    matrix: np.ndarray,
+    background: np.ndarray,
+    gain: float,
+    noise: np.ndarray,
 ) -> np.ndarray:
-    """One picture (size, size, 3) uint8: a canvas (C, C, 3), its coverage (C, C), an affine map, the room."""
+    """One picture (size, size, 3) uint8: a canvas (C, C, 3) float32, its coverage (C, C) float32, the affine map (2, 3)
+    from canvas to picture, the room (size, size, 3) float32, a factor on the light, the noise (size, size, 3) float32.
+    """
     size = background.shape[0]
     options = dict(flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     picture = cv2.warpAffine(layer, matrix, (size, size), **options)
-    seen = cv2.warpAffine(alpha, matrix, (size, size), **options)
+    coverage = cv2.warpAffine(alpha, matrix, (size, size), **options)
     picture -= background
-    picture *= cv2.merge((seen, seen, seen))
+    picture *= cv2.merge((coverage, coverage, coverage))
     picture += background
     picture *= gain
     picture += noise

@@ -1,4 +1,4 @@
-"""H.264 as real benchmarks are made: the same rendered frames, at each of FF++'s compressions."""
+"""H.264, as in real benchmarks: the same rendered frames at each of FF++'s compressions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import av
 import numpy as np
 
 from cpml_jax.schema import compression_rank
+from data_prep.video.picture import rgb_frame
 
 # FF++ names its compressions after libx264's constant rate factor. "raw" is CRF 1: near-lossless, and still High
 # profile 4:2:0, which every decoder plays; CRF 0 would switch to the lossless High 4:4:4 profile, which many do not.
@@ -25,7 +26,7 @@ FINE, COARSE = "ultrafast", "superfast"
 
 
 def constant_rate_factor(compression: str) -> int | None:
-    """Of raw, c0, c1, ... c51; None: another name."""
+    """Of raw, c0, c1, ..., c51; None for any other name."""
     if compression == "raw":
         return RAW_CRF
     factor = compression_rank(compression)
@@ -33,9 +34,12 @@ def constant_rate_factor(compression: str) -> int | None:
 
 
 class Encoder:
-    """One video at one compression. Use as a context; the file appears under its name only when it is complete."""
+    """One video at one compression: a context manager. The file gets its name only when it is complete."""
 
-    def __init__(self, path: str, compression: str, size: int, rate: int):
+    def __init__(self, path: str, compression: str, size: int, rate: int) -> None:
+        factor = constant_rate_factor(compression)
+        if factor is None:
+            raise ValueError(f"unknown compression {compression!r}")
         self._path, self._part = path, f"{path}.part"
         os.makedirs(os.path.dirname(path), exist_ok=True)
         self._container = av.open(self._part, "w", format="mp4")
@@ -44,7 +48,6 @@ class Encoder:
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = Fraction(1, rate)
         self._stream.codec_context.thread_count = 1  # the workers are the parallelism; same bytes each time
-        factor = constant_rate_factor(compression)
         self._stream.options = {"crf": str(factor), "preset": FINE if factor <= RAW_CRF else COARSE}
 
     def add(self, frame: av.VideoFrame) -> None:
@@ -53,7 +56,7 @@ class Encoder:
     def __enter__(self) -> Encoder:
         return self
 
-    def __exit__(self, kind, value, trace) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._container.mux(self._stream.encode(None))
         self._container.close()
@@ -64,11 +67,11 @@ class Encoder:
 
 
 def encode(paths: dict[str, str], pictures: Iterable[np.ndarray], size: int, rate: int) -> None:
-    """Write `pictures` (size, size, 3) uint8 RGB to one file for each compression: paths[compression]."""
+    """Write `pictures` (size, size, 3) uint8 RGB to one file per compression, paths[compression]; rate in frames/s."""
     with contextlib.ExitStack() as stack:
         encoders = [stack.enter_context(Encoder(path, name, size, rate)) for name, path in paths.items()]
         for number, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
+            frame = rgb_frame(picture).reformat(format="yuv420p")
             frame.pts, frame.time_base = number, Fraction(1, rate)
             for encoder in encoders:
                 encoder.add(frame)

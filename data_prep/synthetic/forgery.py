@@ -1,7 +1,7 @@
-"""Four forgeries. Each replaces part of the target's face and breaks what its namesake breaks, no more.
+"""Four forgeries. Each replaces part of the target's face and breaks what its namesake breaks, and nothing else.
 
 Deepfakes       inner face with another identity's features, softer, blended, jittering; no pulse, or the source's.
-Face2Face       the target's own face re-rendered with the source's expressions; part of the pulse survives.
+Face2Face       the target's face re-rendered with the source's expressions; part of the pulse survives.
 FaceSwap        the source's texture fitted onto the target; wrong colour, visible edge; no pulse.
 NeuralTextures  only the mouth region re-rendered with the source's mouth, flickering; the pulse elsewhere is intact.
 """
@@ -13,13 +13,27 @@ import dataclasses
 import cv2
 import numpy as np
 
+from cpml_jax import schema
 from data_prep.synthetic.identity import CENTRE, Expression, Identity
-from data_prep.synthetic.render import Portrait, cover, draw_face, draw_portrait
+from data_prep.synthetic.render import SUPERSAMPLE, Portrait, cover, draw_face, draw_portrait
 from data_prep.synthetic.texture import fractal
 
-METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
-_SHAPE = ("eye_apart", "eye_width", "eye_height", "eye_tilt", "brow_gap", "brow_thick", "brow_arch", "nose_y",
-          "nose_width", "mouth_y", "mouth_width", "lip_upper", "lip_lower")  # fmt: skip
+METHODS = schema.FFPP_METHODS
+_SHAPE = (
+    "eye_apart",
+    "eye_width",
+    "eye_height",
+    "eye_tilt",
+    "brow_gap",
+    "brow_thick",
+    "brow_arch",
+    "nose_y",
+    "nose_width",
+    "mouth_y",
+    "mouth_width",
+    "lip_upper",
+    "lip_lower",
+)
 _LOOK = ("skin", "hair", "lip", "iris", "detail", "detail_seed")
 # H.264 keeps a little less of the grain than of real skin, which it can predict from frame to frame.
 _CRISPER = 1.03
@@ -41,7 +55,7 @@ class Forgery:
     flicker: np.ndarray  # (N,) factor around 1
     expressions: list[Expression]  # (N,) of the pasted face
     pulse: np.ndarray  # (N,) pulse of the pasted face
-    own_pulse: np.ndarray | None  # (N,) the wave that is coherent in the fake; None: there is none
+    visible_pulse: np.ndarray | None  # (N,) the wave that is coherent in the fake; None: no wave is
 
 
 def _inner_mask(face: Identity, canvas: int, feather: float, grow: float) -> np.ndarray:
@@ -65,6 +79,17 @@ def _borrow(target: Identity, source: Identity, names: tuple[str, ...]) -> Ident
     return dataclasses.replace(target, **{name: getattr(source, name) for name in names})
 
 
+def _extent(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Window x0, y0, x1, y1 of canvas pixels outside which the mask (C, C) is practically zero."""
+    rows, columns = np.flatnonzero(mask.max(1) > 0.004), np.flatnonzero(mask.max(0) > 0.004)
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _with_mouths(moves: list[Expression], others: list[Expression]) -> list[Expression]:
+    """`moves` with the mouths of `others`."""
+    return [dataclasses.replace(t, mouth=s.mouth, wide=s.wide) for t, s in zip(moves, others, strict=True)]
+
+
 def forge(
     method: str,
     rng: np.random.Generator,
@@ -76,51 +101,53 @@ def forge(
     source_pulse: np.ndarray,
     shake: float = 1.0,
 ) -> Forgery:
-    """Plan the forgery of one video; N frames, pulses (N,) float32.
+    """Plan the forgery of one video of N frames; pulses (N,) float32.
 
     The target's expressions drive Deepfakes and FaceSwap; the source's drive Face2Face and, at the mouth,
     NeuralTextures. `shake` is a factor on jitter and flicker.
     """
-    size, frames = target.base.shape[0] // 2, len(target_moves)
-    face, canvas = target.face, target.base.shape[0]
-    white = lambda deviation, shape: deviation * rng.standard_normal(shape)  # noqa: E731
-    none = np.zeros(frames, np.float32)
-    colour_offset = np.zeros(3)
+    face, canvas, frames = target.face, target.base.shape[0], len(target_moves)
+    none, colour_offset = np.zeros(frames, np.float32), np.zeros(3)
     if method == "Deepfakes":
-        inner = draw_portrait(_borrow(face, source, _SHAPE + _LOOK), size)
+        inner = draw_portrait(_borrow(face, source, _SHAPE + _LOOK), canvas // SUPERSAMPLE)
         mask = _inner_mask(face, canvas, 0.022, 0.045)
         keeps = rng.uniform() < 0.25
-        pulse, own = (0.7 * source_pulse, source_pulse) if keeps else (none, None)
+        pulse, visible = (0.7 * source_pulse, source_pulse) if keeps else (none, None)
         blur, jitter, flicker, moves = 1.0, 0.5, 0.006, target_moves
     elif method == "Face2Face":
         inner, mask = target, _inner_mask(face, canvas, 0.018, 0.040)
-        pulse, own, moves = 0.35 * target_pulse, target_pulse, source_moves
+        pulse, visible, moves = 0.35 * target_pulse, target_pulse, source_moves
         blur, jitter, flicker = 0.8, 0.4, 0.006
     elif method == "FaceSwap":
-        inner = draw_portrait(_borrow(face, source, _SHAPE + _LOOK), size)
+        inner = draw_portrait(_borrow(face, source, _SHAPE + _LOOK), canvas // SUPERSAMPLE)
         mask = _inner_mask(face, canvas, 0.007, 0.035)
-        pulse, own, moves = none, None, target_moves
+        pulse, visible, moves = none, None, target_moves
         colour_offset = rng.choice([-1, 1], 3) * rng.uniform(2, 5, 3)
         blur, jitter, flicker = 0.7, 0.45, 0.005
     elif method == "NeuralTextures":
         inner, mask = target, _mouth_mask(face, canvas)
-        pulse, own = none, target_pulse
-        moves = [dataclasses.replace(t, mouth=s.mouth, wide=s.wide) for t, s in
-                 zip(target_moves, source_moves, strict=True)]  # fmt: skip
+        pulse, visible = none, target_pulse
+        moves = _with_mouths(target_moves, source_moves)
         blur, jitter, flicker = 0.8, 0.8, 0.020
     else:
         raise ValueError(f"unknown forgery {method!r}: one of {METHODS}")
-    rows, columns = np.flatnonzero(mask.max(1) > 0.004), np.flatnonzero(mask.max(0) > 0.004)
-    window = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-    x0, y0, x1, y1 = window
+    x0, y0, x1, y1 = window = _extent(mask)
     shown, light = mask[y0:y1, x0:x1], inner.base[y0:y1, x0:x1].mean(-1)
     grain = face.detail * light * _lost_texture(rng, canvas, blur)[y0:y1, x0:x1]
     plan = Forgery(
-        inner=inner, mask=cv2.merge((shown, shown, shown)), window=window, blur=blur, sharpen=0.0,
-        gain=np.ones((*shown.shape, 3), np.float32), added=cv2.merge((grain, grain, grain)),
-        jitter=white(shake * jitter, (frames, 2)), flicker=1 + white(shake * flicker, frames), expressions=moves,
-        pulse=pulse, own_pulse=own,
-    )  # fmt: skip
+        inner=inner,
+        mask=cv2.merge((shown, shown, shown)),
+        window=window,
+        blur=blur,
+        sharpen=0.0,
+        gain=np.ones((*shown.shape, 3), np.float32),
+        added=cv2.merge((grain, grain, grain)),
+        jitter=shake * jitter * rng.standard_normal((frames, 2)),
+        flicker=1 + shake * flicker * rng.standard_normal(frames),
+        expressions=moves,
+        pulse=pulse,
+        visible_pulse=visible,
+    )
     return _match(plan, target, target_moves, colour_offset)
 
 
@@ -144,11 +171,11 @@ def _match(plan: Forgery, target: Portrait, moves: list[Expression], colour_offs
     x0, y0, x1, y1 = plan.window
     weight = plan.mask / plan.mask[..., 0].sum()
 
-    def moments(pictures):
+    def moments(pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         mean = np.mean([(weight * picture).sum((0, 1)) for picture in pictures], 0)
         return mean, np.sqrt(np.mean([(weight * (picture - mean) ** 2).sum((0, 1)) for picture in pictures], 0))
 
-    def forged(sharpen):
+    def forged(sharpen: float) -> list[np.ndarray]:
         trial = dataclasses.replace(plan, sharpen=sharpen)
         return [paste(picture.copy(), trial, frame) for picture, frame in zip(real, frames, strict=True)]
 
@@ -168,15 +195,15 @@ def _match(plan: Forgery, target: Portrait, moves: list[Expression], colour_offs
 
 
 def _sharpness(layers: list[np.ndarray], window: tuple[int, int, int, int]) -> float:
-    """Mean variance of the Laplacian at the picture's own resolution, over the window and a rim."""
+    """Mean variance of the Laplacian at the picture's resolution, over the window and a rim."""
     x0, y0, x1, y1 = window
     rows, columns = slice(max(y0 - 16, 0), y1 + 16), slice(max(x0 - 16, 0), x1 + 16)
-    found = []
+    variances = []
     for layer in layers:
         grey = cv2.cvtColor(np.ascontiguousarray(layer[rows, columns]), cv2.COLOR_RGB2GRAY)
         small = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_LINEAR)
-        found.append(cv2.Laplacian(small, cv2.CV_32F).var())
-    return float(np.mean(found))
+        variances.append(cv2.Laplacian(small, cv2.CV_32F).var())
+    return float(np.mean(variances))
 
 
 def inner_face(plan: Forgery, frame: int) -> np.ndarray:
@@ -196,7 +223,7 @@ def inner_face(plan: Forgery, frame: int) -> np.ndarray:
 
 
 def paste(layer: np.ndarray, plan: Forgery, frame: int) -> np.ndarray:
-    """Replace the forged part of one frame's canvas (C, C, 4), in place; also returns it."""
+    """Replace the forged part of one frame's canvas (C, C, 3) float32, in place; returns the canvas."""
     x0, y0, x1, y1 = plan.window
     part = layer[y0:y1, x0:x1]
     part += plan.mask * (inner_face(plan, frame) - part)

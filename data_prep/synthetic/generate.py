@@ -9,22 +9,27 @@
 Speed, measured: 4.5 ms of one core a frame for raw + c23 (drawing 1.4 for a real face, 1.8-2.5 for a forged one;
 encoding raw 0.9, c23 0.8; c40 0.5 more) and 0.05-0.1 s a video to set up, so 210 videos of 128 frames at 160x160 take
 about 2 minutes of one core. Landmark jitter, flicker, mask and colour of each forgery are in forgery.py; how much of
-the pulse each compression keeps, pulse_table.py; what simple statistics can tell, shortcut.py.
+the pulse each compression keeps, in pulse_table.py; what simple statistics reveal, in shortcut.py.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import io
 import json
 import multiprocessing
 import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
 from cpml_jax.errors import UserError
+from cpml_jax.files import write_whole
 from data_prep.synthetic.encode import constant_rate_factor, encode
 from data_prep.synthetic.forgery import METHODS
 from data_prep.synthetic.identity import STYLES
@@ -59,8 +64,10 @@ class Task:
         return f"{self.target:03d}_{self.source:03d}" if self.method else f"{self.target:03d}"
 
     def paths(self) -> dict[str, str]:
-        return {name: os.path.join(self.root, self.sequence, name, "videos", f"{self.video}.mp4")
-                for name in self.compressions}  # fmt: skip
+        return {
+            name: os.path.join(self.root, self.sequence, name, "videos", f"{self.video}.mp4")
+            for name in self.compressions
+        }
 
     def truth_path(self) -> str:
         return os.path.join(self.root, "truth", self.sequence, f"{self.video}.npz")
@@ -73,50 +80,60 @@ def draw(task: Task) -> str:
     """Draw one video and write what is missing of it. Returns its name."""
     cv2.setNumThreads(1)  # the workers are the parallelism
     missing = task.missing()
-    scene = Scene(seed=task.seed, style=task.style, target=task.target, method=task.method, source=task.source,
-                  frames=task.frames, size=task.size, shake=task.shake)  # fmt: skip
+    scene = Scene(
+        seed=task.seed,
+        style=task.style,
+        target=task.target,
+        method=task.method,
+        source=task.source,
+        frames=task.frames,
+        size=task.size,
+        shake=task.shake,
+    )
     if missing:
         encode(missing, scene.pictures(), task.size, FRAME_RATE[task.style])
-    path = task.truth_path()
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(f"{path}.part", "wb") as file:
-        np.savez(file, **scene.truth())
-    os.replace(f"{path}.part", path)
+    truth = io.BytesIO()
+    np.savez(truth, allow_pickle=False, **scene.truth())
+    path = Path(task.truth_path())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, truth.getvalue())
     return f"{task.sequence}/{task.video}"
 
 
-def _write_json(path: str, content) -> None:
-    with open(f"{path}.part", "w") as file:
-        json.dump(content, file, indent=1)
-    os.replace(f"{path}.part", path)
-
-
 def _claim(root: str, parameters: dict) -> None:
-    """Make `root` this benchmark's, or refuse it when it holds another."""
+    """Mark `root` as this benchmark's; UserError if it holds another."""
     path = os.path.join(root, "synthetic.json")
     if os.path.exists(path):
         with open(path) as file:
-            found = json.load(file)
-        differ = sorted(key for key in parameters.keys() | found.keys() if parameters.get(key) != found.get(key))
+            drawn = json.load(file)
+        differ = sorted(key for key in parameters.keys() | drawn.keys() if parameters.get(key) != drawn.get(key))
         if differ:
             key = differ[0]
             raise UserError(
-                f"{root} holds a drawn benchmark made with other parameters ({key}: {found.get(key)!r}, now "
-                f"{parameters.get(key)!r}); give another folder or delete this one"
+                f"{root} holds a benchmark drawn with other parameters ({key}: {drawn.get(key)!r}, now "
+                f"{parameters.get(key)!r}); name another folder or delete this one"
             )
         return
     os.makedirs(root, exist_ok=True)
-    _write_json(path, parameters)
+    write_whole(Path(path), json.dumps(parameters, indent=1))
 
 
-def _check(style, identities, frames, size, compressions, methods, shake) -> None:
-    def refuse(what: str):
+def _check(
+    style: str,
+    identities: dict[str, int],
+    frames: int,
+    size: int,
+    compressions: Mapping[str, Sequence[str]],
+    methods: Sequence[str],
+    shake: float,
+) -> None:
+    def refuse(what: str) -> NoReturn:
         raise UserError(f"drawn benchmark: {what}")
 
     if style not in STYLES:
         refuse(f"style {style!r} is none of {', '.join(STYLES)}")
     if frames < 2 or size < 64 or size % 2:
-        refuse(f"needs frames >= 2 and an even size >= 64, not frames={frames}, size={size}")
+        refuse(f"frames must be at least 2 and size even and at least 64, not frames={frames}, size={size}")
     if not 0 <= shake <= 10:
         refuse(f"shake is a factor between 0 and 10, not {shake}")
     for split, count in identities.items():
@@ -124,15 +141,27 @@ def _check(style, identities, frames, size, compressions, methods, shake) -> Non
             refuse(f"split {split!r} has {count} identities; pairs need an even number, at least 2")
         unknown = [name for name in compressions.get(split, ()) if constant_rate_factor(name) is None]
         if unknown or not compressions.get(split):
-            refuse(f"split {split!r} needs compressions out of raw, c0, ... c51, not {compressions.get(split)!r}")
+            refuse(f"split {split!r} needs compressions from raw, c0, ..., c51, not {compressions.get(split)!r}")
     for name in methods:
         if name not in METHODS:
             refuse(f"method {name!r} is none of {', '.join(METHODS)}")
 
 
-def plan(root, *, identities, compressions, methods, **common) -> tuple[list[Task], dict[str, list]]:
-    """All tasks, and the pairs of each split. Identities are numbered through, so no split shares one."""
-    tasks, pairs, first = [], {}, 0
+def plan(
+    root: str,
+    *,
+    identities: dict[str, int],
+    compressions: Mapping[str, Sequence[str]],
+    methods: Sequence[str],
+    **common: Any,
+) -> tuple[list[Task], dict[str, list[tuple[int, int]]]]:
+    """All tasks, and the pairs of each split. Identities are numbered consecutively, so that no two splits share one.
+
+    common: the fields of Task that are the same for all.
+    """
+    tasks: list[Task] = []
+    pairs: dict[str, list[tuple[int, int]]] = {}
+    first = 0
     for split, count in identities.items():
         numbers = range(first, first + count)
         pairs[split] = [(number, number + 1) for number in numbers[::2]]
@@ -146,47 +175,56 @@ def plan(root, *, identities, compressions, methods, **common) -> tuple[list[Tas
 
 
 def _remove_parts(root: str) -> None:
-    """Files that a killed run left half-written."""
+    """Delete what a killed run left half-written."""
     for folder, _, names in os.walk(root):
         for name in names:
-            if name.endswith(".part"):
+            if name.endswith((".part", ".tmp")):
                 os.remove(os.path.join(folder, name))
 
 
 def generate(
-    root: str,
+    root: str | os.PathLike[str],
     *,
     style: str,
     identities: dict[str, int],
     frames: int,
     size: int,
-    compressions: dict[str, tuple[str, ...]],
-    methods: tuple[str, ...],
+    compressions: Mapping[str, Sequence[str]],
+    methods: Sequence[str],
     seed: int,
     workers: int,
     shake: float = 1.0,
     progress: bool = True,
 ) -> None:
-    """Draw a benchmark under `root`; what is there already is not drawn again.
+    """Draw a benchmark under `root`; finished files are not drawn again.
 
     Args:
         style: "a" (30 frames/s) or "b" (another camera, light and tone range; 25 frames/s).
         identities: split -> number of identities, even: neighbours are a pair.
-        frames, size: frames a video; pixels a side.
-        compressions: split -> names: raw, or c and H.264's constant rate factor.
-        methods: forgeries, out of forgery.METHODS. Each pair gives two fakes a method.
+        frames, size: frames per video; pixels per side.
+        compressions: split -> names: raw, or c followed by H.264's constant rate factor.
+        methods: forgeries, from forgery.METHODS. Each pair gives two fakes per method.
         seed: the same seed and parameters give the same bytes.
-        workers: processes; 0: one a core.
+        workers: processes; 0: one per core.
         shake: factor on the forgeries' jitter and flicker; 0: forged faces move as steadily as real ones.
 
     Raises:
-        UserError: parameters that cannot be, or a root made with others.
+        UserError: parameters outside their range, or a root that was drawn with others.
     """
+    root = os.fspath(root)
     _check(style, identities, frames, size, compressions, methods, shake)
     identities = {split: int(count) for split, count in identities.items()}
-    compressions = {split: list(compressions[split]) for split in identities}
-    parameters = dict(style=style, identities=identities, frames=int(frames), size=int(size), compressions=compressions,
-                      methods=list(methods), seed=int(seed), shake=float(shake))  # fmt: skip
+    names = {split: list(compressions[split]) for split in identities}
+    parameters = dict(
+        style=style,
+        identities=identities,
+        frames=int(frames),
+        size=int(size),
+        compressions=names,
+        methods=list(methods),
+        seed=int(seed),
+        shake=float(shake),
+    )
     _claim(root, dict(version=VERSION) | parameters)
     _remove_parts(root)
     tasks, pairs = plan(root, **parameters)
@@ -196,10 +234,11 @@ def generate(
         for _ in _run(todo, workers or os.cpu_count() or 1):
             bar.update()
     for split, chosen in pairs.items():
-        _write_json(os.path.join(root, f"{split}.json"), [[f"{a:03d}", f"{b:03d}"] for a, b in chosen])
+        names_of_pairs = [[f"{a:03d}", f"{b:03d}"] for a, b in chosen]
+        write_whole(Path(root) / f"{split}.json", json.dumps(names_of_pairs, indent=1))
 
 
-def _run(todo: list[Task], workers: int):
+def _run(todo: list[Task], workers: int) -> Iterator[str]:
     if workers <= 1 or len(todo) <= 1:
         yield from map(draw, todo)
         return

@@ -48,7 +48,7 @@ def pos(colour: np.ndarray, rate: float) -> np.ndarray:
 
 
 def correlation(path: str, truth: str) -> float:
-    """Pearson correlation of POS and the true wave, both 0.6-4 Hz. NaN for a video without a wave of its own."""
+    """Pearson correlation of POS and the true wave, both 0.6-4 Hz. NaN for a video without a true wave."""
     known = np.load(truth)
     if not np.isfinite(known["pulse"]).all():
         return float("nan")
@@ -61,20 +61,20 @@ def correlation(path: str, truth: str) -> float:
 def pulse_table(root: str) -> dict[str, dict[str, tuple[float, float, int]]]:
     """{sequence: {compression: (mean correlation, its deviation over videos, videos)}} for all videos under `root`.
 
-    In fakes the wave is their own: the target's for Face2Face and NeuralTextures, the source's for the Deepfakes that
-    keep it; the others have none and are left out.
+    The true wave of a fake is the target's for Face2Face and NeuralTextures, and the source's for those Deepfakes that
+    keep it; other fakes have none and are left out.
     """
-    result = {}
+    result: dict[str, dict[str, tuple[float, float, int]]] = {}
     folders = [REAL_SEQUENCE, *sorted(glob.glob(f"{FAKE_SEQUENCE}/*", root_dir=root))]
     for sequence in folders:
         for compression in sorted(glob.glob("*", root_dir=os.path.join(root, sequence)), key=compression_rank):
-            found = []
+            correlations = []
             for path in sorted(glob.glob(os.path.join(root, sequence, compression, "videos", "*.mp4"))):
                 video = os.path.basename(path).removesuffix(".mp4")
-                found.append(correlation(path, os.path.join(root, "truth", sequence, f"{video}.npz")))
-            found = np.array(found)[np.isfinite(found)] if found else np.array([])
-            if len(found):
-                result.setdefault(sequence, {})[compression] = (float(found.mean()), float(found.std()), len(found))
+                correlations.append(correlation(path, os.path.join(root, "truth", sequence, f"{video}.npz")))
+            known = np.array(correlations)[np.isfinite(correlations)]
+            if len(known):
+                result.setdefault(sequence, {})[compression] = (float(known.mean()), float(known.std()), len(known))
     if not result:
         raise UserError(f"{root} holds no drawn videos with a known pulse")
     return result

@@ -109,7 +109,6 @@ def _hair_shapes(face: Identity) -> tuple[np.ndarray | None, np.ndarray]:
     lift = (0.015, 0.05, 0.05, 0.055)[face.hair_style]
     arc = np.linspace(np.pi, 2 * np.pi, 40)
     outer = np.stack([CENTRE[0] + (a + 0.4 * lift + 0.01) * np.cos(arc), CENTRE[1] + (b + lift) * np.sin(arc)], -1)
-    outer[:, 1] += 0.0
     drop = (0.10, 0.11, 0.15, 0.12)[face.hair_style]
     u = np.linspace(1, -1, 30)
     wave = 0.012 * np.cos(9 * u + 3.0) if face.hair_style == 2 else 0.03 * (1 - u**2)

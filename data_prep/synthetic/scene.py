@@ -1,4 +1,4 @@
-"""One video: who, what moves, which pulse, which forgery; its pictures one after another, and its truth."""
+"""One video: who, what moves, which pulse, which forgery; its frames and its ground truth."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from data_prep.synthetic import forgery, motion, pulse
 from data_prep.synthetic.camera import NoisePool, shoot
-from data_prep.synthetic.identity import Identity, draw_identity, landmarks, stream
+from data_prep.synthetic.identity import Expression, Identity, draw_identity, landmarks, stream
 from data_prep.synthetic.render import draw_face, draw_portrait
 from data_prep.synthetic.texture import room
 
@@ -23,7 +23,7 @@ class Take:
     face: Identity
     times: np.ndarray  # (N,) s
     poses: np.ndarray  # (N, 5), see motion.head_motion
-    moves: list  # (N,) Expression
+    moves: list[Expression]  # (N,)
     rates: np.ndarray  # (N,) beats/min
     pulse: np.ndarray  # (N,) float32
     drift: np.ndarray  # (N,) light, a factor around 1
@@ -45,47 +45,59 @@ def take(seed: int, style: str, number: int, frames: int) -> Take:
 class Scene:
     """A video of identity `target`, forged by `method` with identity `source`, or real (method "").
 
-    `truth()` is known beforehand; iterate `pictures()` once for (size, size, 3) uint8 RGB frames.
+    `truth()` needs no drawing. Iterate `pictures()` only once: each call draws other sensor noise.
     """
 
     def __init__(
-        self, *, seed: int, style: str, target: int, frames: int, size: int, method: str = "", source: int = -1,
+        self,
+        *,
+        seed: int,
+        style: str,
+        target: int,
+        frames: int,
+        size: int,
+        method: str = "",
+        source: int = -1,
         shake: float = 1.0,
-    ):  # fmt: skip
-        self._take = take(seed, style, target, frames)
+    ) -> None:
+        self._target = take(seed, style, target, frames)
         self._size = size
-        self._portrait = draw_portrait(self._take.face, size)
+        self._portrait = draw_portrait(self._target.face, size)
         number = forgery.METHODS.index(method) + 1 if method else 0
         self._rng = stream(seed, style, target, 10 + number, source + 1)
-        face = self._take.face
+        face = self._target.face
         self._room = room(face.scene_seed, style, size + 2 * motion.PAN_MARGIN, face.exposure)
         self._forgery = None
         self._source = None
         if method:
             self._source = take(seed, style, source, frames)
             self._forgery = forgery.forge(
-                method, self._rng, self._portrait, self._source.face, self._take.moves, self._source.moves,
-                self._take.pulse, self._source.pulse, shake,
-            )  # fmt: skip
+                method,
+                self._rng,
+                self._portrait,
+                self._source.face,
+                self._target.moves,
+                self._source.moves,
+                self._target.pulse,
+                self._source.pulse,
+                shake,
+            )
 
     def truth(self) -> dict[str, np.ndarray]:
         """times_s (N,), pulse (N,), heart_rate (N,), box (N, 4) px, landmarks (N, 68, 2) px; float32.
 
-        Pulse and rate are NaN where a fake has no coherent wave of its own.
+        Pulse and rate are NaN for a fake without a coherent wave.
         """
-        own = self._take
-        wave, rates = own.pulse, own.rates
-        moves = own.moves
-        if self._forgery is not None:
-            wave = self._forgery.own_pulse
-            moves = self._forgery.expressions
+        target, moves = self._target, self._target.moves
+        wave, rates, face = target.pulse, target.rates, target.face
+        if self._forgery is not None and self._source is not None:
+            wave, moves, face = self._forgery.visible_pulse, self._forgery.expressions, self._forgery.inner.face
             if wave is None:
-                wave = rates = np.full(len(own.times), np.nan)
+                wave = rates = np.full(len(target.times), np.nan)
             elif wave is self._source.pulse:
                 rates = self._source.rates
-        face = own.face if self._forgery is None else self._forgery.inner.face
         points = []
-        for pose, move in zip(own.poses, moves, strict=True):
+        for pose, move in zip(target.poses, moves, strict=True):
             matrix = motion.pose_matrix(pose, 1, self._size)
             # landmarks are in fractions of the side; the matrix takes cv2's pixel centres of a canvas of side 1
             points.append((landmarks(face, move) - 0.5) @ matrix[:, :2].T + matrix[:, 2])
@@ -93,17 +105,18 @@ class Scene:
         low, high = points.min(1), points.max(1)
         low[:, 1] -= 0.22 * (high - low)[:, 1]  # landmarks begin at the brows, a face at the hairline
         box = np.concatenate([low, high], 1)
-        result = dict(times_s=own.times, pulse=wave, heart_rate=rates, box=box, landmarks=points)
+        result = dict(times_s=target.times, pulse=wave, heart_rate=rates, box=box, landmarks=points)
         return {key: np.asarray(value, np.float32) for key, value in result.items()}
 
     def pictures(self) -> Iterator[np.ndarray]:
-        own, portrait = self._take, self._portrait
-        pool = NoisePool(self._rng, self._size, own.face.noise, own.face.grain)
+        """Yields the (size, size, 3) uint8 RGB frames."""
+        target, portrait = self._target, self._portrait
+        pool = NoisePool(self._rng, self._size, target.face.noise, target.face.grain)
         canvas = portrait.alpha.shape[0]
-        for frame in range(len(own.times)):
-            layer = draw_face(portrait, own.moves[frame], own.pulse[frame])
+        for frame in range(len(target.times)):
+            layer = draw_face(portrait, target.moves[frame], target.pulse[frame])
             if self._forgery is not None:
                 forgery.paste(layer, self._forgery, frame)
-            matrix = motion.pose_matrix(own.poses[frame], canvas, self._size)
-            behind = motion.pan_background(self._room, own.pan[frame], self._size)
-            yield shoot(layer, portrait.alpha, matrix, behind, np.float32(own.drift[frame]), pool.draw())
+            matrix = motion.pose_matrix(target.poses[frame], canvas, self._size)
+            behind = motion.pan_background(self._room, target.pan[frame], self._size)
+            yield shoot(layer, portrait.alpha, matrix, behind, float(target.drift[frame]), pool.draw())

@@ -3,8 +3,8 @@
     python -m data_prep.synthetic.shortcut ROOT [COMPRESSION]
 
 Features of a video: mean and variance of each channel of the frame and of the face crop, sharpness of both (variance of
-the Laplacian), and the file's size. Fitted on one part of the identity pairs, scored on the others, by turns (a pair
-shares faces, so it is never divided). Prints the area under the ROC curve for each method and for all together.
+the Laplacian), and the file's size. Cross-validated over identity pairs (a pair shares faces, so it is never
+divided). Prints the area under the ROC curve for each method and for all together.
 
 Measured, Deepfakes / Face2Face / FaceSwap / NeuralTextures / all: style a (24 identities, 128 frames) raw 0.62 0.64
 0.62 0.56 0.61, c23 0.61 0.62 0.58 0.57 0.58; style b (28 identities, 40 frames) raw 0.61 0.59 0.61 0.49 0.59, c23 0.58
@@ -74,7 +74,7 @@ def shortcut_auc(root: str, compression: str = "c23", folds: int = 5, repeats: i
     for name in [*sorted(set(methods) - {""}), "all"]:
         use = (methods == "") | (methods == name) | (name == "all")
         label = (methods != "").astype(int)
-        found = []
+        scores = []
         for repeat in range(repeats):
             fold_of = np.random.default_rng(repeat).permutation(len(pairs)) % folds
             for fold in range(folds):
@@ -82,8 +82,8 @@ def shortcut_auc(root: str, compression: str = "c23", folds: int = 5, repeats: i
                 model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
                 model.fit(features[use & ~held], label[use & ~held])
                 test = use & held
-                found.append(roc_auc_score(label[test], model.decision_function(features[test])))
-        result[name] = float(np.mean(found))
+                scores.append(roc_auc_score(label[test], model.decision_function(features[test])))
+        result[name] = float(np.mean(scores))
     return result
 
 

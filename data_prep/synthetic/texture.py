@@ -23,8 +23,13 @@ def strands(rng: np.random.Generator, side: int) -> np.ndarray:
     noise = cv2.GaussianBlur(noise, (0, 0), sigmaX=side / 400, sigmaY=side / 26)
     row, column = np.mgrid[0:side, 0:side].astype(np.float32)
     bend = 0.25 * np.abs(column - side / 2) * (1 - row / side)
-    noise = cv2.remap(noise, column + np.sign(column - side / 2) * bend * 0.5, row + bend, cv2.INTER_LINEAR,
-                      borderMode=cv2.BORDER_REFLECT)  # fmt: skip
+    noise = cv2.remap(
+        noise,
+        column + np.sign(column - side / 2) * bend * 0.5,
+        row + bend,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT,
+    )
     return (noise - noise.mean()) / noise.std()
 
 

@@ -6,15 +6,16 @@ import collections
 import hashlib
 import os
 import sys
+from collections.abc import Iterable
 
 from tqdm import tqdm
 
 
-def groups(paths, progress: bool = True) -> list[list[str]]:
+def groups(paths: Iterable[str], progress: bool = True) -> list[list[str]]:
     """Groups of two or more files with the same bytes, each sorted, the list sorted.
 
-    Only files of equal size are read: in a data set of videos that is next to none. Empty files, folders, and what
-    cannot be read belong to no group.
+    Only files of equal size are read: next to none in a data set of videos. Empty files, folders and unreadable files
+    belong to no group.
 
     Args:
       paths: of files. progress: a bar on stderr.

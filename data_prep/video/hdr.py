@@ -1,4 +1,4 @@
-"""High dynamic range (PQ, HLG) -> ordinary colours: shown as they are, such faces are pale and flat.
+"""High dynamic range (PQ, HLG) -> ordinary colours: without the conversion such faces are pale and flat.
 
 Diffuse white is 203 cd/m2 (ITU-R BT.2408); formulas and constants of both curves, ITU-R BT.2100; matrix, BT.2087.
 """
@@ -13,15 +13,15 @@ import numpy as np
 PQ, HLG = 16, 18  # FFmpeg's numbers of the transfer curves (ISO/IEC 23091-2)
 WHITE = 203.0  # cd/m2
 HLG_PEAK = 1000.0  # cd/m2 of the display that HLG is judged on
-KNEE = 0.7  # of white: darker colours keep their light, brighter ones are pressed into what is left
+KNEE = 0.7  # of white: darker colours keep their luminance, brighter ones are compressed into the rest
 GAMMA = 2.4  # of the ordinary display (ITU-R BT.1886)
-WIDE_PRIMARIES = (2, 9)  # BT.2020, and unspecified, for nobody masters HDR in BT.709
+WIDE_PRIMARIES = (2, 9)  # unspecified, since nobody masters HDR in BT.709, and BT.2020
 
 _LUMINANCE = np.array([[0.2627, 0.6780, 0.0593]], np.float32)  # of BT.2020
 _TO_709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
 )  # fmt: skip
-_BITS = 12  # of the tables below: as much as HDR video has
+_BITS = 12  # of the tables below: as many as HDR video has
 
 
 @functools.cache

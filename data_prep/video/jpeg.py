@@ -1,4 +1,4 @@
-"""How frames are stored: JPEG, so that a record is small and one frame decodes alone, and the pulse survives."""
+"""How frames are stored: as JPEG files, so that records are small, a frame decodes alone, and the pulse survives."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 # Correlation of the POS trace before and after coding, 128 frames (lowest of three drawn videos; two real clips of
-# 1280x720 and 640x480), MB a clip, and ms to decode a frame on one core:
+# 1280x720 and 640x480), MB per clip, and ms to decode a frame on one core:
 #
 #   coding       drawn raw  drawn c23  real 1280  real 640   MB a clip   ms
 #   q90 4:2:0       0.994      0.964      0.989     0.983    0.5 - 0.8  0.10
@@ -19,9 +19,11 @@ import numpy as np
 # Full chroma is what counts: the pulse is a change of colour. Beyond q95 bytes rise and the pulse gains nothing.
 QUALITY = 95
 _PARAMETERS = [
-    cv2.IMWRITE_JPEG_QUALITY, QUALITY,
-    cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-]  # fmt: skip
+    cv2.IMWRITE_JPEG_QUALITY,
+    QUALITY,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+]
 
 
 def encode(frames: np.ndarray) -> list[bytes]:
@@ -36,5 +38,8 @@ def encode(frames: np.ndarray) -> list[bytes]:
 
 
 def decode(data: bytes) -> np.ndarray:
-    """A JPEG file -> (H, W, 3) uint8 RGB."""
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    """A JPEG file -> (H, W, 3) uint8 RGB. Raises ValueError for what is no image."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise ValueError("not an image")
+    return image

@@ -1,4 +1,4 @@
-"""Video files as streams: decode with PyAV, upright, resampled by time stamps to one frame rate. Never a whole file."""
+"""Video files as streams: decoded with PyAV, upright, resampled by time stamps; never a whole file in memory."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ import stat
 from collections.abc import Iterator
 
 import av
+from av.container import InputContainer
 from av.stream import Disposition
+from av.video.stream import VideoStream
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FRAME_RATE
 from data_prep.video.picture import Picture, Screen
 
-# s; a larger jump of the time stamps is a broken one, and would be filled with hours of one picture: time goes on
-# there a frame later, at our own rate, since the stream's average rate is spoilt by the jump too.
+# s; a larger jump of the time stamps is an error, and would be filled with hours of one picture: the next frame counts
+# as one later at FRAME_RATE, since the jump spoils the stream's average rate too.
 LONGEST_HOLE = 60.0
-LONGEST_RETURN = 0.25  # s backwards that are frames out of order, and passed over; more is another clock
-LOWEST_RATE = 10.0  # frames/s: a heart beats up to 4 times a second
-PATIENCE = 30  # frames before a video is refused for having too few a second
+LONGEST_RETURN = 0.25  # s backwards; such frames are out of order and skipped; after a longer return another clock runs
+LOWEST_RATE = 10.0  # frames/s: a heart beats up to 4 times per second
+PATIENCE = 30  # frames before a video is refused for its low frame rate
 NO_TIMESTAMPS = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS
 STILL = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
 
-# libav writes every damaged macroblock to stderr; what matters reaches the user as one reason a video.
+# libav reports every damaged macroblock on stderr; the user gets one reason per video instead.
 av.logging.set_level(av.logging.PANIC)
 
 
 @dataclasses.dataclass(frozen=True)
 class StreamInfo:
-    """What a record says of its source: frames/s, pixels (upright), FFmpeg's codec name, bit/s."""
+    """A record's fields about its source: frames/s, pixels (upright), FFmpeg's codec name, bit/s."""
 
     fps: float
     height: int
@@ -40,18 +42,18 @@ class StreamInfo:
     bitrate: float
 
 
-class Video:
+class VideoReader:
     """An open video file; use it as a context manager.
 
     Raises:
-      UserError: no such file, empty, not a video, or one without a film in it.
+      UserError: no such file, empty, not a video, or without moving pictures.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = str(path)
         check_file(self.path)
         try:
-            # As a file and from files alone: a name like concat:a is a name, and a playlist opens nothing elsewhere.
+            # `file:` and the whitelist: a name like concat:a is only a name, and a playlist cannot open anything else.
             self._container = av.open(f"file:{self.path}", options={"protocol_whitelist": "file"})
         except (av.FFmpegError, OSError, ValueError) as error:
             raise UserError(f"cannot be opened as a video: {_content(self.path) or _reason(error)}") from None
@@ -60,14 +62,14 @@ class Video:
         except UserError:
             self._container.close()
             raise
-        self._stream.thread_type = "NONE"  # preparation runs a process a core
+        self._stream.thread_type = "NONE"  # preparation runs one process per core
         self._decoded = self._decode()
         self.damaged = 0  # packets that could not be decoded, so far
 
-    def __enter__(self) -> Video:
+    def __enter__(self) -> VideoReader:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._container.close()
 
     @functools.cached_property
@@ -82,31 +84,31 @@ class Video:
 
     @property
     def _rate(self) -> float:
-        """Frames/s on average, by the header; 0: unknown. A bare stream's average is FFmpeg's invention."""
+        """Average frames/s according to the header; 0: unknown. For a stream without time stamps FFmpeg makes it up."""
         bare = self._container.format.flags & NO_TIMESTAMPS
         return float((not bare and self._stream.average_rate) or self._stream.guessed_rate or 0.0)
 
     def frames(self) -> Iterator[tuple[float, Picture]]:
-        """(time in s from the first frame, picture) of every frame that decodes, in order of time; once.
+        """(time in s from the first frame, picture) of every frame that decodes, in order of time; call it only once.
 
-        A packet that does not decode is counted in `damaged` and passed over: the stream goes on.
+        A packet that does not decode is counted in `damaged` and skipped.
 
         Raises:
           UserError: nothing decodes.
         """
         screen, start, last = self._screen, None, 0.0
-        step = 1 / (self._rate or FRAME_RATE)  # where there are no time stamps
+        step = 1 / (self._rate or FRAME_RATE)  # for frames without time stamps
         for frame in itertools.chain([self._first], self._decoded):
             if start is None:
                 start, time = frame.time or 0.0, 0.0
             else:
                 time = frame.time - start if frame.time is not None else last + step
                 if not last - LONGEST_RETURN <= time <= last + LONGEST_HOLE:
-                    # Another clock from here on, as where two streams were joined, or a broken stamp.
+                    # Another clock runs from here on, as where two streams were joined, or the stamp is wrong.
                     start += time - last - 1 / FRAME_RATE
                     time = last + 1 / FRAME_RATE
                 if time <= last:
-                    continue  # a broken time stamp: the stream cannot run backwards
+                    continue  # a wrong time stamp: a stream cannot run backwards
             last = time
             yield time, Picture(frame, screen)
 
@@ -119,18 +121,18 @@ class Video:
                 return
             except av.FFmpegError:
                 self.damaged += 1
-                return  # the container itself is cut off here
+                return  # the container is cut off here
             try:
                 yield from packet.decode()
             except av.FFmpegError:
                 self.damaged += 1
 
     def resampled(self, fps: float = FRAME_RATE) -> Iterator[tuple[Picture, bool]]:
-        """(picture, measured) at k / fps s: the frame nearest in time, as 25 frames/s or a variable rate look at 30.
+        """(picture, measured) at k / fps s: the frame nearest in time, whatever the rate of the source.
 
-        `measured` is False where the nearest frame is more than a frame and a half of the source away: there the
-        source has a hole, and the picture is a repetition; and where the decoder had to invent a part of the picture.
-        Ends with the last frame's display time.
+        `measured` is False where the nearest frame is more than one and a half frames of the source away, so that the
+        picture only repeats a neighbour, and where the decoder had to conceal errors. Ends with the last frame's
+        display time.
 
         Raises:
           UserError: nothing decodes, or the source has too few frames a second.
@@ -141,7 +143,7 @@ class Video:
             if held is not None:
                 interval = time - held[0]
                 pace.add(interval)
-                middle = (held[0] + time) / 2  # what lies before it is nearer to the held frame
+                middle = (held[0] + time) / 2  # earlier times are nearer to the held frame
                 while wanted / fps < middle - 1e-9:
                     yield held[1], abs(wanted / fps - held[0]) <= reach and not held[1].damaged
                     wanted += 1
@@ -152,10 +154,12 @@ class Video:
             wanted += 1
 
     def info(self) -> StreamInfo:
-        """Raises UserError where nothing decodes: what the header says is not to be trusted."""
+        """Raises UserError where nothing decodes: the header alone is not reliable."""
         stream = self._stream
         seconds = (
-            float(stream.duration * stream.time_base) if stream.duration else (self._container.duration or 0) / 1e6
+            float(stream.duration * stream.time_base)
+            if stream.duration and stream.time_base
+            else (self._container.duration or 0) / 1e6
         )
         return StreamInfo(
             fps=self._rate,
@@ -167,9 +171,9 @@ class Video:
 
 
 class _Pace:
-    """Refuses a slide show or a time lapse early: repeated to 30 frames/s, an hour of it would be hours of work."""
+    """Refuses a slide show or a time lapse early: repeated to 30 frames/s, it would take hours."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._count, self._slow, self._seconds = 0, 0, 0.0
 
     def add(self, interval: float) -> None:
@@ -181,27 +185,25 @@ class _Pace:
 
     def check(self) -> None:
         if self._slow > self._count / 2:
-            raise UserError(
-                f"the video has {self._count / self._seconds:.2g} frames/s; a pulse can be followed from "
-                f"{LOWEST_RATE:g} on"
-            )
+            rate = self._count / self._seconds
+            raise UserError(f"the video has {rate:.2g} frames/s; measuring a pulse takes at least {LOWEST_RATE:g}")
 
 
 def check_file(path: str) -> None:
-    """Raises UserError for what is not a file that can be read and has something in it."""
+    """Raises UserError unless this is a readable file with something in it."""
     try:
         status = os.stat(path)
     except OSError as error:
         broken = os.path.islink(path) and isinstance(error, FileNotFoundError)
-        raise UserError("a symbolic link to a file that is not there" if broken else _reason(error)) from None
+        raise UserError("a symbolic link to a file that does not exist" if broken else _reason(error)) from None
     if stat.S_ISDIR(status.st_mode):
         raise UserError("a folder, not a video file")
-    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait forever
         raise UserError("a pipe or a device, not a video file")
     if not status.st_size:
         raise UserError("the file is empty (0 bytes)")
     try:
-        with open(path, "rb") as file:  # os.access would answer for another user than the one who opens
+        with open(path, "rb") as file:  # os.access may answer for another user than open
             file.read(1)
     except PermissionError:
         raise UserError("no permission to read the file") from None
@@ -209,34 +211,34 @@ def check_file(path: str) -> None:
         raise UserError(f"the file cannot be read ({_reason(error)})") from None
 
 
-def choose_stream(container):
-    """The film: not a cover picture, which may come first; the one marked as default, else the first.
+def choose_stream(container: InputContainer) -> VideoStream:
+    """The video stream marked as default, else the first; cover pictures do not count.
 
     Raises:
-      UserError: a text, a picture, sound alone, or a codec that nobody here knows.
+      UserError: a text, a still picture, sound alone, or a codec that this FFmpeg lacks.
     """
     if container.format.name == "tty":
         raise UserError("a text file, not a video")
     if container.format.name == "image2" or container.format.name.endswith("_pipe"):
         raise UserError(f"a still picture ({container.format.name.removesuffix('_pipe')}), not a video")
-    films = [s for s in container.streams.video if not s.disposition & STILL]
-    if not films:
-        covers = " but a cover picture" if container.streams.video else ""
-        raise UserError(f"there is no video stream in the file{covers}")
-    film = next((s for s in films if s.disposition & Disposition.default), films[0])
-    if film.codec_context is None:
+    moving = [s for s in container.streams.video if not s.disposition & STILL]
+    if not moving:
+        covers = ", only a cover picture" if container.streams.video else ""
+        raise UserError(f"the file has no video stream{covers}")
+    chosen = next((s for s in moving if s.disposition & Disposition.default), moving[0])
+    if chosen.codec_context is None:
         raise UserError("the video stream has a codec that this FFmpeg cannot decode")
-    return film
+    return chosen
 
 
 def _content(path: str) -> str:
-    """What a file is instead of a video, by its beginning; "" if that says nothing."""
+    """What a file is instead of a video, judged by its beginning; "" if that is inconclusive."""
     with open(path, "rb") as file:
         head = file.read(4096)
     if not head.strip(b"\0"):
-        return "it begins with nothing but zeros, as a download that was not finished"
+        return "it begins with zeros alone, like an unfinished download"
     if head[4:8] == b"ftyp":
-        return "the index of the MP4 (moov) is missing or broken: it was cut off, or not finished"
+        return "the index of the MP4 (moov) is missing or broken: the file is cut off or unfinished"
     control = sum(byte < 32 and byte not in b"\t\n\f\r" for byte in head)
     return "" if control else "it is a text file"
 

@@ -10,15 +10,16 @@ import optax
 import pytest
 import tiny
 
-from configs import ablation
 from cpml_jax import evaluate, train
+from cpml_jax.configs import _bases, ablation
 from cpml_jax.data import sampler
 from cpml_jax.data.records import RecordSet
+from cpml_jax.errors import UserError
 from cpml_jax.evaluation import scoring
 from cpml_jax.losses import total
 from cpml_jax.sweep.ablation import configured
 from cpml_jax.training import sharding, steps
-from cpml_jax.training.checkpoint import flatten
+from cpml_jax.training.run_files import flatten
 
 # What configs/synthetic.py sets on top of base.py and rows must get along with.
 BASE = {
@@ -87,7 +88,7 @@ WATCH = optax.GradientTransformation(lambda params: params, lambda g, _, params:
 def test_a_row_has_its_parts_and_its_losses(row):
     config, model, tokens, _ = made(row)
     abstract = jax.eval_shape(
-        lambda: model.init(jax.random.key(0), *scoring.dummy_inputs(config), tokens, method="init_everything")
+        lambda: model.init(jax.random.key(0), scoring.dummy_inputs(config), tokens, method="init_everything")
     )
     parts, terms = EXPECTED[row]
     assert set(abstract["params"]) == parts
@@ -124,7 +125,7 @@ def test_nothing_is_dead(row):
     assert bool(dead) == bool(allowed and "rppg" in parts)
 
 
-@pytest.mark.parametrize("base", ablation.BASES)
+@pytest.mark.parametrize("base", _bases.BASES)
 def test_every_row_is_expected_and_fits_the_sweep(base):
     table = configured()
     assert set(table.rows) == set(EXPECTED)
@@ -222,7 +223,7 @@ def test_a_row_is_a_configuration_with_a_name_of_its_own(argument, name):
 
 
 def test_short_names():
-    module = {name: importlib.import_module(f"configs.{name}") for name in ("flip", "lrnet")}
+    module = {name: importlib.import_module(f"cpml_jax.configs.{name}") for name in ("flip", "lrnet")}
     assert module["flip"].get_config() == ablation.get_config("flip_mcl")
     assert module["flip"].get_config("it:ffpp") == ablation.get_config("flip_it:ffpp")
     assert module["lrnet"].get_config("ffpp:c23") == ablation.get_config("lrnet_alone:ffpp:c23")
@@ -232,5 +233,5 @@ def test_short_names():
     ("file", "argument"), [("ablation", "cpmll"), ("ablation", "cpml:celebdf"), ("flip", "ti"), ("lrnet", "dfd")]
 )
 def test_what_there_is_not_is_said_with_what_there_is(file, argument):
-    with pytest.raises(ValueError, match=argument.split(":")[-1]):
-        importlib.import_module(f"configs.{file}").get_config(argument)
+    with pytest.raises(UserError, match=argument.split(":")[-1]):
+        importlib.import_module(f"cpml_jax.configs.{file}").get_config(argument)

@@ -19,7 +19,7 @@ def main(*arguments: str) -> subprocess.CompletedProcess:
     ("arguments", "said"),
     [
         ([], "--config is missing"),
-        (["--config=configs/nothing.py"], "No such file"),
+        (["--config=configs/nothing.py"], "no such file"),
         (["--config=configs/synthetic.py:huge"], "small, hard, full"),
         ([CONFIG, "--config.trian.steps=3"], "no key 'trian', did you mean 'train'?"),
         ([CONFIG, "--config.train.stesp=3"], "no key 'stesp', did you mean 'steps'?"),

@@ -9,14 +9,16 @@ import published
 import pytest
 
 from cpml_jax import predict, video_files
+from cpml_jax.data.input_size import InputSize
 from cpml_jax.errors import UserError
 
 FRAMES, SIZE = 16, 32
+INPUT = InputSize(FRAMES, SIZE, batch_size=4)
 
 
 @dataclasses.dataclass
 class FaceClip:
-    """What data_prep.prepare.video_clips gives."""
+    """What data_prep.face.clips.video_clips gives."""
 
     face: int
     start_s: float
@@ -27,6 +29,7 @@ class FaceClip:
     def __post_init__(self):
         self.frames = np.full((FRAMES, 128, 128, 3), round(255 * self.score), np.uint8)
         self.landmarks = np.zeros((FRAMES, 68, 2), np.float32)
+        self.pulse_pos = np.zeros(FRAMES, np.float32)
 
 
 class FakeScorer:
@@ -69,9 +72,8 @@ def video_clips(path, *, num_frames):
 def predicted(paths, *, scorer=None, threshold=None):
     out = io.StringIO()
     threshold = threshold or predict.Threshold(0.5, "default")
-    sizes = dict(num_frames=FRAMES, frame_size=SIZE, batch_size=4)
     status = predict.predict(
-        scorer or FakeScorer(), [str(p) for p in paths], video_clips, threshold=threshold, out=out, **sizes
+        scorer or FakeScorer(), [str(p) for p in paths], video_clips, threshold=threshold, size=INPUT, out=out
     )
     answers = [json.loads(line, parse_constant=pytest.fail) for line in out.getvalue().splitlines()]
     for answer in answers:
@@ -129,9 +131,7 @@ def test_every_line_is_printed_as_soon_as_it_is_known(tmp_path):
 
     threshold = predict.Threshold(0.5, "default")
     files = [str(p) for p in touch(tmp_path, "1.mp4", "2.mp4", "3.mp4")]
-    predict.predict(
-        FakeScorer(), files, slow, threshold=threshold, num_frames=FRAMES, frame_size=SIZE, batch_size=4, out=out
-    )
+    predict.predict(FakeScorer(), files, slow, threshold=threshold, size=INPUT, out=out)
     assert seen == [0, 1, 2]
 
 

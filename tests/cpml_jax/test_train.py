@@ -17,7 +17,7 @@ import tiny
 from cpml_jax import evaluate, train
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import scoring
-from cpml_jax.training import checkpoint, sharding
+from cpml_jax.training import checkpoint, run_files, sharding
 
 TESTS = Path(__file__).resolve().parent.parent
 
@@ -46,7 +46,7 @@ def test_a_run_leaves_journal_checkpoints_and_a_score(uninterrupted, tiny_record
     assert {"loss", "ce", "pull", "push", "rate", "align", "repel", "steady", "teacher"} <= rows[0].keys()
     scorer = scoring.restore_for_scoring(workdir, tiny.training_config(tiny_records), "latest")
     assert scorer.step == 6 and scorer.selection == "latest"
-    seen = checkpoint.read_training_data(workdir)  # whom no evaluation may test
+    seen = run_files.read_training_data(workdir)  # whom no evaluation may test
     assert seen["dataset"] == "faces" and seen["identities"] == ["000", "001", "002", "003"]
     assert seen["records"]["clips"] == 48 and len(seen["records"]["sha256"]) == 64
     batch = tiny.random_batch(rows=3, views=1)
@@ -97,7 +97,8 @@ def test_a_loss_that_is_not_finite_stops_with_one_line_and_keeps_what_was_saved(
     ("changes", "said"),
     [
         ({"train.compressions": ("raw", "c40")}, "c40"),
-        ({"train.methods": ("NeuralTextures",)}, "both classes"),
+        ({"train.methods": ("NeuralTextures",)}, "leaves out of preparation"),
+        ({"train.methods": ("NeuralTextures",), "data.sources.faces.methods": ()}, "both classes"),
         ({"train.batch_size": 7}, "even"),
         ({"train.devices": 3}, "multiple of the 3 devices"),
         ({"train.views": "upsampled"}, "train.views"),
@@ -143,12 +144,12 @@ def test_what_the_other_runs_leave_out_takes_its_steps_too(tiny_records, tmp_pat
 
 def test_going_on_with_other_records_is_refused(uninterrupted, tiny_records):
     workdir, _ = uninterrupted
-    kept = checkpoint.read_training_data(workdir)
+    kept = run_files.read_training_data(workdir)
     others = kept["records"] | {"sha256": "f" * 64}
     try:
-        checkpoint.write_training_data(workdir, kept["dataset"], {"somebody"}, others)
+        run_files.write_training_data(workdir, kept["dataset"], {"somebody"}, others)
         with pytest.raises(UserError, match="trained on other records"):
             train.train(tiny.training_config(tiny_records), workdir)
-        assert checkpoint.read_training_data(workdir)["identities"] == ["somebody"], "whom it saw was forgotten"
+        assert run_files.read_training_data(workdir)["identities"] == ["somebody"], "whom it saw was forgotten"
     finally:
-        checkpoint.write_training_data(workdir, kept["dataset"], set(kept["identities"]), kept["records"])
+        run_files.write_training_data(workdir, kept["dataset"], set(kept["identities"]), kept["records"])

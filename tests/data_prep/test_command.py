@@ -8,7 +8,7 @@ from command import run_main
 from odd.encoder import draw, encode
 
 from data_prep import sources
-from data_prep.crops.crop_clips import read_clip
+from data_prep.crops.reader import read_clip
 
 CLIP = 32
 

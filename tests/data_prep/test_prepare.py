@@ -26,7 +26,7 @@ from data_prep.synthetic import generate
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES = 48
 METHODS = ("Deepfakes",)
-ARGUMENTS = dict(compressions=("raw", "c40"), methods=METHODS, splits=("test",), num_frames=FRAMES, max_windows=1)
+SELECTION = dict(compressions=("raw", "c40"), methods=METHODS, splits=("test",))
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +40,9 @@ def drawn(tmp_path_factory):
     return root
 
 
-def prepare(root, records, **changes):
-    return preparation.prepare("faces", "ffpp", root, records, workers=1, progress=False, **(ARGUMENTS | changes))
+def prepare(root, records, num_frames=FRAMES, **changes):
+    source = preparation.Source("faces", "ffpp", root, **(SELECTION | changes))
+    return preparation.prepare(source, preparation.Sampling(num_frames, 1), records, workers=1, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -193,11 +194,10 @@ def test_every_bad_file_is_listed_with_its_reason_and_the_rest_goes_on(drawn, tm
     (real / "dangling.mp4").symlink_to(tmp_path / "nowhere.mp4")
     write(real / "short.mp4", frames[:20])
     write(real / "faceless.mp4", [np.full((96, 96, 3), 90, np.uint8)] * FRAMES)
-    summary = preparation.prepare(
-        "own", "folder", tmp_path / "videos", tmp_path / "records", compressions=(), methods=(), splits=("test",),
-        num_frames=FRAMES, max_windows=1, workers=1, progress=False,
-    )  # fmt: skip
-    record_set = RecordSet(tmp_path / "records/own")
+    source = preparation.Source("mixed", "folder", tmp_path / "videos")
+    sampling = preparation.Sampling(FRAMES, 1)
+    summary = preparation.prepare(source, sampling, tmp_path / "records", workers=1, progress=False)
+    record_set = RecordSet(tmp_path / "records/mixed")
     assert {row["video"] for row in record_set.rows} == {"good one ü.mp4", "wrong extension.txt"}
     reasons = {row["video"]: row["reason"] for row in record_set.excluded}
     assert "empty" in reasons["empty.mp4"] and "no face" in reasons["faceless.mp4"]

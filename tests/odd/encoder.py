@@ -25,9 +25,24 @@ def at(pictures: list[np.ndarray], times) -> list[np.ndarray]:
 
 
 def encode(
-    path, pictures, codec="libx264", pix_fmt="yuv420p", *, times=None, rate=RATE, format=None, options=None, tags=None,
-    rotate=None, mirror=False, aspect=None, frames=None, container_options=None, disposition=None, cover=None,
-) -> None:  # fmt: skip
+    path,
+    pictures,
+    codec="libx264",
+    pix_fmt="yuv420p",
+    *,
+    times=None,
+    rate=RATE,
+    format=None,
+    options=None,
+    tags=None,
+    rotate=None,
+    mirror=False,
+    aspect=None,
+    frames=None,
+    container_options=None,
+    disposition=None,
+    cover=None,
+) -> None:
     """Write a video without sound.
 
     Args:

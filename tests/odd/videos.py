@@ -1,4 +1,4 @@
-"""A folder of odd videos, and what is to become of each: prepared, or set aside with which words."""
+"""A folder of odd videos, and what preparation does with each: prepares it, or excludes it for which reason."""
 
 import dataclasses
 import os
@@ -18,7 +18,7 @@ TOO_SHORT = f"a clip needs {CLIP}"
 
 @dataclasses.dataclass(frozen=True)
 class Odd:
-    """A file `name` made by make(path, pictures); `says`: part of the reason, "" if it is to be prepared.
+    """A file `name` written by make(path, pictures); `reason`: part of the reason for exclusion, "" if it is prepared.
 
     `like`: largest distance of the clip's mean colour from the plain video's, grey levels; None where it differs by
     right. `first`: frame of the content that the clip begins with.
@@ -26,7 +26,7 @@ class Odd:
 
     name: str
     make: Callable
-    says: str = ""
+    reason: str = ""
     like: float | None = None
     first: int = 0
 
@@ -127,7 +127,7 @@ SET_ASIDE = [
     Odd("notes.txt", made.content("Grüße von der Aufnahme\n".encode() * 50), "text"),
     Odd("web page.mp4", made.content(b"<html><body>404 not found</body></html>"), "text"),
     Odd("playlist.mp4", made.content(b"#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1:9/a.ts\n"), "text"),
-    Odd("dangling.mp4", made.link("nowhere.mp4"), "not there"),
+    Odd("dangling.mp4", made.link("nowhere.mp4"), "does not exist"),
     Odd("loop a.mp4", made.link("loop b.mp4"), "symbolic links"),
     Odd("loop b.mp4", made.link("loop a.mp4"), "symbolic links"),
     Odd("pipe.mp4", lambda path, _: os.mkfifo(path), "pipe"),

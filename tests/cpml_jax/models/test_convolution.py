@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from cpml_jax.models import convolution as C
 
@@ -64,4 +65,33 @@ def test_cells_pool_is_a_max_pool():
 
 def test_unknown_form_is_refused():
     with pytest.raises(ValueError, match="folded"):
-        C.chosen_form("fast")
+        C.conv3d(normal(1, 3, 3, 3, 2), normal(3, 3, 3, 2, 2), "fast")
+
+
+DIRECT, FOLDED = "[b, 0, 1, 2, f]", "[b, 0, 1, f]"  # dimensions of 3-D and 2-D convolutions in StableHLO
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
+def test_the_platform_of_the_program_chooses_the_form_and_not_the_machine_that_traces_it(platform):
+    layers = nn.Sequential([C.Conv3D(4, (3, 3, 3), theta=0.7), C.DepthwiseConv3D(), C.PatchEmbedding(4, (2, 2, 2))])
+
+    def loss(kernel, variables, x):
+        y = C.conv3d_cells(x, kernel)
+        return (layers.apply(variables, C.max_over_cells(y)) ** 2).sum()
+
+    kernel, x = normal(1, 5, 5, 3, 4), normal(2, 4, 8, 8, 3)
+    variables = layers.init(jax.random.key(0), normal(2, 4, 4, 4, 4))
+    traced = jax.jit(jax.grad(loss, (0, 1))).trace(kernel, variables, x)
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    expected, other = (FOLDED, DIRECT) if platform == "cpu" else (DIRECT, FOLDED)
+    assert text.count(expected) >= 4 and other not in text
+
+
+def test_the_platforms_choice_is_the_named_form_to_the_bit():
+    x, w = normal(2, 5, 6, 4, 3), normal(1, 5, 5, 3, 4, seed=2)
+    for function in (C.conv3d, C.conv3d_cells):
+        chosen, named = (
+            jax.jit(jax.value_and_grad(lambda x, w, form=form, f=function: (f(x, w, form) ** 2).sum(), (0, 1)))(x, w)
+            for form in (None, "folded")
+        )
+        jax.tree.map(np.testing.assert_array_equal, chosen, named)

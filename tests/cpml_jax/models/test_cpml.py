@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny import FRAME_SIZE, NUM_FRAMES, tiny_config
 
-from configs import base
+from cpml_jax.configs import base
 from cpml_jax.errors import UserError
 from cpml_jax.models import cpml
 
@@ -23,7 +23,8 @@ def build(dtype=jnp.float32, **changes):
 def clips(rows=2, views=1, seed=0):
     rng = np.random.default_rng(seed)
     frames = rng.integers(0, 255, (rows, views, NUM_FRAMES, FRAME_SIZE, FRAME_SIZE, 3), dtype=np.uint8)
-    return jnp.asarray(frames), jnp.asarray(rng.uniform(-1, 1, (rows, views, NUM_FRAMES, 68, 2)).astype(np.float32))
+    landmarks = rng.uniform(-1, 1, (rows, views, NUM_FRAMES, 68, 2)).astype(np.float32)
+    return {"frames": jnp.asarray(frames), "landmarks": jnp.asarray(landmarks)}
 
 
 def tokens(prompts=3, length=10):
@@ -33,7 +34,7 @@ def tokens(prompts=3, length=10):
 
 
 def initialise(model, seed=0):
-    return jax.jit(lambda: model.init(jax.random.key(seed), *clips(1), tokens(), method="init_everything"))()
+    return jax.jit(lambda: model.init(jax.random.key(seed), clips(1), tokens(), method="init_everything"))()
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +43,16 @@ def everything():
     model = build(**{"model.modalities": ("rppg", "landmarks", "visual")})
     variables = initialise(model)
     embeddings = model.apply(variables, tokens(), method="encode_prompts")
-    score = jax.jit(lambda *clip: model.apply(variables, *clip, embeddings, train=False))
+    score = jax.jit(lambda inputs: model.apply(variables, inputs, embeddings, train=False))
 
     @jax.jit
-    def train(params, frames, landmarks, key):
+    def train(params, inputs, key):
         def loss(params):
             tree = variables | {"params": params}
             t_c = model.apply(tree, tokens(), method="encode_prompts")
             outputs, changed = model.apply(
                 tree,
-                frames,
-                landmarks,
+                inputs,
                 t_c,
                 train=True,
                 downsampled=VIEWS,
@@ -71,7 +71,7 @@ def test_shapes_types_and_units(everything):
     model, variables, embeddings, score, _ = everything
     assert embeddings.shape == (2, 16)
     np.testing.assert_allclose(jnp.linalg.norm(embeddings, axis=-1), 1, atol=1e-5)
-    out = score(*clips(2, views=2))
+    out = score(clips(2, views=2))
     assert out["wave"].shape == (2, 2, NUM_FRAMES) and out["unified"].shape == (2, 2, 16)
     assert all(out[name].dtype == jnp.float32 for name in ("wave", "unified", "logits"))
     u = out["unified"] / jnp.linalg.norm(out["unified"], axis=-1, keepdims=True)
@@ -82,21 +82,21 @@ def test_shapes_types_and_units(everything):
 
 def test_evaluation_is_deterministic_and_clips_do_not_meet(everything):
     _, _, _, score, _ = everything
-    frames, landmarks = clips(2, views=2)
-    a, b = score(frames, landmarks), score(frames, landmarks)
+    inputs = clips(2, views=2)
+    a, b = score(inputs), score(inputs)
     np.testing.assert_array_equal(a["logits"], b["logits"])
     other = clips(2, views=2, seed=5)
-    mixed = score(frames.at[1].set(other[0][1]), landmarks.at[1].set(other[1][1]))
+    mixed = score({name: x.at[1].set(other[name][1]) for name, x in inputs.items()})
     np.testing.assert_allclose(mixed["logits"][0], a["logits"][0], atol=1e-5)
     assert jnp.abs(mixed["logits"][1] - a["logits"][1]).max() > 1e-4
     # Views are rows of one batch, in (clip, view) order.
-    swapped = score(frames[:, ::-1], landmarks[:, ::-1])
+    swapped = score({name: x[:, ::-1] for name, x in inputs.items()})
     np.testing.assert_allclose(swapped["unified"][:, ::-1], a["unified"], atol=1e-5)
 
 
 def test_training_pass(everything):
     _, variables, _, _, train = everything
-    args = (*clips(2), jax.random.key(0))
+    args = (clips(2), jax.random.key(0))
     (value, (out, stats)), gradients = train(variables["params"], *args)
     assert out["wave"].shape == (2, 3, NUM_FRAMES) and out["logits"].shape == (2, 3, 2)
     assert jax.tree.structure(stats) == jax.tree.structure(variables["batch_stats"])
@@ -104,27 +104,27 @@ def test_training_pass(everything):
         (a != b).any() for a, b in zip(jax.tree.leaves(stats), jax.tree.leaves(variables["batch_stats"]), strict=True)
     )
     again = train(variables["params"], *args)[0][0]
-    other = train(variables["params"], *clips(2), jax.random.key(1))[0][0]
+    other = train(variables["params"], clips(2), jax.random.key(1))[0][0]
     assert value == again and value != other
     assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(gradients))
     # Every parameter is reached, but for biases in front of a batch norm, which have no effect.
     paths = [(jax.tree_util.keystr(k), g) for k, g in jax.tree_util.tree_leaves_with_path(gradients)]
     assert not [path for path, g in paths if not g.any() and not path.endswith("['bias']")]
-    black = (jnp.zeros_like(args[0]), jnp.zeros_like(args[1]))
-    assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(train(variables["params"], *black, args[2])))
+    black = jax.tree.map(jnp.zeros_like, args[0])
+    assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(train(variables["params"], black, args[1])))
 
 
 def test_no_label_in_the_forward_pass():
     assert list(inspect.signature(cpml.CPML.__call__).parameters) == [
-        "self", "frames", "landmarks", "class_embeddings", "train", "downsampled",
+        "self", "inputs", "class_embeddings", "train", "downsampled",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("modalities", [("rppg",), ("landmarks",), ("visual",), ("landmarks", "visual")])
 def test_subsets_of_modalities(modalities):
     model = build(**{"model.modalities": modalities})
-    args = (*clips(2), jnp.eye(2, 16))
-    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), *clips(1), tokens(), method="init_everything"))
+    args = (clips(2), jnp.eye(2, 16))
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), clips(1), tokens(), method="init_everything"))
     out = jax.eval_shape(lambda v, *a: model.apply(v, *a, train=False, downsampled=VIEWS), variables, *args)
     assert out["unified"].shape == (2, 3, 16) and ("wave" in out) == ("rppg" in modalities)
     assert {"rppg", "landmarks", "visual"} & set(variables["params"]) == set(modalities)
@@ -132,9 +132,8 @@ def test_subsets_of_modalities(modalities):
 
 def test_bfloat16_is_close(everything):
     model, variables, embeddings, score, _ = everything
-    low = jax.jit(lambda *clip: model.clone(dtype=jnp.bfloat16).apply(variables, *clip, embeddings, train=False))
-    args = clips(2)
-    a, b = score(*args), low(*args)
+    low = jax.jit(lambda inputs: model.clone(dtype=jnp.bfloat16).apply(variables, inputs, embeddings, train=False))
+    a, b = score(clips(2)), low(clips(2))
     assert all(b[name].dtype == jnp.float32 for name in ("wave", "unified", "logits"))
     assert np.corrcoef(a["wave"].ravel(), b["wave"].ravel())[0, 1] > 0.99
     np.testing.assert_allclose(a["logits"], b["logits"], atol=0.5)
@@ -161,14 +160,14 @@ def test_tau_is_limited():
     model = build(**{"model.modalities": ("landmarks",)})
     variables = initialise(model)
     variables["params"]["tau"] = jnp.float32(9.0)
-    out = model.apply(variables, *clips(1), jnp.eye(2, 16), train=False)
+    out = model.apply(variables, clips(1), jnp.eye(2, 16), train=False)
     assert jnp.abs(out["logits"]).max() <= 100.001
     assert float(jnp.exp(out["intermediates"]["tau"])) == pytest.approx(100, rel=1e-4)
 
 
 def test_the_temperature_is_that_of_the_configuration():
     model = build(**{"model.modalities": ("landmarks",), "model.temperature": 0.25})
-    out = model.apply(initialise(model), *clips(1), jnp.eye(2, 16), train=False)
+    out = model.apply(initialise(model), clips(1), jnp.eye(2, 16), train=False)
     cosines = out["unified"][0, 0, :2] / jnp.linalg.norm(out["unified"][0, 0])
     np.testing.assert_allclose(out["logits"][0, 0], 4 * cosines, rtol=1e-5)
 
@@ -181,19 +180,19 @@ def test_a_temperature_that_cannot_be_is_refused(temperature):
 
 def test_full_configuration():
     model = cpml.build(base.get_config().model.to_dict(), 49408, jnp.bfloat16)
-    frames = jax.ShapeDtypeStruct((1, 2, 160, 128, 128, 3), jnp.uint8)
-    landmarks = jax.ShapeDtypeStruct((1, 2, 160, 68, 2), jnp.float32)
+    inputs = {
+        "frames": jax.ShapeDtypeStruct((1, 2, 160, 128, 128, 3), jnp.uint8),
+        "landmarks": jax.ShapeDtypeStruct((1, 2, 160, 68, 2), jnp.float32),
+    }
     words = jax.ShapeDtypeStruct((2, 6, 77), jnp.int32)
-    variables = jax.eval_shape(
-        lambda *a: model.init(jax.random.key(0), *a, method="init_everything"), frames, landmarks, words
-    )
+    variables = jax.eval_shape(lambda *a: model.init(jax.random.key(0), *a, method="init_everything"), inputs, words)
     fusion = variables["params"]["fusion"]
     assert fusion["series"]["stages"]["kernel"].shape == (122_880, 160)
     assert fusion["cross_attention"]["pulse"]["kernel"].shape == (80, 2)
     assert fusion["cross_attention"]["keys"]["kernel"].shape == (2, 128)
     assert fusion["out"]["kernel"].shape == (256, 512)
     t_c = jax.ShapeDtypeStruct((2, 512), jnp.float32)
-    out = jax.eval_shape(lambda v, *a: model.apply(v, *a, train=False), variables, frames, landmarks, t_c)
+    out = jax.eval_shape(lambda v, *a: model.apply(v, *a, train=False), variables, inputs, t_c)
     assert out["wave"].shape == (1, 2, 160) and out["unified"].shape == (1, 2, 512) and out["logits"].shape == (1, 2, 2)
 
 

@@ -35,7 +35,7 @@ def test_cross_attention_against_numpy():
 @pytest.mark.parametrize("pool, width", [("flatten", 2 * 16 * DIM), ("mean", 2 * 4 * DIM), ("global", 4 * DIM)])
 def test_series_is_the_z_scored_wave_plus_a_linear_map_of_two_stages(pool, width):
     wave, stages, _ = inputs()
-    module = PulseTokens(GRID, pool)
+    module = PulseTokens(pool)
     variables = module.init(jax.random.key(0), wave, stages)
     both = jax.device_get(variables["params"])
     p = both["stages"]
@@ -56,7 +56,7 @@ def test_series_is_the_z_scored_wave_plus_a_linear_map_of_two_stages(pool, width
 
 
 def test_global_pool_of_a_still_clip_has_a_finite_gradient():
-    module = PulseTokens(GRID, "global")
+    module = PulseTokens("global")
     still = jnp.ones((1, 16, DIM))
     variables = module.init(jax.random.key(0), jnp.zeros((1, T)), (still,) * 3)
     gradient = jax.grad(lambda s: module.apply(variables, jnp.zeros((1, T)), (s,) * 3).sum())(still)
@@ -66,14 +66,11 @@ def test_global_pool_of_a_still_clip_has_a_finite_gradient():
 @pytest.mark.parametrize("present", ["r", "l", "v", "rl", "rv", "lv", "rlv"])
 def test_any_subset_gives_one_u(present):
     wave, stages, z_land = inputs()
-    module = Fusion(unified_dim=5, grid=GRID)
-    parts = (
-        (wave, stages) if "r" in present else None,
-        z_land if "l" in present else None,
-        np.ones((3, 7), np.float32) if "v" in present else None,
-    )
-    variables = module.init(jax.random.key(0), *parts, train=False)
-    u = module.apply(variables, *parts, train=False)
+    module = Fusion(unified_dim=5, dropout=0.5, stage_pool="flatten", projection="linear")
+    every = {"rppg": (wave, stages), "landmarks": z_land, "visual": np.ones((3, 7), np.float32)}
+    fused = {name: features for name, features in every.items() if name[0] in present}
+    variables = module.init(jax.random.key(0), fused, train=False)
+    u = module.apply(variables, fused, train=False)
     assert u.shape == (3, 5) and u.dtype == jnp.float32
     width = {"r": T, "l": F, "rl": 2 * F}.get(present.replace("v", ""), 0) + 7 * ("v" in present)
     assert variables["params"]["out"]["kernel"].shape == (width, 5)

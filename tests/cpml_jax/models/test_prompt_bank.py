@@ -51,7 +51,7 @@ def test_a_file_gives_the_classes_in_their_order_and_serves_other_classes_too(tm
         ('{"real": ["a"], "fake": ["b", 3]}', "3 of the class 'fake'"), ('{"real": ["a"], "fake": [NaN]}', "nan of"),
         ('{"real": ["a"], "fake": ["b", "  "]}', "'  ' of the class 'fake'"),
         ('{"real": ["a"], "fake": ["\\ud800"]}', "of the class 'fake' is no prompt"),
-        ('{"real": ["a"], "fake": ["b"], "real": ["c"]}', "'real' stands there twice"),
+        ('{"real": ["a"], "fake": ["b"], "real": ["c"]}', "'real' occurs twice"),
         ('{"real": ["a"], "fake": [["b"]]}', "of the class 'fake' is no prompt"),
     ],
 )  # fmt: skip

@@ -35,7 +35,7 @@ def sevens(config, split: bool = False):
     """Variables of the configured model, every number 7, on the mesh of all devices."""
     model, tokens = scoring.build_model(config)
     keys = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
-    shapes = jax.eval_shape(lambda: model.init(keys, *scoring.dummy_inputs(config), tokens, method="init_everything"))
+    shapes = jax.eval_shape(lambda: model.init(keys, scoring.dummy_inputs(config), tokens, method="init_everything"))
     shardings = sharding.state_shardings(shapes, sharding.make_mesh(), split)
     return jax.tree.map(lambda a, s: jax.device_put(np.full(a.shape, 7, a.dtype), s), dict(shapes), shardings)
 
@@ -65,7 +65,7 @@ def test_every_source_fills_its_part_and_nothing_else(folder, keras_file):
     text = flatten_dict(clip.text_parameters({k: v for k, v in state.items() if k.startswith("text")}, layers=2))
     for path, expected in text.items():
         np.testing.assert_array_equal(after["params", "text_encoder", *path], expected)
-    lines = apply.told(report)
+    lines = apply.summary(report)
     assert [entry["option"] for entry in report] == [
         "model.rppg.weights", "model.text_encoder.weights", "model.visual.weights",
     ]  # fmt: skip
@@ -80,12 +80,12 @@ def test_nothing_configured_changes_nothing():
     assert report == [] and flatten_dict(same) == flatten_dict(variables)
 
 
-def test_weights_of_an_absent_stream_are_told(folder):
+def test_weights_of_an_absent_stream_are_reported(folder):
     config = config_with(**{"model.modalities": ("landmarks",), "model.visual.weights": folder})
     variables = sevens(config)
     same, report = apply.initialise(variables, config.to_dict())
     assert flatten_dict(same) == flatten_dict(variables)
-    assert "0 arrays loaded; ignored: everything: the model has no visual" in apply.told(report)[0]
+    assert "0 arrays loaded; ignored: everything: the model has no visual" in apply.summary(report)[0]
 
 
 def test_shapes_come_from_the_folder(folder, keras_file):

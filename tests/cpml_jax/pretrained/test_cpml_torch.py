@@ -20,15 +20,27 @@ SMALL = dict(frame_size=32, stem=(2, 4, 8), patch=(4, 1, 1), dim=8, ff_dim=12, h
 
 
 def cpml(physformer, text, modalities=("rppg", "landmarks"), vocab=49408, frames=160):
+    visual = dict(frames=1, image_size=32, patch=16, width=8, layers=1, heads=1)
     model = CPML(
-        modalities, 512, 0.5, dict(physformer), {}, dict(mode="finetune", **text),
-        dict(frames=1, image_size=32, patch=16, width=8, layers=1, heads=1), vocab,
-    )  # fmt: skip
+        modalities=modalities,
+        unified_dim=512,
+        fusion_dropout=0.5,
+        fusion_stage_pool="flatten",
+        fusion_projection="linear",
+        head="prompts",
+        temperature=0.07,
+        streams={"rppg": dict(physformer), "landmarks": {}, "visual": visual},
+        text=dict(mode="finetune", **text),
+        vocab_size=vocab,
+    )
     size = physformer["frame_size"]
-    clip, points = jnp.zeros((1, 1, frames, size, size, 3), jnp.uint8), jnp.zeros((1, 1, frames, 68, 2))
+    clip = {
+        "frames": jnp.zeros((1, 1, frames, size, size, 3), jnp.uint8),
+        "landmarks": jnp.zeros((1, 1, frames, 68, 2)),
+    }
     tokens = jnp.zeros((2, 1, 4), jnp.int32)
     key = jax.random.key(0)
-    return jax.eval_shape(lambda: model.init(key, clip, points, tokens, method="init_everything"))
+    return jax.eval_shape(lambda: model.init(key, clip, tokens, method="init_everything"))
 
 
 SMALL_TEXT = dict(context_length=8, width=16, layers=2, heads=2)
@@ -136,13 +148,13 @@ def test_fusion_by_numpy_under_the_reference_names():
     draw = np.random.default_rng(0)
     wave, land = draw.normal(size=(3, 16)).astype(np.float32), draw.normal(size=(3, 128)).astype(np.float32)
     stages = [draw.normal(size=(3, 64, 8)).astype(np.float32) for _ in range(3)]
-    model = Fusion(512, 0.5, grid=16)
-    pulse = (jnp.asarray(wave), tuple(map(jnp.asarray, stages)))
-    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), pulse, land, None, train=False))
+    model = Fusion(512, 0.5, "flatten", "linear")
+    fused = {"rppg": (jnp.asarray(wave), tuple(map(jnp.asarray, stages))), "landmarks": jnp.asarray(land)}
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), fused, train=False))
     rules = cpml_torch.fusion_rules(cpml_torch.OUT[0], 128)
     wanted = {"params": {"fusion": variables["params"]}}
     loaded = assemble(state, rules, wanted, file="x", ignored=cpml_torch.IGNORED)
-    ours = model.apply({"params": loaded.params["fusion"]}, pulse, jnp.asarray(land), None, train=False)
+    ours = model.apply({"params": loaded.params["fusion"]}, fused, train=False)
 
     def linear(x, name):
         return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]

@@ -6,12 +6,12 @@ import pytest
 import tiny
 from tiny_sweep import Killed, Workshop, go, written
 
-from configs import base
 from cpml_jax import sweep
+from cpml_jax.configs import base
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_json
 from cpml_jax.sweep.ablation import Ablation
-from cpml_jax.training import checkpoint
+from cpml_jax.training import run_files
 
 
 def test_all_runs_read_the_records_of_the_workdir(tiny_records, tmp_path):
@@ -37,7 +37,7 @@ def test_an_evaluation_without_the_asked_test_is_a_failure(tiny_records, tmp_pat
 
 def test_figures_of_other_records_are_refused(tiny_records, tmp_path):
     go(tiny_records, tmp_path, ("in_dataset",), Workshop())
-    checkpoint.write_training_data(
+    run_files.write_training_data(
         tmp_path / "sweep/train_raw", "faces", {"a"}, {"sha256": "f" * 64, "schema_version": None, "clips": 9}
     )
     later = Workshop()
@@ -47,13 +47,15 @@ def test_figures_of_other_records_are_refused(tiny_records, tmp_path):
 
 
 def test_a_missing_compression_is_refused_before_any_training(tiny_records, tmp_path):
-    config = tiny.training_config(tiny_records, **{"eval.compressions": ("raw", "c23", "c40")})
+    everything = {"data.sources.faces.compressions": (), "data.sources.faces.methods": ()}
+    config = tiny.training_config(tiny_records, **everything, **{"eval.compressions": ("raw", "c23", "c40")})
     workshop = Workshop()
     with pytest.raises(UserError, match="at c40 in the test split of 'faces'.*at c23, raw.*configs/protocols") as error:
         go(tiny_records, tmp_path, ("cross_compression",), workshop, config=config)
     assert "\n" not in str(error.value) and not workshop.trained
     with pytest.raises(UserError, match="no test clips of NeuralTextures"):
-        changed = tiny.training_config(tiny_records, **{"train.methods": (*tiny.METHODS, "NeuralTextures")})
+        changes = everything | {"train.methods": (*tiny.METHODS, "NeuralTextures")}
+        changed = tiny.training_config(tiny_records, **changes)
         go(tiny_records, tmp_path, ("cross_manipulation",), workshop, config=changed)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ml_collections import ConfigDict
 
-from configs import synthetic
+from cpml_jax.configs import synthetic
 from cpml_jax.errors import UserError
 from cpml_jax.sweep import plan as sweep_plan
 from cpml_jax.sweep.ablation import Ablation

@@ -3,7 +3,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cpml_jax.data import augment
 from cpml_jax.errors import UserError
 from cpml_jax.training import optimizer
 
@@ -73,17 +72,3 @@ def test_schedule_warms_up_then_falls():
     assert (np.diff(rates[:11]) > 0).all() and (np.diff(rates[10:]) < 0).all()
     with pytest.raises(UserError, match="warmup_steps"):
         optimizer.learning_rate_schedule(1.0, 10, 10, 0.0)
-
-
-def test_mirroring_twice_is_nothing_and_points_keep_their_side():
-    rng = np.random.default_rng(0)
-    frames = rng.integers(0, 255, (2, 1, 2, 4, 4, 3), dtype=np.uint8)
-    points = rng.uniform(-1, 1, (2, 1, 2, 68, 2)).astype(np.float32)
-    flip = jnp.array([True, False])
-    once = augment.mirror(frames, points, flip)
-    twice = augment.mirror(*once, flip)
-    np.testing.assert_array_equal(twice[0], frames)
-    np.testing.assert_allclose(twice[1], points)
-    np.testing.assert_array_equal(once[0][1], frames[1])
-    np.testing.assert_allclose(once[1][0, 0, 0, 36], points[0, 0, 0, 45] * [-1, 1])
-    assert sorted(augment.MIRRORED) == list(range(68)) and (augment.MIRRORED[augment.MIRRORED] == np.arange(68)).all()

@@ -1,4 +1,4 @@
-"""Variants as files: where every pixel and frame lies, what they cost in bits, and that nothing is left to chance."""
+"""Copies under conditions: the place of every pixel and frame, their cost in bits, and the same bytes every time."""
 
 import errno
 import functools
@@ -14,7 +14,7 @@ from odd import encoder
 from cpml_jax.conditions import CODECS, Codec, Corruption
 from cpml_jax.errors import UserError
 from data_prep.conditions import reencode
-from data_prep.video.reader import Video
+from data_prep.video.reader import VideoReader
 
 TIMES = [k / 30 + (0.01 if k % 3 == 1 else 0.0) for k in range(16)]  # an uneven clock
 
@@ -36,14 +36,14 @@ def video(tmp_path_factory):
 
 
 def read(path) -> tuple[list[float], np.ndarray]:
-    with Video(path) as opened:
+    with VideoReader(path) as opened:
         frames = [(time, picture.rgb) for time, picture in opened.frames()]
     return [time for time, _ in frames], np.stack([picture for _, picture in frames])
 
 
-def rewritten(video, variant, seed="key"):
-    path = video.with_name(f"{variant.name}.mp4")
-    reencode.write(path, reencode.Source(video), variant, seed)
+def rewritten(video, condition, seed="key"):
+    path = video.with_name(f"{condition.name}.mp4")
+    reencode.write(path, reencode.Source(video), condition, seed)
     return path
 
 
@@ -51,12 +51,12 @@ def psnr(a, b) -> float:
     return float(10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2)))
 
 
-VARIANTS = [Codec("h264", 16), Codec("h265", 12), Codec("vp9", 14), Codec("av1", 10), Corruption("social", 1)]
+CONDITIONS = [Codec("h264", 16), Codec("h265", 12), Codec("vp9", 14), Codec("av1", 10), Corruption("social", 1)]
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.name)
-def test_every_frame_keeps_its_place_and_its_time(video, variant, capfd):
-    path = rewritten(video, variant)
+@pytest.mark.parametrize("condition", CONDITIONS, ids=lambda c: c.name)
+def test_every_frame_keeps_its_place_and_its_time(video, condition, capfd):
+    path = rewritten(video, condition)
     (times, frames), (_, originals) = read(path), read(video)
     np.testing.assert_allclose(times, TIMES, atol=1e-3)
     assert frames.shape == originals.shape
@@ -70,7 +70,7 @@ def test_every_frame_keeps_its_place_and_its_time(video, variant, capfd):
     assert here > 28
     with av.open(str(path)) as container:
         assert not container.streams.audio and len(container.streams.video) == 1
-    assert capfd.readouterr() == ("", ""), "encoders have nothing to say"
+    assert capfd.readouterr() == ("", ""), "encoders write nothing"
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -83,14 +83,14 @@ def test_bits_and_likeness_fall_as_the_rate_factor_rises(video, codec):
     assert sizes[0] > 2 * sizes[-1] and likeness[0] > likeness[-1] + 5
 
 
-@pytest.mark.parametrize("variant", [*VARIANTS, Corruption("noise", 3)], ids=lambda v: v.name)
-def test_the_same_bytes_every_time(video, variant, monkeypatch):
+@pytest.mark.parametrize("condition", [*CONDITIONS, Corruption("noise", 3)], ids=lambda c: c.name)
+def test_the_same_bytes_every_time(video, condition, monkeypatch):
     source = reencode.Source(video)
     paths = [video.with_name(f"{k}.mp4") for k in range(3)]
     for path in paths[:2]:
-        reencode.write(path, source, variant, "key")  # the second time from kept frames
+        reencode.write(path, source, condition, "key")  # the second time from kept frames
     monkeypatch.setattr(reencode, "KEPT", 0)
-    reencode.write(paths[2], reencode.Source(video), variant, "key")
+    reencode.write(paths[2], reencode.Source(video), condition, "key")
     assert paths[0].read_bytes() == paths[1].read_bytes() == paths[2].read_bytes()
 
 
@@ -101,9 +101,9 @@ def test_the_same_bytes_in_another_process(video):
         "from cpml_jax.conditions import parse;"
         "r.write(Path(sys.argv[2]), r.Source(sys.argv[1]), parse('noise-2'), 'key')"
     )
-    there = video.with_name("there.mp4")
-    subprocess.run([sys.executable, "-c", code, str(video), str(there)], check=True)
-    assert there.read_bytes() == here.read_bytes()
+    elsewhere = video.with_name("elsewhere.mp4")
+    subprocess.run([sys.executable, "-c", code, str(video), str(elsewhere)], check=True)
+    assert elsewhere.read_bytes() == here.read_bytes()
 
 
 def test_storage_costs_nothing(video):
@@ -118,25 +118,25 @@ def test_storage_costs_nothing(video):
 
 
 def test_a_reader_repeats_what_was_dropped(video):
-    with Video(video) as whole, Video(rewritten(video, Corruption("frames", 5))) as dropped:
+    with VideoReader(video) as whole, VideoReader(rewritten(video, Corruption("frames", 5))) as dropped:
         count = [sum(1 for _ in opened.resampled()) for opened in (whole, dropped)]
     assert count[0] == count[1]
 
 
 @pytest.mark.parametrize(
-    "variant", [VARIANTS[0], VARIANTS[3], Corruption("jpeg", 1), VARIANTS[4]], ids=lambda v: v.name
+    "condition", [CONDITIONS[0], CONDITIONS[3], Corruption("jpeg", 1), CONDITIONS[4]], ids=lambda c: c.name
 )
-def test_odd_sizes_are_made_even_at_the_far_edges(tmp_path, variant):
+def test_odd_sizes_are_made_even_at_the_far_edges(tmp_path, condition):
     path = tmp_path / "odd.mkv"
     encoder.encode(path, drawn(131, 133), codec="ffv1", pix_fmt="bgr0")
-    frames, originals = read(rewritten(path, variant))[1], read(path)[1]
-    even = isinstance(variant, Codec)
+    frames, originals = read(rewritten(path, condition))[1], read(path)[1]
+    even = isinstance(condition, Codec)
     assert frames.shape[1:3] == ((132, 134) if even else (131, 133))
     frames = frames[:, :131, :133]
     assert psnr(frames, originals) > max(psnr(np.roll(frames, 1, axis), originals) for axis in (1, 2)) + 0.3
 
 
-def test_what_the_header_turns_is_upright_in_the_variant(tmp_path):
+def test_what_the_header_turns_is_upright_in_the_copy(tmp_path):
     path = tmp_path / "turned.mp4"
     encoder.encode(path, drawn(128, 160), rotate=90)
     frames, originals = read(rewritten(path, Codec("h264", 10)))[1], read(path)[1]
@@ -144,11 +144,11 @@ def test_what_the_header_turns_is_upright_in_the_variant(tmp_path):
 
 
 @pytest.mark.parametrize("tags", [{"color_range": 2}, {"color_range": 1, "colorspace": 1}], ids=["full", "bt709"])
-@pytest.mark.parametrize("variant", [Codec("h264", 4), Corruption("frames", 1)], ids=lambda v: v.name)
-def test_colours_mean_the_same(tmp_path, tags, variant):
+@pytest.mark.parametrize("condition", [Codec("h264", 4), Corruption("frames", 1)], ids=lambda c: c.name)
+def test_colours_mean_the_same(tmp_path, tags, condition):
     path = tmp_path / "colours.mp4"
     encoder.encode(path, drawn(), tags=tags)
-    (times, frames), (all_times, originals) = read(rewritten(path, variant)), read(path)
+    (times, frames), (all_times, originals) = read(rewritten(path, condition)), read(path)
     originals = originals[[int(np.argmin(np.abs(np.subtract(all_times, t)))) for t in times]]
     # By way of RGB (full range) a level is lost in FFmpeg's rounding; a mistaken range or matrix is worth 8 and more.
     np.testing.assert_allclose(frames.mean((0, 1, 2)), originals.mean((0, 1, 2)), atol=2.0)
@@ -170,9 +170,9 @@ def test_posting_twice_takes_more_at_every_strength(video, strengths):
 def test_what_cannot_be_encoded_is_a_reason_and_a_full_disk_an_error(video, tmp_path):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(video.read_bytes()[:900])
-    for variant in (Codec("h264", 23), Corruption("social", 2)):
+    for condition in (Codec("h264", 23), Corruption("social", 2)):
         with pytest.raises(UserError):
-            reencode.write(tmp_path / "out.mp4", reencode.Source(broken), variant)
+            reencode.write(tmp_path / "out.mp4", reencode.Source(broken), condition)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:

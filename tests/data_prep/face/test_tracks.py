@@ -13,7 +13,7 @@ from data_prep.face.crop import CropPath
 from data_prep.face.detector import Detection, shared_detector
 from data_prep.face.tracks import Track, _smooth
 from data_prep.records import process
-from data_prep.sources import Listed
+from data_prep.sources import Video
 from data_prep.video.picture import Picture, Screen
 from data_prep.video.reader import StreamInfo
 
@@ -54,7 +54,7 @@ def listed(**changes):
         path="x.mp4", label=0, method="real", compression="raw", video="x", identity="x", source_identity="",
         target_video="", split="test", track_key="real/x",
     )  # fmt: skip
-    return Listed(**(fields | changes))
+    return Video(**(fields | changes))
 
 
 @pytest.fixture
@@ -64,14 +64,14 @@ def planned(monkeypatch, tmp_path):
     def plan(*tracks, num_frames=160):
         ordered = sorted(tracks, key=lambda t: -t.area())
         windows = []
-        monkeypatch.setattr(process, "shared_detector", lambda: None)
+        monkeypatch.setattr(process.detector, "shared_detector", lambda: None)
         monkeypatch.setattr(clips, "track_video", lambda *_: (ordered, 1000))
         info = StreamInfo(30.0, 720, 1280, "h264", 1e6)
         monkeypatch.setattr(clips, "stream_info", lambda _: info)
         monkeypatch.setattr(clips, "cut_windows", lambda _, planned, __: windows.extend(planned) or iter(()))
         written = {}
         monkeypatch.setattr(process, "exclusion", lambda video, reason, window=None: written.setdefault("why", reason))
-        process.process_group([listed()], tmp_path / "work.pickle", num_frames, 1)
+        process.process_group([listed()], tmp_path / "work.pickle", process.Sampling(num_frames, 1))
         return windows or written["why"]
 
     return plan

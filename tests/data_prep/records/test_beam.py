@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 import tiny
-from tensorflow_datasets.core.download import DownloadConfig
 from tensorflow_datasets.core.utils.shard_utils import ShardConfig
 
 from cpml_jax.data.records import DATASET, RecordSet, open_split
 from cpml_jax.errors import UserError
 from cpml_jax.schema import SCHEMA_VERSION
 from data_prep import prepare as preparation
-from data_prep.records import beam, builder, work_file
+from data_prep.records import beam, shards, work_file
 from data_prep.records.work_file import Entry
+from data_prep.sources import Video
 from data_prep.synthetic import generate
 from data_prep.video import jpeg
 
@@ -50,10 +50,9 @@ def small_shards(monkeypatch):
 
 
 def prepare(root, records, pipelines=None):
-    return preparation.prepare(
-        "faces", "ffpp", root, records, compressions=("raw", "c40"), methods=("Deepfakes",), splits=("test",),
-        num_frames=FRAMES, max_windows=1, workers=1, progress=False, pipelines=pipelines,
-    )  # fmt: skip
+    source = preparation.Source("faces", "ffpp", root, splits=("test",))
+    sampling = preparation.Sampling(FRAMES, 1)
+    return preparation.prepare(source, sampling, records, workers=1, progress=False, pipelines=pipelines)
 
 
 @pytest.fixture(scope="module")
@@ -95,17 +94,17 @@ def read_back(directory: Path, split: str, count: int) -> list[str]:
 
 def test_shards_keep_the_order_and_are_even():
     made = [Entry(str(i), "", i, 50_000) for i in range(37)]
-    shards = builder.cut(made)
-    assert len(shards) == 16 and sum(map(list, shards), []) == made
-    assert {len(shard) for shard in shards} == {2, 3}
+    parts = shards.cut(made)
+    assert len(parts) == 16 and sum(map(list, parts), []) == made
+    assert {len(part) for part in parts} == {2, 3}
 
 
 def write_two_splits(root: Path, runner: str | None) -> tuple[dict, dict[str, bytes]]:
     root.mkdir()
     splits = {"train": entries(root / "a.pickle", 37), "val": entries(root / "b.pickle", 3)[::-1]}
     read = functools.partial(work_file.stream, "faces")
-    download_config = DownloadConfig(beam_runner=runner)
-    builder.write(root / "faces", splits, read, tiny.NUM_FRAMES, download_config=download_config)
+    pipelines = beam.Pipelines(runner) if runner else None
+    shards.write(root / "faces", splits, read, tiny.NUM_FRAMES, pipelines=pipelines)
     return splits, files(root / "faces")
 
 
@@ -179,7 +178,7 @@ def test_without_apache_beam_the_extra_is_named(monkeypatch):
 @needs_beam
 def test_a_worker_that_sees_other_videos_stops_the_run_instead_of_excluding_them_all(drawn, tmp_path, monkeypatch):
     def elsewhere(self, name, groups, *rest):  # noqa: ANN001 - a mount that the workers lack
-        moved = [[preparation.sources.Listed(**{**vars(v), "path": v.path + ".gone"}) for v in g] for g in groups]
+        moved = [[Video(**{**vars(v), "path": v.path + ".gone"}) for v in g] for g in groups]
         return original(self, name, moved, *rest)
 
     original = beam.Pipelines.process

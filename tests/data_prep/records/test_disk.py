@@ -75,10 +75,10 @@ def test_a_video_that_may_not_be_read_is_listed(videos, tmp_path):
     encode(tmp_path / "secret.mp4", draw(2))
     (tmp_path / "secret.mp4").chmod(0)
     from cpml_jax.errors import UserError
-    from data_prep.video.reader import Video
+    from data_prep.video.reader import VideoReader
 
     with ordinary_rights(), pytest.raises(UserError, match="no permission to read"):
-        Video(tmp_path / "secret.mp4")
+        VideoReader(tmp_path / "secret.mp4")
 
 
 @pytest.mark.parametrize("inside", ["", "deeper"])
@@ -110,7 +110,7 @@ def test_a_disk_that_fills_up_loses_no_finished_video(videos, tmp_path, capsys, 
     stamp = made[0].stat().st_mtime_ns
 
     with monkeypatch.context() as patch:
-        patch.setattr("data_prep.records.builder.write", no_room_for_array_record)
+        patch.setattr("data_prep.records.shards.write", no_room_for_array_record)
         assert command(videos, records, tmp_path / "work") == 2
     assert "No space left on device" in the_error(capsys)
     assert made[0].stat().st_mtime_ns == stamp

@@ -1,4 +1,4 @@
-"""At least 50 odd files through one real preparation: every one prepared, and rightly, or set aside with its reason."""
+"""Ninety odd files in one real preparation: every one is prepared, and rightly, or excluded with its reason."""
 
 import contextlib
 import itertools
@@ -34,11 +34,9 @@ def outcome(tmp_path_factory):
     root = tmp_path_factory.mktemp("odd")
     videos.write(root / "videos")
     with stderr_to(root / "stderr"):
-        preparation.prepare(
-            "own", "folder", root / "videos", root / "records", compressions=(), methods=(), splits=("test",),
-            num_frames=CLIP, max_windows=1, workers=1, progress=False,
-        )  # fmt: skip
-    records = RecordSet(root / "records/own")
+        source = preparation.Source("odd", "folder", root / "videos")
+        preparation.prepare(source, preparation.Sampling(CLIP, 1), root / "records", workers=1, progress=False)
+    records = RecordSet(root / "records/odd")
     return records, {row["video"]: row["reason"] for row in records.excluded}, (root / "stderr").read_text()
 
 
@@ -48,7 +46,7 @@ def clips(outcome):
     return {row["video"]: outcome[0].read(row) for row in outcome[0].rows}
 
 
-def levels(frames) -> np.ndarray:
+def brightness(frames) -> np.ndarray:
     """Mean grey level of every frame: it grows by about 3/4 a frame, whatever else happens."""
     return frames.mean(axis=(1, 2, 3))
 
@@ -77,7 +75,7 @@ def test_there_are_many_and_each_is_prepared_or_listed(outcome):
 def test_what_cannot_serve_is_set_aside_with_a_reason(outcome, odd):
     reason = outcome[1].get(odd.name)
     assert reason is not None, "it was prepared"
-    assert odd.says and odd.says in reason
+    assert odd.reason and odd.reason in reason
     assert "unexpected" not in reason and "\n" not in reason and len(reason) < 160
 
 
@@ -100,15 +98,15 @@ def test_it_shows_the_same_face_upright_in_the_same_colours_at_the_same_time(cli
     plain, frames = plain[odd.first :], frames[:common]
     shift = (frames - plain).mean(axis=(0, 1, 2))
     assert np.abs(shift).max() < odd.like, shift
-    late = (levels(frames) - levels(plain) - shift.mean()) / 0.75
+    late = (brightness(frames) - brightness(plain) - shift.mean()) / 0.75
     assert np.abs(late).max() < 2, f"frames: {late.round(1)}"
 
 
 def test_stderr_holds_the_summary_and_nothing_else(outcome):
-    """No traceback, and nothing that libav has to say of damaged streams."""
+    """No traceback, and none of libav's messages about damaged streams."""
     records, _, text = outcome
     lines = text.strip().splitlines()
-    assert lines[0] == f"own: {len(records.rows)} clips"
+    assert lines[0] == f"odd: {len(records.rows)} clips"
     assert all(line.startswith(("  split", "  test", "  excluded", "to look at: ")) for line in lines[1:]), text
 
 
@@ -120,14 +118,21 @@ def test_grey_stays_grey_and_as_bright(clips):
 
 
 def test_frozen_frames_stay_frozen(clips):
-    assert np.ptp(levels(clips["frozen.mp4"]["frames"])) < 1 < np.ptp(levels(clips["plain.mp4"]["frames"]))
+    assert np.ptp(brightness(clips["frozen.mp4"]["frames"])) < 1 < np.ptp(brightness(clips["plain.mp4"]["frames"]))
 
 
 @pytest.mark.parametrize(
     ("name", "height", "width"),
-    [("plain.mp4", 160, 160), ("wide pixels.mp4", 160, 160), ("tall pixels.mkv", 160, 160), ("odd size.mp4", 121, 161),
-     ("very wide.mp4", 160, 960), ("very tall.mp4", 960, 160), ("size changes.h264", 160, 160)],
-)  # fmt: skip
+    [
+        ("plain.mp4", 160, 160),
+        ("wide pixels.mp4", 160, 160),
+        ("tall pixels.mkv", 160, 160),
+        ("odd size.mp4", 121, 161),
+        ("very wide.mp4", 160, 960),
+        ("very tall.mp4", 960, 160),
+        ("size changes.h264", 160, 160),
+    ],
+)
 def test_the_record_says_the_size_at_which_it_is_seen(clips, name, height, width):
     assert (clips[name]["source_height"], clips[name]["source_width"]) == (height, width)
 

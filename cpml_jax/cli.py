@@ -1,0 +1,212 @@
+"""Flags and dispatch: cpml-jax [VERB] --config=F [--workdir=D] [--config.key=value ...]; the verbs are in VERBS.
+
+With no verb: whatever is missing of prepare, train, evaluate, report. prepare --verify looks at the data sets'
+roots and stops. export --out=FOLDER writes the best checkpoint's model for init_from.
+compare RUN RUN ... [--out=FOLDER] takes no configuration: it reads finished runs.
+In a checkout, main.py is the same command.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from cpml_jax import configuration
+from cpml_jax.errors import UserError, one_line
+
+VERBS = ("prepare", "train", "evaluate", "report", "predict", "sweep", "compare", "export")
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration, as configs/synthetic.py[:argument].")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where the run's files go; runs/<name of the config> if not given.")
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", "", "host:port of process 0, for several hosts; 'auto' on TPU and SLURM."
+)
+_PROCESSES = flags.DEFINE_integer("processes", 0, "Number of hosts, with --coordinator=host:port.")
+_PROCESS = flags.DEFINE_integer("process", 0, "This host's number, with --coordinator=host:port.")
+_VERIFY = flags.DEFINE_bool("verify", False, "With prepare: look at the roots of the data sets, and prepare nothing.")
+_CROP_TREE = flags.DEFINE_string(
+    "crop_tree", "", "With prepare: also write the crops and landmarks as a tree of files, FOLDER/<source>/...."
+)
+_BEAM_RUNNER = flags.DEFINE_string(
+    "beam_runner", "", "Prepare as an Apache Beam pipeline on this runner: FlinkRunner, DataflowRunner, ..."
+)
+_BEAM_OPTIONS = flags.DEFINE_list("beam_options", [], "Options of --beam_runner: key=value,key=value.")
+_PROTOCOL = flags.DEFINE_list("protocol", [], "With evaluate and sweep: protocols in place of eval.protocols.")
+_SEEDS = flags.DEFINE_list(
+    "seeds", [], "With sweep: train every run with each: 0,1,2; the configuration's if not given."
+)
+_ROWS = flags.DEFINE_list("rows", [], "With sweep --protocol=ablation: rows of the table; all if not given.")
+_REPORT = flags.DEFINE_string("report", "", "With predict: an HTML file to write, what each answer rests on.")
+_OUT = flags.DEFINE_string("out", "", "With export: the model's folder. With compare: the folder of the tables.")
+
+# Flags of some verbs alone; None is the run of all that is missing.
+OWNERS = (
+    (_VERIFY, ("prepare",)),
+    (_CROP_TREE, ("prepare",)),
+    (_BEAM_RUNNER, ("prepare", None)),
+    (_BEAM_OPTIONS, ("prepare", None)),
+    (_PROTOCOL, ("evaluate", "sweep")),
+    (_SEEDS, ("sweep",)),
+    (_ROWS, ("sweep",)),
+    (_REPORT, ("predict",)),
+    (_OUT, ("export", "compare")),
+)
+
+
+def run() -> None:
+    """The console command."""
+    for flag in flags.FLAGS.flags_by_module_dict()[__name__]:  # what --help shows are the flags of the script
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    sys.modules["__main__"].__doc__ = __doc__
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # as that PyTorch is missing, which is no news
+    logging.set_verbosity(logging.ERROR)  # the libraries' chatter; what a user must know is printed or raised
+    app.run(guarded, flags_parser=parse_or_exit)
+
+
+def guarded(argv: list[str]) -> int:
+    """A user's mistake is one line and status 2; an interruption is status 130."""
+    try:
+        return main(argv)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
+        return 130
+
+
+def main(argv: list[str]) -> int:
+    """One command, its flags already parsed. Returns the exit status."""
+    verb, arguments = (argv[1], argv[2:]) if len(argv) > 1 else (None, [])
+    if verb is not None and verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, n=1)
+        raise UserError(
+            f"unknown verb {verb!r}{f', did you mean {near[0]!r}?' if near else ''}; the verbs are {', '.join(VERBS)}"
+        )
+    check_flags(verb)
+    if verb == "compare":
+        from cpml_jax import compare
+
+        return compare.run(arguments, _OUT.value)
+    if _CONFIG.value is None:
+        raise UserError("--config is missing; for the embedded benchmark: main.py --config=configs/synthetic.py")
+    if arguments and verb != "predict":
+        raise UserError(f"{arguments[0]!r}: only predict and compare take files; the verbs are {', '.join(VERBS)}")
+    config = _CONFIG.value
+    return dispatch(verb, config, _WORKDIR.value or os.path.join("runs", config.name), arguments)
+
+
+def dispatch(verb: str | None, config: ConfigDict, workdir: str, arguments: list[str]) -> int:
+    """One verb with a configuration, or with None all that is missing. Returns the exit status."""
+    from cpml_jax import chain  # JAX starts here, after the flags proved right
+
+    start_distributed()
+    protocols = tuple(_PROTOCOL.value)
+    if verb == "predict":
+        from cpml_jax import predict
+
+        return predict.run(config, workdir, arguments, page=_REPORT.value)
+    if verb == "sweep":
+        from cpml_jax import sweep
+
+        return sweep.run(config, workdir, protocols, seeds(), tuple(_ROWS.value))
+    if verb == "export":
+        chain.export(config, workdir, _OUT.value)
+    elif _VERIFY.value:
+        chain.verify(config, workdir)
+    else:
+        chain.run(
+            verb,
+            config,
+            workdir,
+            protocols=protocols,
+            beam_runner=_BEAM_RUNNER.value,
+            beam_options=tuple(_BEAM_OPTIONS.value),
+            crop_tree=_CROP_TREE.value,
+        )
+    return 0
+
+
+def start_distributed() -> None:
+    """Join the other hosts, before anything asks JAX for its devices."""
+    if not _COORDINATOR.value:
+        return
+    import jax
+
+    if _COORDINATOR.value == "auto":
+        jax.distributed.initialize()
+    else:
+        jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+
+
+def seeds() -> tuple[int, ...]:
+    """The numbers of --seeds."""
+    try:
+        return tuple(int(seed) for seed in _SEEDS.value)
+    except ValueError:
+        raise UserError(f"--seeds={','.join(_SEEDS.value)}: seeds are whole numbers, as 0,1,2") from None
+
+
+def check_flags(verb: str | None) -> None:
+    """Refuse flags of another verb, and flags that lack their partner."""
+    for flag, owners in OWNERS:
+        if flag.value and verb not in owners:
+            with_verbs = " and ".join(owner for owner in owners if owner)
+            raise UserError(f"--{flag.name} goes with {with_verbs}: main.py {owners[0]} --{flag.name}=...")
+    if _VERIFY.value and _CROP_TREE.value:
+        raise UserError("--verify prepares nothing, so there is no --crop_tree to write; give one of the two")
+    if _BEAM_OPTIONS.value and not _BEAM_RUNNER.value:
+        raise UserError("--beam_options are options of a runner: give --beam_runner too")
+    if verb == "export" and not _OUT.value:
+        raise UserError("export needs a folder to write to: main.py export --out=FOLDER --config=...")
+
+
+def parse_or_exit(argv: list[str]) -> list[str]:
+    """`parse` for absl, which would print a traceback of its errors."""
+    try:
+        return parse(argv)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def parse(argv: list[str]) -> list[str]:
+    """absl's flags; what it refuses becomes one line that names the nearest right key.
+
+    Raises:
+      UserError: a flag, a key or a value that cannot be.
+    """
+    try:
+        remaining = flags.FLAGS(with_located_config(argv), known_only=False)
+        if "--help" not in argv and _CONFIG.present:
+            _ = _CONFIG.value.name  # a file that does not load raises here
+        return remaining
+    except flags.Error as error:
+        raise UserError(one_line(error)) from None
+    except OSError as error:
+        raise UserError(f"--config: {one_line(error.__cause__ or error)}") from None
+    except (AttributeError, KeyError, TypeError, ValueError, ImportError, SyntaxError) as error:
+        raise UserError(one_line(error)) from None
+
+
+def with_located_config(argv: list[str]) -> list[str]:
+    """The command line with the path of the configuration file in place of its name.
+
+    Raises:
+      UserError: no such file, or a key that is called something else today.
+    """
+    located = list(argv)
+    for place, word in enumerate(argv):
+        key = re.match(r"--?(?:no)?config\.([\w.]+)", word)
+        if key and (now := configuration.renamed(key[1])) != key[1]:
+            raise UserError(f"the configuration's key {key[1]!r} is now called {now!r}")
+        if word in ("--config", "-config") and place + 1 < len(argv):
+            located[place + 1] = configuration.locate(argv[place + 1])
+        elif value := re.fullmatch(r"--?config=(.+)", word):
+            located[place] = f"--config={configuration.locate(value[1])}"
+    return located

@@ -1,0 +1,16 @@
+"""The frame of every HTML page that the project writes: one file that carries everything it shows."""
+
+from __future__ import annotations
+
+_HEAD = (
+    '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    # Nothing may be fetched, whatever a name manages to be.
+    '<meta http-equiv="Content-Security-Policy" '
+    "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+)
+
+
+def document(title: str, style: str, body: str) -> str:
+    """A whole page without scripts. title and body: HTML, already escaped; style: CSS."""
+    return f"{_HEAD}<title>{title}</title><style>{style}</style></head><body>{body}</body></html>\n"

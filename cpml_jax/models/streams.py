@@ -1,0 +1,157 @@
+"""The model's streams: what each reads, its module, and what it hands to the fusion and to the losses.
+
+To add a stream: its module, an entry of STREAMS, and its settings as `model.<name>` in configs/base.py. A field of
+the records that no stream has read yet is added to schema.py, and to INPUTS.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+from flax import linen as nn
+
+from cpml_jax.data import augment
+from cpml_jax.models import views
+from cpml_jax.models.clip import ImageEncoder
+from cpml_jax.models.landmark_rnn import LandmarkRNN
+from cpml_jax.models.physformer import PhysFormer
+
+# What streams can read (schema.MODEL_INPUTS), and how each is mirrored left to right.
+INPUTS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
+    "frames": augment.mirrored_frames,
+    "landmarks": augment.mirrored_landmarks,
+}
+
+Settings = Mapping[str, Any]  # config.model.<name>, without its weights
+Inputs = Mapping[str, jax.Array]  # (B, V, ...), of INPUTS
+
+
+class Pass(NamedTuple):
+    """One forward pass: whether it trains, the views to make of view 0, and a source of random keys for training."""
+
+    train: bool
+    downsampled: tuple[str, ...]
+    draw_key: Callable[[], jax.Array]
+
+
+class Encoded(NamedTuple):
+    """What a stream makes of its inputs. Rows N = B V', in (B, V') order, are the first axis of every array.
+
+    Attributes:
+      fused: what the fusion takes: features (N, F); of the rppg stream (wave (N, T), stages).
+      feature: (N, F) what the affinity loss compares.
+      outputs: what the model gives by name. intermediates: likewise, among its intermediates.
+    """
+
+    fused: Any
+    feature: jax.Array
+    outputs: dict[str, jax.Array]
+    intermediates: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """One branch of the model.
+
+    Attributes:
+      name: in `model.modalities`; its settings are `model.<name>`, and its parameters' paths start with it.
+      inputs: those of INPUTS that it reads.
+      build: (settings, D, compute dtype) -> its module.
+      encode: (module, settings, inputs, forward pass) -> Encoded. With downsampled views the inputs have one view.
+      check: settings -> None; ValueError, in one line that begins with the setting's name, if they do not fit.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    build: Callable[[Settings, int, Any], nn.Module]
+    encode: Callable[[Any, Settings, Inputs, Pass], Encoded]
+    check: Callable[[Settings], None]
+
+
+def rows(x: jax.Array) -> jax.Array:
+    """(B, V, ...) -> (B V, ...)."""
+    return x.reshape(-1, *x.shape[2:])
+
+
+def build_rppg(settings: Settings, unified_dim: int, dtype: Any) -> PhysFormer:
+    return PhysFormer(dtype=dtype, **settings)
+
+
+def encode_rppg(module: PhysFormer, settings: Settings, inputs: Inputs, forward: Pass) -> Encoded:
+    wave, stages = module(rows(inputs["frames"]), train=forward.train, downsampled=forward.downsampled)
+    # The pulse's phase says nothing about the class: the mean over the last stage's tokens.
+    return Encoded((wave, stages), stages[-1].mean(axis=1), {"wave": wave}, {"stages": stages})
+
+
+def check_rppg(settings: Settings) -> None:
+    PhysFormer(**settings).check()
+
+
+def build_landmarks(settings: Settings, unified_dim: int, dtype: Any) -> LandmarkRNN:
+    return LandmarkRNN(dtype=dtype, **settings)
+
+
+def encode_landmarks(module: LandmarkRNN, settings: Settings, inputs: Inputs, forward: Pass) -> Encoded:
+    points = inputs["landmarks"]
+    if forward.downsampled:
+        key = forward.draw_key() if forward.train else None
+        points = views.landmark_views(points[:, 0], forward.downsampled, key)
+    features = module(rows(points), train=forward.train)
+    return Encoded(features, features, {}, {"z_land": features})
+
+
+def check_landmarks(settings: Settings) -> None:
+    if not (settings["memory"] == 0 or settings["memory"] > 1):
+        raise ValueError(f"landmarks.memory={settings['memory']} is 0 or more than 1 frame")
+
+
+def build_visual(settings: Settings, unified_dim: int, dtype: Any) -> ImageEncoder:
+    shape = {k: settings[k] for k in ("patch", "width", "layers", "heads", "activation") if k in settings}
+    return ImageEncoder(projection=unified_dim, dtype=dtype, **shape)
+
+
+def encode_visual(module: ImageEncoder, settings: Settings, inputs: Inputs, forward: Pass) -> Encoded:
+    """The mean embedding of K frames spaced over the whole clip."""
+    chosen = spaced(rows(inputs["frames"]), settings["frames"])
+    images = views.visual_views(chosen, forward.downsampled, settings["image_size"])
+    features = embed_images(module, images)
+    return Encoded(features, features, {}, {"z_visual": features})
+
+
+def spaced(frames: jax.Array, count: int) -> jax.Array:
+    """(N, T, ...) -> (N, count, ...), evenly spaced over the whole clip."""
+    return frames[:, views.spaced_frames(frames.shape[1], count)]
+
+
+def embed_images(module: ImageEncoder, images: jax.Array) -> jax.Array:
+    """(N, V, K, size, size, 3), CLIP-normalised -> (N V, D) float32: the mean embedding of the K frames."""
+    n, count, k = images.shape[:3]
+    return module(images.reshape(-1, *images.shape[3:])).reshape(n * count, k, -1).mean(axis=1)
+
+
+def check_visual(settings: Settings) -> None:
+    if settings["width"] % settings["heads"]:
+        raise ValueError(f"visual.width={settings['width']} must be a multiple of its {settings['heads']} heads")
+    if settings["image_size"] % settings["patch"]:
+        raise ValueError(
+            f"visual.image_size={settings['image_size']} must be a multiple of visual.patch={settings['patch']}"
+        )
+
+
+# In the order of the model's random draws, and of the features that the fusion concatenates.
+STREAMS: Mapping[str, Stream] = {
+    stream.name: stream
+    for stream in (
+        Stream("rppg", ("frames",), build_rppg, encode_rppg, check_rppg),
+        Stream("landmarks", ("landmarks",), build_landmarks, encode_landmarks, check_landmarks),
+        Stream("visual", ("frames",), build_visual, encode_visual, check_visual),
+    )
+}
+
+
+def mirror(inputs: Inputs, chosen: jax.Array) -> dict[str, jax.Array]:
+    """Mirror the chosen clips (B,) bool left to right; all views of a clip alike, so that pairs stay aligned."""
+    return {name: augment.where_clip(chosen, INPUTS[name](x), x) for name, x in inputs.items()}

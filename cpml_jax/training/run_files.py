@@ -1,0 +1,175 @@
+"""The files beside a run's checkpoints: its configuration, its prompts, and whom it was trained on.
+
+They decide whether a later command may use the checkpoints: to resume training, or to score with them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flax.traverse_util import flatten_dict
+
+from cpml_jax.configuration import current_names
+from cpml_jax.errors import UserError
+from cpml_jax.files import write_whole
+
+FOLDER, CONFIG, TRAINING_DATA, PROMPTS = "checkpoints", "config.json", "training_data.json", "prompts.json"
+# What a checkpoint's arrays and their meaning depend on, and what may change when training resumes.
+MODEL_KEYS = ("model", "data.num_frames", "loss.simclr", "loss.affinity")  # these two have projections
+CONTENT_KEYS = ("model.text_encoder.bank",)  # a file that may have moved: check_prompts compares its content
+FREE_KEYS = (
+    "data.records",
+    "data.sources",
+    "data.workers",
+    "data.cache_mb",
+    "data.read_threads",
+    "eval",
+    "name",
+    "train.log_every",
+    "train.eval_every",
+    "train.checkpoint_every",
+    "train.devices",
+    "train.shard_params",
+)
+Bank = Mapping[str, tuple[str, ...]]
+
+
+def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    return flatten_dict(dict(config), sep=".")
+
+
+def _under(name: str, keys: tuple[str, ...]) -> bool:
+    return any(name == key or name.startswith(key + ".") for key in keys)
+
+
+def check_config(workdir: str | os.PathLike, config: Mapping[str, Any], *, resume: bool) -> None:
+    """Compare a configuration with the one that the workdir's checkpoints were made with.
+
+    Args:
+      workdir: of the run.
+      config: plain dictionary, as written by `write_config`.
+      resume: True: everything that shapes training must be equal; False: only what shapes the model.
+
+    Raises:
+      UserError: a key differs; the first few are named with both values.
+    """
+    path = Path(workdir) / FOLDER / CONFIG
+    if not path.is_file():
+        return
+    try:
+        saved = current_names(flatten(json.loads(path.read_text())))
+    except ValueError:
+        raise UserError(f"{path}: not readable as JSON; delete {path.parent} to train again") from None
+    ours = flatten(json.loads(json.dumps(config)))
+    # Scoring reads checkpoints of earlier releases: a key that they did not have had today's default.
+    compared = saved.keys() | ours.keys() if resume else saved.keys()
+    differing = [
+        key
+        for key in sorted(compared)
+        if saved.get(key) != ours.get(key)
+        and key not in CONTENT_KEYS
+        and (not _under(key, FREE_KEYS) if resume else _under(key, MODEL_KEYS))
+    ]
+    if differing:
+        shown = "; ".join(f"{key} was {saved.get(key)!r}, is {ours.get(key)!r}" for key in differing[:3])
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise UserError(
+            f"{path.parent}: checkpoints of another configuration ({shown}{more}); use another --workdir or set it back"
+        )
+
+
+def write_config(workdir: str | os.PathLike, config: Mapping[str, Any]) -> None:
+    """Write the configuration beside the checkpoints, once and atomically."""
+    path = Path(workdir) / FOLDER / CONFIG
+    if path.is_file():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(config, indent=1, sort_keys=True))
+
+
+def write_prompts(workdir: str | os.PathLike, bank: Bank) -> None:
+    """Write every class's prompts, in the order of the classes, beside the checkpoints: the user may edit a bank."""
+    write_whole(Path(workdir) / FOLDER / PROMPTS, json.dumps(bank, indent=1))
+
+
+def check_prompts(workdir: str | os.PathLike, bank: Bank) -> None:
+    """Compare the classes and prompts with those that the workdir's checkpoints were trained with, if it has any.
+
+    Raises:
+      UserError: they differ, or the saved ones are not readable.
+    """
+    path = Path(workdir) / FOLDER / PROMPTS
+    if not path.is_file():
+        return
+    try:
+        saved = json.loads(path.read_text())
+    except ValueError:
+        raise UserError(f"{path}: not readable as JSON; delete {path.parent} to train again") from None
+    if list(saved) != list(bank):
+        raise UserError(
+            f"{path}: checkpoints of the classes {', '.join(saved)}, not {', '.join(bank)}; set train.methods and "
+            "model.text_encoder.classes back, or use another --workdir"
+        )
+    changed = [name for name in bank if saved[name] != list(bank[name])]
+    if changed:
+        raise UserError(
+            f"{path}: checkpoints of other prompts for {', '.join(changed)}; this file is a bank that holds them: "
+            "set model.text_encoder.bank to a copy of it, or use another --workdir"
+        )
+
+
+def write_training_data(
+    workdir: str | os.PathLike, dataset: str, identities: set[str], records: Mapping[str, Any]
+) -> None:
+    """Write whom a run is trained on beside its checkpoints, so that no evaluation tests on them.
+
+    Args:
+      workdir: of the run.
+      dataset: train.dataset.
+      identities: of the training clips, targets and sources.
+      records: provenance.describe_records.
+    """
+    path = Path(workdir) / FOLDER / TRAINING_DATA
+    value = {"dataset": dataset, "identities": sorted(identities - {""}), "records": records}
+    write_whole(path, json.dumps(value, indent=1))
+
+
+def read_training_data(workdir: str | os.PathLike) -> dict[str, Any] | None:
+    """{dataset, identities, records} of a run; None for runs that did not write it.
+
+    Raises:
+      UserError: the file is not readable.
+    """
+    path = Path(workdir) / FOLDER / TRAINING_DATA
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise UserError(f"{path}: not readable as JSON; delete it to evaluate without this check") from None
+
+
+def check_same_records(workdir: str | os.PathLike, records: Mapping[str, Any]) -> None:
+    """Refuse to resume, or to take figures from, a run that was trained on other records than the present ones.
+
+    A run that changed records half-way would have seen people whom training_data.json does not name.
+
+    Args:
+      workdir: of the run.
+      records: provenance.describe_records.
+
+    Raises:
+      UserError: the run was trained on others.
+    """
+    before = (read_training_data(workdir) or {}).get("records") or {}
+    if before.get("sha256") and records["sha256"] and before["sha256"] != records["sha256"]:
+        raise UserError(
+            f"{workdir}: trained on other records (sha256 {before['sha256'][:12]}, {before['clips']} clips) than "
+            f"the present ones ({records['sha256'][:12]}, {records['clips']} clips); put those back with "
+            "--config.data.records, or use another --workdir"
+        )

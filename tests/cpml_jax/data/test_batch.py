@@ -1,0 +1,59 @@
+"""One way to a batch: a record's and a video's."""
+
+import numpy as np
+import pytest
+import tiny
+
+from cpml_jax import predict, schema
+from cpml_jax.data import batch
+from cpml_jax.data.input_pipeline import eval_batches
+from cpml_jax.data.input_size import InputSize
+from cpml_jax.data.records import RecordSet
+
+
+class FaceClip:
+    """Of data_prep.face.clips.FaceClip what prediction reads, with a record's fields."""
+
+    def __init__(self, record):
+        vars(self).update(record)
+
+
+@pytest.mark.parametrize("frame_size", [tiny.FRAME_SIZE, schema.CROP_SIZE])
+def test_prediction_makes_the_batch_that_evaluation_makes_of_the_same_clip(tiny_records, frame_size):
+    records = RecordSet(tiny_records / "faces")
+    size = InputSize(tiny.NUM_FRAMES - 4, frame_size, batch_size=4)
+    rows = [row for row in records.rows if row["label"] == schema.REAL][:3]
+    ((_, expected),) = eval_batches(records, rows, size, excluded=[])
+    predicted = predict.batch_of([FaceClip(records.read(row)) for row in rows], size, rows=4)
+    assert predicted.keys() == expected.keys()
+    for name in predicted:
+        np.testing.assert_array_equal(predicted[name], expected[name], err_msg=name)
+        assert predicted[name].dtype == expected[name].dtype
+
+
+def test_a_batch_is_what_the_schema_says(tiny_records):
+    records = RecordSet(tiny_records / "faces")
+    clip = batch.clip_arrays(records.read(records.rows[0]), tiny.NUM_FRAMES, tiny.FRAME_SIZE)
+    made = batch.stack_views([[clip, clip], [clip, clip], [clip, clip]], [0, 1, 1])
+    described = {field.name: field for field in schema.BATCH if field.name != "class_index"}
+    assert made.keys() == described.keys()
+    for name, field in described.items():
+        assert made[name].dtype == field.dtype and made[name].ndim == len(field.shape)
+        assert all(n in (None, m) for n, m in zip(field.shape, made[name].shape, strict=True))
+    assert made["frames"].shape[:3] == (3, 2, tiny.NUM_FRAMES)
+
+
+def test_padding_repeats_the_first_clip_without_weight():
+    clips = [{"frames": np.full((2, 4, 4, 3), i, np.uint8), "landmarks": np.full((2, 68, 2), i, np.float32),
+              "pulse": np.full(2, i, np.float32)} for i in (7, 8)]  # fmt: skip
+    made = batch.padded_batch(clips, [1, 0], 4)
+    assert made["frames"][:, 0, 0, 0, 0, 0].tolist() == [7, 8, 7, 7] and made["label"].tolist() == [1, 0, 1, 1]
+    assert made["weight"].tolist() == [1, 1, 0, 0]
+
+
+def test_zero_inputs_have_a_batchs_shapes_and_types():
+    inputs = batch.zero_inputs(16, 32, rows=2)
+    assert {name: (x.shape, x.dtype.name) for name, x in inputs.items()} == {
+        "frames": ((2, 1, 16, 32, 32, 3), "uint8"),
+        "landmarks": ((2, 1, 16, 68, 2), "float32"),
+    }

@@ -1,0 +1,137 @@
+"""Records -> batches: padding, damage, the cache, and a position that can be restored."""
+
+import numpy as np
+import pytest
+import tiny
+
+from cpml_jax.data.input_pipeline import ClipReader, eval_batches, training_batches
+from cpml_jax.data.input_size import InputSize
+from cpml_jax.data.records import RecordSet
+from cpml_jax.data.sampler import BalancedSampler, clip_views
+from cpml_jax.errors import UserError
+
+SIZE = InputSize(tiny.NUM_FRAMES, tiny.FRAME_SIZE, batch_size=5)
+
+
+def reader_of(records, **changes):
+    return ClipReader(records, **dict(num_frames=tiny.NUM_FRAMES, frame_size=tiny.FRAME_SIZE) | changes)
+
+
+def sampler_of(records):
+    clips = clip_views(records.rows, compressions=tiny.COMPRESSIONS, methods=tiny.METHODS, split="train")
+    return BalancedSampler(clips, batch_size=8, seed=0)
+
+
+def of_split(records, split):
+    return [row for row in records.rows if row["split"] == split]
+
+
+def split_file(records, split):
+    return next(records.directory.rglob(f"*{split}.array_record*"))
+
+
+def assert_equal(batch, expected):
+    assert batch.keys() == expected.keys()
+    for name in batch:
+        np.testing.assert_array_equal(batch[name], expected[name], err_msg=name)
+
+
+def test_evaluation_sees_every_row_once_in_batches_of_one_shape(tiny_records):
+    records, excluded = RecordSet(tiny_records / "faces"), []
+    rows = of_split(records, "test")
+    batches = list(eval_batches(records, rows, SIZE, excluded=excluded))
+    assert [row["clip_id"] for some, _ in batches for row in some] == [row["clip_id"] for row in rows]
+    assert {batch["frames"].shape for _, batch in batches} == {(5, 1, 16, 16, 16, 3)} and not excluded
+    last_rows, last = batches[-1]
+    assert len(last_rows) == len(rows) % 5 == 2 and last["weight"].tolist() == [1, 1, 0, 0, 0]
+    np.testing.assert_array_equal(last["landmarks"][2:], last["landmarks"][[0, 0, 0]])
+    assert last["label"].tolist()[:2] == [row["label"] for row in last_rows]
+
+
+def test_damaged_bytes_are_a_corrupt_record_and_evaluation_lists_it(copied_records):
+    file = split_file(copied_records, "test")
+    data = bytearray(file.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 4000] = bytes(4000)
+    file.write_bytes(data)
+    rows = of_split(copied_records, "test")
+    excluded, scored = [], []
+    for batch_rows, batch in eval_batches(copied_records, rows, SIZE, excluded=excluded):
+        assert batch["weight"].sum() == len(batch_rows)
+        scored += [row["clip_id"] for row in batch_rows]
+    assert excluded and len(scored) + len(excluded) == len(rows)
+    assert all("corrupt record" in row["reason"] and row["clip_id"] not in scored for row in excluded)
+
+
+def test_training_stops_at_a_corrupt_record_with_one_line(copied_records):
+    file = split_file(copied_records, "train")
+    file.write_bytes(file.read_bytes()[:70_000] + bytes(file.stat().st_size - 70_000))
+    batches = training_batches(reader_of(copied_records), sampler_of(copied_records), steps=3, read_threads=1)
+    with pytest.raises(UserError, match="corrupt record .* prepare"):
+        list(batches)
+
+
+def test_records_that_are_too_short_say_what_to_do(tiny_records):
+    records = RecordSet(tiny_records / "faces")
+    with pytest.raises(UserError, match="records hold 16 frames, data.num_frames=20; prepare them again"):
+        reader_of(records, num_frames=20)(records.rows[0])
+
+
+def test_two_processes_read_the_halves_of_one_batch(tiny_records):
+    records = RecordSet(tiny_records / "faces")
+    sampler, reader = sampler_of(records), reader_of(records, cache_mb=64)
+    settings = dict(steps=2, read_threads=1)
+    whole = list(training_batches(reader, sampler, **settings))
+    halves = [list(training_batches(reader, sampler, **settings, process_index=i, process_count=2)) for i in range(2)]
+    for step, batch in enumerate(whole):
+        assert_equal({name: np.concatenate([half[step][name] for half in halves]) for name in batch}, batch)
+
+
+def test_a_restored_position_goes_on_with_the_batch_that_would_have_come_next(tiny_records):
+    records = RecordSet(tiny_records / "faces")
+    sampler, reader = sampler_of(records), reader_of(records, cache_mb=64)
+    batches = training_batches(reader, sampler, steps=4, read_threads=2)
+    next(batches)
+    position = batches.get_state()
+    expected = list(batches)
+    again = training_batches(reader, sampler, steps=4, read_threads=1)  # threads are no part of the position
+    again.set_state(position)
+    for batch, other in zip(list(again), expected, strict=True):
+        assert_equal(batch, other)
+
+
+def test_classes_are_numbers_of_methods(tiny_records):
+    records = RecordSet(tiny_records / "faces")
+    classes = {"real": 0, "Deepfakes": 1, "FaceSwap": 2}
+    settings = dict(steps=3, read_threads=1)
+    batches = list(training_batches(reader_of(records), sampler_of(records), **settings, classes=classes))
+    numbers, labels = (np.concatenate([batch[name] for batch in batches]) for name in ("class_index", "label"))
+    np.testing.assert_array_equal(np.minimum(numbers, 1), labels)
+    assert set(numbers.tolist()) == {0, 1, 2}
+
+
+def test_the_cache_keeps_to_its_budget_and_forgets_the_least_recent(tiny_records):
+    records = RecordSet(tiny_records / "faces")
+    reads = []
+
+    class Counting:
+        directory = records.directory
+
+        def read(self, row, frame_size):
+            reads.append(row["clip_id"])
+            return records.read(row, frame_size)
+
+    reader = reader_of(Counting(), frame_size=64, cache_mb=1)
+    fits = (1 << 20) // (tiny.NUM_FRAMES * (64 * 64 * 3 + 68 * 2 * 4 + 4))
+    rows = records.rows[: fits + 1]
+    assert fits == 5
+    first = reader(rows[0])
+    for row in rows[1:fits]:
+        reader(row)
+    assert reader(rows[0]) is first and len(reads) == fits  # everything so far fits
+    reader(rows[fits])  # one too many: rows[1] goes, for rows[0] was just used
+    assert reader(rows[0]) is first and len(reads) == fits + 1
+    reader(rows[1])
+    assert reads[-1] == rows[1]["clip_id"] and len(reads) == fits + 2
+    uncached = reader_of(Counting())
+    assert uncached(rows[0]) is not uncached(rows[0])

@@ -1,0 +1,83 @@
+"""The files beside checkpoints decide who may use them."""
+
+import json
+
+import pytest
+
+from cpml_jax.errors import UserError
+from cpml_jax.training import run_files
+
+
+def test_another_configuration_is_refused_with_both_values(tmp_path):
+    config = {
+        "model": {"dim": 96},
+        "optim": {"learning_rate": 1.0},
+        "train": {"log_every": 5},
+        "data": {"num_frames": 160},
+    }
+    run_files.write_config(tmp_path, config)
+    run_files.check_config(tmp_path, config, resume=True)
+    other = {**config, "optim": {"learning_rate": 2.0}, "train": {"log_every": 9}}
+    run_files.check_config(tmp_path, other, resume=False)  # another rate does not change what the arrays mean
+    with pytest.raises(UserError, match="optim.learning_rate was 1.0, is 2.0"):
+        run_files.check_config(tmp_path, other, resume=True)
+    with pytest.raises(UserError, match="model.dim was 96, is 32"):
+        run_files.check_config(tmp_path, {**config, "model": {"dim": 32}}, resume=False)
+
+
+def test_a_configuration_of_an_earlier_version_is_read_under_todays_keys(tmp_path):
+    old = {
+        "model": {"physformer": {"dim": 96}, "clip_text": {"width": 64}, "unified_dim": 8},
+        "train": {"qualities": ["raw", "c23"], "steps": 5},
+        "eval": {"variants": []},
+    }
+    run_files.write_config(tmp_path, old)
+    new = {
+        "model": {"rppg": {"dim": 96}, "text_encoder": {"width": 64}, "unified_dim": 8},
+        "train": {"compressions": ("raw", "c23"), "steps": 5},
+        "eval": {"conditions": ("blur-3",)},
+    }
+    for resume in (True, False):
+        run_files.check_config(tmp_path, new, resume=resume)
+    with pytest.raises(UserError, match="train.compressions was .'raw', 'c23'., is .'raw'."):
+        run_files.check_config(tmp_path, {**new, "train": {"compressions": ("raw",), "steps": 5}}, resume=True)
+    with pytest.raises(UserError, match="model.rppg.dim was 96, is 32"):
+        run_files.check_config(tmp_path, {**new, "model": {"rppg": {"dim": 32}}}, resume=False)
+
+
+def test_flatten_joins_keys_and_leaves_out_empty_sections():
+    config = {"a": {"b": 1, "c": {"d": (1, 2), "e": None}}, "f": {}, "g": ""}
+    assert run_files.flatten(config) == {"a.b": 1, "a.c.d": (1, 2), "a.c.e": None, "g": ""}
+
+
+def test_prompts_that_changed_are_named(tmp_path):
+    bank = {"real": ("a real face",), "fake": ("a forgery", "an attack")}
+    run_files.check_prompts(tmp_path, bank)  # nothing was saved yet
+    run_files.write_prompts(tmp_path, bank)
+    run_files.check_prompts(tmp_path, bank)
+    with pytest.raises(UserError, match="other prompts for fake"):
+        run_files.check_prompts(tmp_path, bank | {"fake": ("a forgery",)})
+    with pytest.raises(UserError, match="classes real, fake, not real, Deepfakes"):
+        run_files.check_prompts(tmp_path, {"real": bank["real"], "Deepfakes": ("a deepfake",)})
+
+
+@pytest.mark.parametrize("name", [run_files.CONFIG, run_files.PROMPTS, run_files.TRAINING_DATA])
+def test_a_damaged_file_is_one_line(tmp_path, name):
+    path = tmp_path / run_files.FOLDER / name
+    path.parent.mkdir()
+    path.write_text("{")
+    with pytest.raises(UserError, match=f"{name}: not readable as JSON") as error:
+        run_files.check_config(tmp_path, {}, resume=True)
+        run_files.check_prompts(tmp_path, {})
+        run_files.read_training_data(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_other_records_are_refused(tmp_path):
+    assert run_files.read_training_data(tmp_path) is None
+    records = {"sha256": "a" * 64, "clips": 3}
+    run_files.write_training_data(tmp_path, "faces", {"001", ""}, records)
+    assert json.loads((tmp_path / run_files.FOLDER / run_files.TRAINING_DATA).read_text())["identities"] == ["001"]
+    run_files.check_same_records(tmp_path, records)
+    with pytest.raises(UserError, match="trained on other records .sha256 aaaaaaaaaaaa, 3 clips. than the present"):
+        run_files.check_same_records(tmp_path, {"sha256": "b" * 64, "clips": 3})

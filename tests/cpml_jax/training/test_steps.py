@@ -1,0 +1,83 @@
+"""The step as a program: what it computes from state and batch, and for which platform."""
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from cpml_jax import train
+from cpml_jax.evaluation import scoring
+from cpml_jax.training import sharding, steps
+
+# No convolution and no text encoder: it compiles in a few seconds.
+LIGHT = {"model.modalities": ("landmarks",), "model.head": "linear", "loss.cqsl": 0.0, "loss.cmcl": 0.0}
+
+
+def prepared(**changes):
+    """A jitted step with a fresh state and its mesh."""
+    config = tiny.tiny_config(**{"train.steps": 4, "optim.learning_rate": 1e-2, "train.devices": 1, **changes})
+    model, tokens = scoring.build_model(config)
+    mesh = sharding.make_mesh(1)
+    transformation, _, abstract, create = train.prepare_state(config, model, tokens, mesh)
+    step = steps.make_train_step(
+        model,
+        transformation,
+        tokens=tokens,
+        class_embeddings=None,
+        weights=tiny.loss_weights(**config.loss.to_dict()),
+        seed=0,
+        sampled_prompts=True,
+        flip=True,
+    )
+    return steps.jit_train_step(step, mesh, jax.tree.map(lambda leaf: leaf.sharding, abstract)), create, mesh, abstract
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_a_step_traced_on_a_cpu_is_the_accelerators_when_lowered_for_one(platform, whole_step):
+    text = whole_step.lower(lowering_platforms=(platform,)).as_text()
+    assert text.count("[b, 0, 1, 2, f]") > 10  # XLA's 3-D convolutions
+    # What is left in two dimensions is what the CPU's form would have.
+    assert "[b, 0, 1, f]" not in text and "optimization_barrier" not in text
+
+
+@pytest.fixture(scope="module")
+def whole_step():
+    step, _, _, abstract = prepared()
+    batch = {n: jax.ShapeDtypeStruct(v.shape, v.dtype) for n, v in tiny.random_batch().items()}
+    return step.trace(abstract, batch)
+
+
+@pytest.fixture(scope="module")
+def light():
+    return prepared(**LIGHT)
+
+
+def test_a_step_counts_itself_and_repeats_to_the_bit(light):
+    step, create, mesh, _ = light
+    batch = sharding.put_local_batch(tiny.random_batch(), mesh)
+    states, losses = [], []
+    for _ in range(2):
+        state, metrics = step(create(), batch)
+        states.append(jax.device_get(state))
+        losses.append(float(metrics["loss"]))
+    assert int(states[0].step) == 1 and {"loss", "ce", "accuracy", "gradient_norm"} == metrics.keys()
+    jax.tree.map(np.testing.assert_array_equal, *states)
+    assert losses[0] == losses[1] == float(metrics["ce"]) and 0 <= float(metrics["accuracy"]) <= 1
+
+
+def test_the_steps_number_draws_the_noise(light):
+    step, create, mesh, _ = light
+    batch = sharding.put_local_batch(tiny.random_batch(), mesh)
+    first = float(step(create(), batch)[1]["loss"])
+    later = create()
+    later = later.replace(step=jax.device_put(np.int32(3), later.step.sharding))
+    assert float(step(later, batch)[1]["loss"]) != first
+
+
+def test_rows_of_weight_0_do_not_count(light):
+    step, create, mesh, _ = light
+    batch = tiny.random_batch()
+    batch["weight"][-2:] = 0
+    other = batch | {"label": np.concatenate([batch["label"][:-2], 1 - batch["label"][-2:]]).astype(np.int32)}
+    losses = [float(step(create(), sharding.put_local_batch(b, mesh))[1]["loss"]) for b in (batch, other)]
+    assert losses[0] == losses[1]

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from data_prep.synthetic.forgery import METHODS, forge, inner_face, paste
+from data_prep.synthetic.scene import Scene
+
+
+def test_shake_scales_how_the_forged_face_moves_and_nothing_else():
+    for method in METHODS:
+        common = dict(seed=3, style="a", target=0, source=1, method=method, frames=12, size=96)
+        whole, still, third = (Scene(**common, shake=shake)._forgery for shake in (1.0, 0.0, 0.3))
+        assert whole.jitter.std() > 0.1 and whole.flicker.std() > 0.001
+        assert not still.jitter.any() and (still.flicker == 1).all()
+        np.testing.assert_allclose(third.jitter, 0.3 * whole.jitter)
+        np.testing.assert_allclose(third.flicker - 1, 0.3 * (whole.flicker - 1), atol=1e-12)
+        for plan in (still, third):
+            np.testing.assert_array_equal(plan.pulse, whole.pulse)
+            np.testing.assert_array_equal(plan.mask, whole.mask)
+            assert plan.expressions == whole.expressions
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_only_the_pasted_window_changes(method):
+    real, fake = (
+        Scene(seed=3, style="a", target=0, frames=4, size=96, **forged)
+        for forged in (dict(), dict(method=method, source=1))
+    )
+    plan = fake._forgery
+    layer = np.full_like(real._portrait.base, 100.0)
+    x0, y0, x1, y1 = plan.window
+    pasted = paste(layer.copy(), plan, 0)
+    assert np.abs(pasted - layer)[y0:y1, x0:x1].max() > 5
+    pasted[y0:y1, x0:x1] = layer[y0:y1, x0:x1]
+    np.testing.assert_array_equal(pasted, layer)
+    assert inner_face(plan, 0).shape == (y1 - y0, x1 - x0, 3)
+
+
+def test_an_unknown_method_is_refused():
+    scene = Scene(seed=3, style="a", target=0, frames=4, size=96)
+    with pytest.raises(ValueError, match="unknown forgery 'Faceswap'"):
+        forge("Faceswap", np.random.default_rng(0), scene._portrait, scene._target.face, [], [], None, None)
