@@ -26,7 +26,7 @@ class Scorer:
 
     Attributes:
       step: the training step that the parameters are of.
-      selection: how that step was chosen: validation (the best AUC there), latest, or oracle.
+      selection: how that step was chosen: validation (the best AUC), latest, or oracle.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ def normalise(frames: Num[Array, "N T S S 3"], kind: str) -> Float[Array, "N T S
 
     Args:
       frames: (N, T, S, S, 3) uint8.
-      kind: center: (x - 127.5) / 128. temporal: every pixel's relative change from its own mean over the clip, in
+      kind: center: (x - 127.5) / 128. temporal: every pixel's relative change from its mean over the clip, in
         per cent, within +-10: (x / mean - 1) * 100, with a floor on the mean. standardize: (x - mean) / std, of
         each colour over the whole clip, as open-rppg's models are trained. unit: x / 255, as CPML's reference.
 
