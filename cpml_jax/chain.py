@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ml_collections import ConfigDict
 
 from cpml_jax.console import inform
+from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import SUMMARY, RecordSet, records_dir, records_root
 from cpml_jax.errors import UserError, missing_packages
 from cpml_jax.validation import check_weights, validate
@@ -62,9 +63,9 @@ def run(
 
 def has_checkpoint(workdir: Folder) -> bool:
     """Whether a training run has begun: it resumes, and loads no trained weights again."""
-    from cpml_jax.training import checkpoint
+    from cpml_jax.training import run_files
 
-    return (Path(workdir) / checkpoint.FOLDER / checkpoint.CONFIG).is_file()
+    return (Path(workdir) / run_files.FOLDER / run_files.CONFIG).is_file()
 
 
 def make_workdir(workdir: Folder) -> None:
@@ -183,7 +184,7 @@ def evaluate(config: ConfigDict, workdir: Folder, names: tuple[str, ...] = ()) -
 
     names = tuple(dict.fromkeys(names or config.eval.protocols))
     for name in names:
-        if name in protocols.VARIANTS:
+        if name in protocols.CONDITION_PROTOCOLS:
             prepare_conditions(config, workdir, name)
     evaluation.run(config, workdir, names)
 
@@ -196,7 +197,7 @@ def prepare_conditions(config: ConfigDict, workdir: Folder, protocol: str) -> No
     from data_prep.prepare import Sampling
 
     name = config.train.dataset
-    asked = [c for c in config.eval.conditions if conditions.protocol_of(c) in (protocol, None)]
+    asked = [c for c in config.eval.conditions if conditions.protocol_of(c) == protocol]
     condition_records.prepare(
         source_of(config, workdir, name),
         Sampling(config.data.num_frames, config.data.max_windows),
@@ -224,8 +225,7 @@ def report(config: ConfigDict, workdir: Folder) -> None:
         if line["split"] == "test" and protocols.home_of(line["dataset"]) == line["dataset"] == config.train.dataset
     ]
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
-    sizes = dict(num_frames=config.data.num_frames, frame_size=config.model.rppg.frame_size)
-    saliency.write(workdir, scorer, record_sets, lines, batch_size=config.eval.batch_size, **sizes)
+    saliency.write(workdir, scorer, record_sets, lines, InputSize.of(config))
     if jax.process_index() == 0:
         inform(f"to look at: {reporting.write(workdir, record_sets)}")
 

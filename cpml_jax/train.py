@@ -59,9 +59,9 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
     model, tokens = scoring.build_model(config)
     bank = scoring.read_bank(config)
     run_files.check_prompts(workdir, bank)
+    data = batches(config, records, clips, tuple(bank))
     transformation, schedule, abstract, create = prepare_state(config, model, tokens, mesh)
 
-    data = batches(config, records, clips, tuple(bank))
     checkpoints = checkpoint.Checkpoints(workdir, writing=True)
     start, described = checkpoints.latest_step(), provenance.describe_records(records)
     if start is None:
@@ -179,7 +179,7 @@ def training_clips(config: ConfigDict, records: RecordSet) -> list[sampler.Views
     """The training split's clips at all training compressions; a line counts those that lack one.
 
     Raises:
-      UserError: no clip, none of a class, or values of train.views or loss.ce_views that do not exist.
+      UserError: no clip, or none of a class.
     """
     train = config.train
     compressions, chosen = tuple(train.compressions), dict(methods=tuple(train.methods), split="train")
