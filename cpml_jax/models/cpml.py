@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -194,7 +194,8 @@ class CPML(nn.Module):
             if mode == "context":
                 table = frozen["token_embedding"]["embedding"]
                 context = inserted_context(self.context, table, self.context_words, prompts)
-            embedded = encoder.clone(parent=None).apply({"params": frozen}, flat, context)
+            # apply returns a tuple only with mutable collections.
+            embedded = cast(jax.Array, encoder.clone(parent=None).apply({"params": frozen}, flat, context))
         return unit(embedded).reshape(classes, prompts, -1)
 
     def init_everything(self, inputs: Mapping[str, jax.Array], tokens: Int[Array, "C P L"] | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from cpml_jax.errors import UserError
 
 HEADS = ("prompts", "linear")
 FUSION_PROJECTIONS = ("linear", "none")
-PROJECTIONS = ("simclr", "affinity")  # losses with weights of their own, which exist only with them
+PROJECTIONS = ("simclr", "affinity")  # losses that train layers, which exist only with them
 WITH_PROMPTS = ("cmcl", "prompt_mse", "affinity")  # losses that compare with the class prompts
 ON_IMAGES = ("simclr", "prompt_mse")  # losses on augmented images
 
