@@ -65,8 +65,16 @@ def result(
         "auc": float(roc_auc_score(labels, scores)) if both else None,
         "auc_ci95": [0.4, 0.9] if both else None,
     } | ({} if both else {"note": "no fake clips"})
+    train = {"dataset": dataset, "compressions": ["raw", "c23"], "methods": list(METHODS)}
     test = {"dataset": dataset, "compression": compression, "methods": list(METHODS)}
-    return {"protocol": protocol, "test": test, "condition": condition, "clip": figures, "video": figures}
+    return {
+        "protocol": protocol,
+        "train": train,
+        "test": test,
+        "condition": condition,
+        "clip": figures,
+        "video": figures,
+    }
 
 
 def write(

@@ -163,8 +163,7 @@ def video_scores(run: Finished, key: Key) -> dict[str, dict[str, Any]]:
 
     The group of the bootstrap is the identity; a video of an unknown one is a group by itself.
     """
-    # Re-encoded and corrupted clips are in records of another name: <data set>.<protocol>.
-    names = {key.dataset, f"{key.dataset}.{key.protocol}"} if key.condition else {key.dataset}
+    names = {key.dataset} | ({protocols.condition_records(key.dataset, key.protocol)} if key.condition else set())
     lines = [line for line in run.lines if line["dataset"] in names]
     test = Test(key.protocol, Training(key.dataset, (), ()), key.dataset, key.compression, key.methods)
     chosen = protocols.select(lines, test)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
@@ -119,12 +120,11 @@ def _pulse_figures(wave: np.ndarray, trace: np.ndarray, truth: np.ndarray) -> li
       truth: (B, T) the true wave; NaN where unknown.
     """
     wave, trace, truth = (np.asarray(array, np.float32) for array in (wave, trace, truth))
-    rates = np.asarray(signal.heart_rate(wave, FRAME_RATE))
+    rates = np.asarray(signal.heart_rate(jnp.asarray(wave), FRAME_RATE))
 
     def correlation(other: np.ndarray) -> list[float | None]:
-        rho = np.asarray(signal.pearson(wave, np.nan_to_num(other)))
-        known = np.isfinite(other).all(axis=1)
-        return [float(r) if k else None for r, k in zip(rho.tolist(), known.tolist(), strict=True)]
+        rho = np.asarray(signal.pearson(jnp.asarray(wave), jnp.asarray(np.nan_to_num(other))))
+        return [float(r) if np.isfinite(reference).all() else None for r, reference in zip(rho, other, strict=True)]
 
     snr = [pulse_waves.snr_db(w, rate) for w, rate in zip(wave, rates.tolist(), strict=True)]
     columns = (rates.tolist(), correlation(trace), correlation(truth), snr)

@@ -23,7 +23,7 @@ def current(document: dict[str, Any]) -> dict[str, Any]:
 
     `schema` becomes today's, unless the document lacks what today's version requires.
     """
-    version = document.get("schema")
+    version = str(document.get("schema"))
     if version in (EVALUATION, SWEEP):
         return document
     lists = {key: [_renamed(entry) for entry in document[key]] for key in ("results", "cells") if key in document}

@@ -77,17 +77,17 @@ def bootstrap(
       {difference, ci95, p}; p is twice the smaller share of resamples on a side of 0, those at 0 counted on both, with
       one added to each so that it is never 0. Where one does not exist it is None and note says why.
     """
-    labels, a = by_seed(labels, a)
-    _, b = by_seed(labels, b)
-    reason = detection.undefined_reason(labels)
+    checked, first = by_seed(labels, a)
+    _, second = by_seed(labels, b)
+    reason = detection.undefined_reason(checked)
     if reason:
         return {"difference": None, "ci95": None, "p": None, "note": reason}
-    first, second = (np.mean([sk.roc_auc_score(labels, each) for each in run]) for run in (a, b))
-    figures = {"difference": float(second - first)}
+    means = [np.mean([sk.roc_auc_score(checked, scores) for scores in run]) for run in (first, second)]
+    figures = {"difference": float(means[1] - means[0])}
     if len(set(groups)) < 2 or resamples <= 0:
         return figures | {"ci95": None, "p": None, "note": "no interval: a single identity, or no resamples"}
-    drawn = resampled_aucs(labels, [*a, *b], groups, resamples=resamples, seed=seed)
-    differences = drawn[len(a) :].mean(0) - drawn[: len(a)].mean(0)
+    drawn = resampled_aucs(checked, [*first, *second], groups, resamples=resamples, seed=seed)
+    differences = drawn[len(first) :].mean(0) - drawn[: len(first)].mean(0)
     differences = differences[np.isfinite(differences)]
     if 2 * len(differences) < resamples:
         return figures | {"ci95": None, "p": None, "note": "no interval: most resamples lack a class"}

@@ -34,13 +34,13 @@ def unit_features(run: RunFiles) -> tuple[list[dict], np.ndarray, np.ndarray | N
         raise Absent("features.npz holds no finite feature of a test clip; main.py evaluate writes it anew.")
     prompts = run.features.get("class_embeddings")
     unit_prompts = None if prompts is None else _unit(prompts)
-    return lines, _unit(unified[[line["row"] for line in lines]]), unit_prompts
+    return lines, _unit(unified[[line["row"] for line in lines]].astype(np.float64)), unit_prompts
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     """Rows (N, D) divided by their length, float64; a row of zeros stays."""
-    vectors = vectors.astype(np.float64)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors.astype(np.float64) / np.maximum(lengths, 1e-12)
 
 
 def embedding(run: RunFiles) -> list[Plate]:

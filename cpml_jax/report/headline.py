@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from cpml_jax.metrics import summary
 from cpml_jax.metrics.summary import Column, Metric
 from cpml_jax.report.canvas import Absent
@@ -57,9 +59,8 @@ def results(run: RunFiles) -> str:
         if group:
             listing = table(head, [cells(r) for r in group], len(_ABOUT))
             parts.append(f"<details><summary>{title}: {len(group)} results</summary>{listing}</details>")
-    notes = dict.fromkeys(_notes(run))
-    listed = "".join(f"<li>{note}</li>" for note in notes)
-    return "".join(parts) + (f'<ul class="notes">{listed}</ul>' if listed else "") + _rules(run.results[0])
+    notes = "".join(f"<li>{note}</li>" for note in dict.fromkeys(_notes(run)))
+    return "".join(parts) + (f'<ul class="notes">{notes}</ul>' if notes else "") + _rules(run.results[0])
 
 
 def cells(result: dict) -> list[str]:
@@ -93,7 +94,7 @@ def _condition(condition: dict | None) -> str:
     return f" {foreign(condition.get('corruption', condition.get('kind')))} {foreign(condition.get('strength', ''))}"
 
 
-def _notes(run: RunFiles):
+def _notes(run: RunFiles) -> Iterator[str]:
     """Each note once, with the tests that it is about; those of re-encodings and corruptions repeat the others'."""
     about: dict[str, list[str]] = {}
     for result in (r for r in run.results if not r.get("condition")):
@@ -112,11 +113,11 @@ def _notes(run: RunFiles):
 
 def _rules(first: dict) -> str:
     threshold = first.get("threshold") or {}
-    cut = (
-        f"Accuracy at the threshold that {text(threshold.get('rule'))} (video: {figure_of(threshold.get('video'))}). "
-        if threshold.get("rule") else ""
-    )  # fmt: skip
-    aggregation = text(first.get("aggregation") or "not said")
+    accuracy = ""
+    if threshold.get("rule"):
+        value = figure_of(threshold.get("video"))
+        accuracy = f"Accuracy is at the threshold that {text(threshold['rule'])} (for videos {value}). "
+    aggregation = text(first.get("aggregation") or "unknown")
     entries = [
         f"<dt>{text(', '.join(dict.fromkeys(column.title for column in metric.columns)))}</dt>"
         f"<dd>{text(metric.sentence)}</dd>"
@@ -124,7 +125,7 @@ def _rules(first: dict) -> str:
         if metric.columns
     ]
     return (
-        f'<p class="soft">Figures are of videos unless they say clip. Aggregation, {aggregation}. {cut}'
-        "A dash: the figure does not exist or an older evaluation did not write it.</p>"
+        f'<p class="soft">Figures are of videos unless they are marked clip. Aggregation, {aggregation}. {accuracy}'
+        "A dash: the figure does not exist, or an older evaluation did not write it.</p>"
         f"<details><summary>What the figures mean</summary><dl>{''.join(entries)}</dl></details>"
     )

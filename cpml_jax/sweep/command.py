@@ -83,8 +83,8 @@ def run(
         raise UserError("--rows chooses rows of the ablation table; give it with --protocol=ablation")
     chain.make_workdir(workdir)
     record_sets = opened_records(config, workdir, names, prepare)
-    methods = {name: protocols.tested_methods(found.rows) for name, found in record_sets.items()}
-    stored = {name: protocols.tested_compressions(found.rows) for name, found in record_sets.items()}
+    methods = {name: protocols.tested_methods(records.rows) for name, records in record_sets.items()}
+    stored = {name: protocols.tested_compressions(records.rows) for name, records in record_sets.items()}
     runs = plan.planned_runs(
         config, names, tuple(seeds) or (config.seed,), methods=methods, stored=stored, ablation=ablation
     )

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import jax
-from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from cpml_jax.evaluation import results_file, versions
@@ -14,7 +13,7 @@ from cpml_jax.evaluation.results import described
 from cpml_jax.files import write_json, write_whole
 from cpml_jax.sweep import tables
 from cpml_jax.sweep.plan import Cell, Run
-from cpml_jax.training.run_files import FREE_KEYS
+from cpml_jax.training.run_files import FREE_KEYS, flatten
 
 FOLDER, RESULTS, TABLES = "sweep", "sweep.json", "sweep.md"
 FINISHED, TRAINED, BEGUN, MISSING = "finished", "trained", "begun", "missing"
@@ -36,7 +35,7 @@ def _read(path: Path) -> dict:
 
 def _shaping(config: dict, free: tuple[str, ...]) -> dict:
     """The dotted keys of a configuration that change figures, with their values as JSON has them."""
-    flat = flatten_dict(json.loads(json.dumps(config)), sep=".")
+    flat = flatten(json.loads(json.dumps(config)))
     return {k: v for k, v in flat.items() if not any(k == key or k.startswith(key + ".") for key in free)}
 
 

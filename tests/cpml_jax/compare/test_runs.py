@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import old_versions
 import pytest
 from tiny_compare import lines, made, write
 
@@ -44,18 +45,12 @@ def test_what_is_no_evaluation_is_refused(tmp_path, broken):
 def test_evaluations_of_earlier_versions_are_compared_with_todays(tmp_path, schema):
     a, b = (write(tmp_path / n, lines(i), changes={"loss.ce": 1.0 + i}) for i, n in enumerate("ab"))
     path = Path(a) / "evaluation.json"
-    report = json.loads(path.read_text()) | {"schema": schema}
-    train, evaluate = report["config"]["train"], report["config"]["eval"]
-    train["qualities"], evaluate["qualities"] = train.pop("compressions"), evaluate.pop("compressions")
-    evaluate["cross_quality"], evaluate["variants"] = evaluate.pop("cross_compression"), evaluate.pop("conditions")
-    for one in report["results"]:
-        one["test"]["quality"] = one["test"].pop("compression")
+    old = old_versions.evaluation_1_1(json.loads(path.read_text())) | {"schema": schema}
     if schema.endswith("1.0.0"):
-        report = {key: value for key, value in report.items() if key != "provenance"}
-        report["checkpoint"] = {"step": 1}
-        for one in report["results"]:
-            del one["condition"]
-    path.write_text(json.dumps(report))
+        old = {key: value for key, value in old.items() if key != "provenance"} | {"checkpoint": {"step": 1}}
+        old["results"] = [{k: v for k, v in result.items() if k != "condition"} for result in old["results"]]
+    assert old["results"][0]["test"]["quality"] == "c23"
+    path.write_text(json.dumps(old))
     table = made(a, b)
     assert len(table["rows"]) == 1 and table["rows"][0]["cells"][1]["difference"] is not None
     assert table["notes"] == ["loss.ce: 1.0 | 2.0"]

@@ -46,11 +46,11 @@ def test_a_part_that_is_not_defined_is_an_error():
 
 
 def test_the_command_writes_both(tmp_path):
-    (tmp_path / "evaluation.md").write_text(f"before\n{schemas.METRICS_BEGIN}\nold\n{schemas.METRICS_END}\nafter\n")
+    (tmp_path / "evaluation.md").write_text(f"before\n{schemas.METRICS_BEGIN}\nformer\n{schemas.METRICS_END}\nafter\n")
     schemas.write(tmp_path)
     assert {path.name for path in (tmp_path / "schemas").iterdir()} == set(schemas.texts())
     page = (tmp_path / "evaluation.md").read_text()
-    assert page.startswith("before\n") and page.endswith("\nafter\n") and "| `auc` |" in page and "old" not in page
+    assert page.startswith("before\n") and page.endswith("\nafter\n") and "| `auc` |" in page and "former" not in page
 
 
 def test_the_published_schema_takes_nothing_odd(tmp_path):

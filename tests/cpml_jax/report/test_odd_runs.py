@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import old_versions
 import pytest
 from tiny_page import LENGTH, WIDTH, Records, evaluation, figures, result, scores, table, write_run, written
 
@@ -28,7 +29,7 @@ def no_drawing(no_png, monkeypatch):
 
 @pytest.mark.usefixtures("no_drawing")
 def test_a_report_of_an_older_evaluation_names_what_it_lacks(tmp_path):
-    old = evaluation()
+    old = old_versions.evaluation_1_1(evaluation()) | {"schema": "cpml-evaluation/1.0.0"}
     for key in ("calibration", "provenance"):
         del old[key]
     del old["checkpoint"]["selection"]

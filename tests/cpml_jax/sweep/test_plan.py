@@ -133,20 +133,3 @@ def test_a_plan_that_cannot_be_is_refused(names, others, message):
 def test_two_runs_of_one_name_are_refused():
     with pytest.raises(UserError, match="'train_c23'"):
         plan("in_dataset", "ablation", ablation=Ablation({"train": {"loss.cqsl": 0.0}}, (("c23",),)))
-
-
-@pytest.mark.parametrize("argument", ["synthetic", "synthetic:hard", "synthetic:full", "ffpp", "ffpp:c23"])
-def test_protocol_files_differ_in_their_tests_alone(argument):
-    from configs.protocols import ablation, cross_compression, cross_manipulation, in_dataset
-
-    made = [module.get_config(argument) for module in (ablation, cross_compression, cross_manipulation, in_dataset)]
-    tests = [config.eval.protocols for config in made]
-    for config in made:
-        config.eval.protocols = ()
-    assert len(set(tests)) == 4 and all(config == made[0] for config in made)
-    source = made[0].data.sources[made[0].train.dataset]
-    compressions = set(made[0].eval.compressions)
-    assert compressions == set(source.compressions)
-    assert all(
-        compressions == set(q) for q in (source.draw.compressions.to_dict().values() if "draw" in source else ())
-    )

@@ -6,7 +6,7 @@ import pytest
 import tiny
 from tiny_sweep import Killed, Workshop, go, written
 
-from cpml_jax.sweep.results import SCHEMA
+from cpml_jax.evaluation import versions
 
 BOTH = ("cross_manipulation", "cross_compression")
 
@@ -23,7 +23,7 @@ def test_a_killed_sweep_resumes_and_fills_every_cell_once(tiny_records, tmp_path
     assert len(again.trained) == 5 - killed_after and set(again.trained.values()) == {1}
     done = written(tmp_path)
     assert len(done["cells"]) == 3 * 2 + 2 * 2 * 2 and all(c["video"]["auc"] == 0.5 for c in done["cells"])
-    assert done["schema"] == SCHEMA and {r["state"] for r in done["runs"]} == {"finished"}
+    assert done["schema"] == versions.SWEEP and {r["state"] for r in done["runs"]} == {"finished"}
     third = Workshop()
     assert go(tiny_records, tmp_path, BOTH, third) == 0
     assert not third.trained and not third.evaluated and written(tmp_path) == done
