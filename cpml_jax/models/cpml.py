@@ -185,6 +185,7 @@ class CPML(nn.Module):
         classes, prompts, length = tokens.shape
         encoder, mode = self.text_encoder, self.text["mode"]
         flat = tokens.reshape(-1, length)
+        embedded: Any  # linen types what `apply` returns by its most general case
         if mode == "finetune" or self.is_initializing():
             embedded = encoder(flat)
         else:
