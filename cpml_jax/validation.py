@@ -292,7 +292,15 @@ def check_model(config: ConfigDict) -> None:
     No parameter is made. Reads the bank of prompts and the tokenizer, and config.json of a CLIP folder, if any is set.
     """
     from cpml_jax.evaluation import scoring
+    from cpml_jax.models.streams import STREAMS
+    from cpml_jax.pretrained import apply
 
+    given = apply.configured(config.model.to_dict())
+    for name, stream in STREAMS.items():
+        stream.check({key: value for key, value in given[name].items() if key != "weights"})
+    width, heads = given["text_encoder"]["width"], given["text_encoder"]["heads"]
+    if width % heads:
+        raise UserError(f"model.text_encoder.width={width} must be a multiple of model.text_encoder.heads={heads}")
     bank = scoring.read_bank(config)
     if config.loss.prompt_mse and min(map(len, bank.values())) < 2:
         raise UserError(

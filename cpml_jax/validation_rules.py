@@ -9,11 +9,12 @@ from typing import Any
 
 from cpml_jax.errors import UserError
 from cpml_jax.models.class_embeddings import PROMPTS, TEXT_MODES
-from cpml_jax.models.fusion import MODALITIES, STAGE_POOLS
+from cpml_jax.models.fusion import STAGE_POOLS
 from cpml_jax.models.heads import FUSION_PROJECTIONS, HEADS
 from cpml_jax.models.physformer import INPUT_NORMS
 from cpml_jax.models.prompt_bank import CLASSES
 from cpml_jax.models.resolution import STEPS
+from cpml_jax.models.streams import STREAMS
 from cpml_jax.schema import REAL_METHOD
 
 
@@ -111,7 +112,7 @@ RULES: Mapping[str, Rule] = {
     "loss.prompt_mse": WEIGHT,
     "loss.affinity": WEIGHT,
     "loss.affinity_temperature": ABOVE_ZERO,
-    "model.modalities": subset_of(*MODALITIES),
+    "model.modalities": subset_of(*STREAMS),
     "model.unified_dim": POSITIVE,
     "model.head": one_of(*HEADS),
     "model.temperature": TEMPERATURE,

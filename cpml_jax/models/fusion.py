@@ -35,8 +35,6 @@ class PulseTokens(nn.Module):
     @nn.compact
     def __call__(self, wave: jax.Array, stages: Sequence[jax.Array]) -> jax.Array:
         """wave (N, T), stages: each (N, T/4 * H * W, dim). Returns (N, T) float32."""
-        if self.stage_pool not in STAGE_POOLS:
-            raise ValueError(f"model.fusion_stage_pool={self.stage_pool!r}; it is one of {STAGE_POOLS}")
         steps = wave.shape[1] // TIME_PATCH
         features = jnp.concatenate([self.pooled(stage, steps) for stage in stages[-2:]], axis=1)
         if self.stage_pool == "global":

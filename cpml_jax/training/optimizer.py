@@ -56,13 +56,7 @@ def group_labels(params: Any, groups: Sequence[tuple[str, float]], frozen: Seque
 
 
 def learning_rate_schedule(peak: float, steps: int, warmup_steps: int, final_fraction: float) -> optax.Schedule:
-    """Linear warm-up from 0 to `peak`, then a cosine to `final_fraction * peak` at `steps`; all counted in updates.
-
-    Raises:
-      UserError: the warm-up leaves no update for the cosine.
-    """
-    if warmup_steps >= max(steps, 1):
-        raise UserError(f"optim.warmup_steps={warmup_steps} must be below the number of updates, {steps}")
+    """Linear warm-up from 0 to `peak`, then a cosine to `final_fraction * peak` at `steps`; all counted in updates."""
     return optax.warmup_cosine_decay_schedule(0.0, peak, warmup_steps, max(steps, 1), end_value=final_fraction * peak)
 
 

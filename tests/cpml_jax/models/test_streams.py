@@ -9,8 +9,8 @@ import pytest
 from flax import linen as nn
 from tiny import random_batch, tiny_config
 
-from cpml_jax.configs import base
 from cpml_jax import schema
+from cpml_jax.configs import base
 from cpml_jax.evaluation import scoring
 from cpml_jax.losses.total import LossWeights, total_loss
 from cpml_jax.models import cpml, streams
