@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ml_collections import ConfigDict
 
 from cpml_jax.console import inform
+from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import SUMMARY, RecordSet, records_dir, records_root
 from cpml_jax.errors import UserError, missing_packages
 from cpml_jax.validation import check_weights, validate
@@ -139,7 +140,7 @@ def prepare(config: ConfigDict, workdir: Folder, beam_runner: str = "", beam_opt
         if prepare.is_prepared(source, sampling, records):
             inform(f"{records}/{name} is prepared: nothing to do")
         else:
-            source_root(name, config.data.sources[name], workdir)
+            source_root(name, config.data.sources[name], workdir)  # refuses an empty one before any work
             waiting.append(source)
     for source in waiting:
         if source.draw is not None:
@@ -183,7 +184,7 @@ def evaluate(config: ConfigDict, workdir: Folder, names: tuple[str, ...] = ()) -
 
     names = tuple(dict.fromkeys(names or config.eval.protocols))
     for name in names:
-        if name in protocols.VARIANTS:
+        if name in protocols.CONDITION_PROTOCOLS:
             prepare_conditions(config, workdir, name)
     evaluation.run(config, workdir, names)
 
@@ -224,8 +225,7 @@ def report(config: ConfigDict, workdir: Folder) -> None:
         if line["split"] == "test" and protocols.home_of(line["dataset"]) == line["dataset"] == config.train.dataset
     ]
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
-    sizes = dict(num_frames=config.data.num_frames, frame_size=config.model.rppg.frame_size)
-    saliency.write(workdir, scorer, record_sets, lines, batch_size=config.eval.batch_size, **sizes)
+    saliency.write(workdir, scorer, record_sets, lines, InputSize.of(config))
     if jax.process_index() == 0:
         inform(f"to look at: {reporting.write(workdir, record_sets)}")
 

@@ -1,32 +1,59 @@
 """Evaluation: scores of every clip once, then every test of the configuration -> evaluation.json and a table.
 
-Two levels are always given. Clip: one score a clip. Video: the mean of the scores of a video's clips.
+Clips and videos have figures each. Clip: one score per clip. Video: the mean of the scores of a video's clips.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, TextIO
 
-import numpy as np
+import ml_collections
 
-from cpml_jax import conditions
 from cpml_jax.console import inform
 from cpml_jax.data.input_pipeline import sampler_description
+from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import RecordSet, records_dir
 from cpml_jax.errors import UserError
-from cpml_jax.evaluation import protocols, provenance, results_file
-from cpml_jax.evaluation.clip_scores import ClipScores, score_clips
+from cpml_jax.evaluation import protocols, provenance, results, results_file, versions
+from cpml_jax.evaluation.clip_scores import ClipScores, Scorer, score_clips
 from cpml_jax.evaluation.protocols import Test, Training
-from cpml_jax.evaluation.results_file import RESULTS, SCHEMA, SCORES
+from cpml_jax.evaluation.results_file import RESULTS, SCORES
 from cpml_jax.evaluation.table import table
 from cpml_jax.files import finite
-from cpml_jax.metrics import calibration, detection, pulse_waves, summary
 from cpml_jax.training import run_files
 
+Row = dict[str, Any]  # of the index
 
-def run(config, workdir, names: tuple[str, ...] = ()) -> dict:
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is evaluated, and how.
+
+    Attributes:
+      config: the configuration as plain JSON; written as it is under "config".
+      training: what was trained on; its validation clips choose the thresholds.
+      tests: protocols.make_tests.
+      sampler: which frames of a video are seen; written into every result.
+      size: of the model's input.
+      bootstrap: resamples of the intervals; `seed` is that of their random numbers.
+      trained_on: whom the checkpoint saw in training (run_files.read_training_data), if that is known.
+    """
+
+    config: dict[str, Any]
+    training: Training
+    tests: list[Test]
+    sampler: dict[str, Any]
+    size: InputSize
+    bootstrap: int
+    seed: int = 0
+    trained_on: dict[str, Any] | None = None
+
+
+def run(config: ml_collections.ConfigDict, workdir: str | Path, names: Sequence[str] = ()) -> dict[str, Any]:
     """Evaluate a run's checkpoint (eval.checkpoint) with the tests of its configuration.
 
     Args:
@@ -47,73 +74,71 @@ def run(config, workdir, names: tuple[str, ...] = ()) -> dict:
     validate(config, "evaluate", names)
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
     names = tuple(names or config.eval.protocols)
-    training = protocols.training_of(config)
-    others = tuple(config.eval.cross_datasets) if "cross_dataset" in names else ()
-    known = {name: tuple(source.methods) for name, source in config.data.sources.items()}
-    variants = tuple(protocols.variants_of(training.dataset, name) for name in names if name in protocols.VARIANTS)
-    wanted = [name for name in dict.fromkeys((training.dataset, *others)) if name in known]
-    record_sets = {name: RecordSet(records_dir(config, workdir, name)) for name in (*wanted, *variants)}
-    tests = protocols.make_tests(
-        training,
-        protocols=names,
-        compressions=config.eval.compressions,
-        cross_datasets=others,
-        cross_compression=protocols.cross_compressions(
-            config.eval.cross_compression,
-            others,
-            {name: protocols.test_compressions(found.rows) for name, found in record_sets.items()},
-        ),
-        methods=known | {name: protocols.test_methods(found.rows) for name, found in record_sets.items()},
-        variants={name: protocols.test_compressions(record_sets[name].rows) for name in variants},
-    )
-    return evaluate(
-        scorer,
-        record_sets,
-        workdir=workdir,
-        config_json=config.to_dict(),
-        training=training,
-        tests=tests,
+    record_sets = open_records(config, workdir, names)
+    plan = Plan(
+        config=config.to_dict(),
+        training=protocols.training_of(config),
+        tests=planned_tests(config, record_sets, names),
         sampler=sampler_description(config.data.num_frames, config.data.max_windows),
-        num_frames=config.data.num_frames,
-        frame_size=config.model.rppg.frame_size,
-        batch_size=config.eval.batch_size,
+        size=InputSize.of(config),
         bootstrap=config.eval.bootstrap,
         seed=config.seed,
         trained_on=run_files.read_training_data(workdir),
-        write=jax.process_index() == 0,  # every host scores, one writes
+    )
+    # Every host scores, one writes.
+    return evaluate(scorer, record_sets, plan, workdir, write=jax.process_index() == 0)
+
+
+def open_records(config: ml_collections.ConfigDict, workdir: str | Path, names: Sequence[str]) -> dict[str, RecordSet]:
+    """The record sets that the protocols `names` test on, by name.
+
+    Raises:
+      UserError: the training data set is not configured, or records are not prepared.
+    """
+    dataset, sources = config.train.dataset, config.data.sources
+    if dataset not in sources:
+        raise UserError(f"train.dataset={dataset!r} is not in data.sources; choose from {', '.join(sources)}")
+    wanted = [name for name in dict.fromkeys((dataset, *_others(config, names))) if name in sources]
+    wanted += [protocols.condition_records(dataset, name) for name in names if name in protocols.CONDITION_PROTOCOLS]
+    return {name: RecordSet(records_dir(config, workdir, name)) for name in wanted}
+
+
+def _others(config: ml_collections.ConfigDict, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(config.eval.cross_datasets) if "cross_dataset" in names else ()
+
+
+def planned_tests(
+    config: ml_collections.ConfigDict, record_sets: Mapping[str, RecordSet], names: Sequence[str]
+) -> list[Test]:
+    """The tests of the protocols `names` on these records."""
+    configured = {name: tuple(source.methods) for name, source in config.data.sources.items()}
+    stored = {name: protocols.tested_compressions(records.rows) for name, records in record_sets.items()}
+    others = _others(config, names)
+    return protocols.make_tests(
+        protocols.training_of(config),
+        protocols=names,
+        compressions=config.eval.compressions,
+        cross_datasets=others,
+        cross_compression=protocols.cross_compressions(config.eval.cross_compression, others, stored),
+        methods=configured | {name: protocols.tested_methods(records.rows) for name, records in record_sets.items()},
+        conditions={name: held for name, held in stored.items() if protocols.holds_conditions(name)},
     )
 
 
 def evaluate(
-    scorer,
+    scorer: Scorer,
     record_sets: Mapping[str, RecordSet],
+    plan: Plan,
+    workdir: str | Path,
     *,
-    workdir,
-    config_json: dict,
-    training: Training,
-    tests: list[Test],
-    sampler: dict,
-    num_frames: int,
-    frame_size: int,
-    batch_size: int,
-    bootstrap: int,
-    seed: int = 0,
-    trained_on: dict | None = None,
     write: bool = True,
-    out=None,
-) -> dict:
-    """Score, measure, write the files of evaluation_file.py, print the table.
+    out: TextIO | None = None,
+) -> dict[str, Any]:
+    """Score, measure, write the files of results_file.py, print the table.
 
     Args:
-      scorer: has .step, .selection, .class_embeddings and .score(batch) (scoring.Scorer).
-      record_sets: by name; holds the training data set and every data set of `tests`.
-      config_json: written as it is under "config".
-      training: what was trained on; its validation clips choose the thresholds.
-      tests: protocols.make_tests.
-      sampler: which frames of a video were seen; written into every result.
-      num_frames, frame_size, batch_size: of the model's input.
-      bootstrap: resamples of the intervals.
-      trained_on: whom the checkpoint saw in training (run_files.read_training_data), if that is known.
+      scorer: scoring.Scorer.
+      record_sets: by name; holds the training data set and every data set of the tests.
       write: False on all but one of several hosts.
       out: where the table goes; standard output if None.
 
@@ -124,52 +149,31 @@ def evaluate(
       UserError: a leak (an identity in two splits, or trained on and tested; videos whose keys are merged), the records
         lack a compression, or a score is not finite.
     """
-    home = record_sets[training.dataset]
-    for name, records in record_sets.items():
-        protocols.check_no_leak(records.rows, f"records of {name!r}")
-        protocols.check_video_keys(records.rows, f"records of {name!r}")
-    for test in tests:
-        _check_compression(test, record_sets[test.dataset].rows)
-    chosen = [protocols.select(record_sets[test.dataset].rows, test) for test in tests]
-    for test, rows in zip(tests, chosen, strict=True):
-        protocols.check_not_trained_on(rows, trained_on, f"records of {test.dataset!r}")
-    validation = protocols.validation_rows(home.rows, training)
-
+    clips = tested_clips(record_sets, plan)
+    validation = protocols.validation_rows(record_sets[plan.training.dataset].rows, plan.training)
     excluded = [row for records in record_sets.values() for row in records.excluded]
-    scores = ClipScores()
-    for name, records in record_sets.items():
-        rows = list(validation) if name == training.dataset else []
-        rows += [row for test, found in zip(tests, chosen, strict=True) if test.dataset == name for row in found]
-        rows = list({row["clip_id"]: row for row in rows}.values())  # a clip of several tests is scored once
-        found = score_clips(
-            scorer, records, rows, num_frames=num_frames, frame_size=frame_size, batch_size=batch_size,
-            excluded=excluded,
-        )  # fmt: skip
-        if protocols.is_variants(name):
-            for line in found.lines.values():
-                line["condition"] = line["compression"]
-        scores.lines |= found.lines
-        # Arrays of thousands of re-encodings would make the file too large for what the report shows of them.
-        scores.arrays |= found.arrays if not protocols.is_variants(name) else {}
-
-    measured = scores.of(validation)
-    thresholds = _thresholds(measured)
-    temperature, note = calibration.fit_temperature(
-        [line["label"] for line in measured], [line["logit_margin"] for line in measured]
-    )
-    results = [
-        _result(test, rows, scores.of(rows), thresholds, temperature, sampler, bootstrap, seed)
-        for test, rows in zip(tests, chosen, strict=True)
-    ]
+    scores = _score(scorer, record_sets, plan, clips, validation, excluded)
+    validated = results.validate(scores.of(validation))
     report = finite(
         {
-            "schema": SCHEMA,
-            "config": config_json,
+            "schema": versions.EVALUATION,
+            "config": plan.config,
             "checkpoint": {"step": scorer.step, "selection": scorer.selection},
             "provenance": provenance.provenance(record_sets),
-            "calibration": {"temperature": temperature} | ({"note": note} if note else {}),
-            "results": results,
-            "pulse_across_compressions": _pulse_across(scores),
+            "calibration": validated.calibration,
+            "results": [
+                results.result(
+                    test,
+                    rows,
+                    scores.of(rows),
+                    validated,
+                    sampler=plan.sampler,
+                    resamples=plan.bootstrap,
+                    seed=plan.seed,
+                )
+                for test, rows in zip(plan.tests, clips, strict=True)
+            ],
+            "pulse_across_compressions": results.pulse_across(scores),
             "excluded": excluded,
         }
     )
@@ -180,84 +184,54 @@ def evaluate(
     return report
 
 
-def _check_compression(test: Test, available: list[dict]) -> None:
-    there = sorted({r["compression"] for r in available if r["split"] == "test"})
-    if test.compression in there:
+def tested_clips(record_sets: Mapping[str, RecordSet], plan: Plan) -> list[list[Row]]:
+    """The clips of every test, once nothing about them would flatter a result.
+
+    Raises:
+      UserError: see `evaluate`; nothing has been scored then.
+    """
+    for name, records in record_sets.items():
+        protocols.check_no_leak(records.rows, f"records of {name!r}")
+        protocols.check_video_keys(records.rows, f"records of {name!r}")
+    for test in plan.tests:
+        _check_compression(test, record_sets[test.dataset].rows)
+    clips = [protocols.select(record_sets[test.dataset].rows, test) for test in plan.tests]
+    for test, rows in zip(plan.tests, clips, strict=True):
+        protocols.check_not_trained_on(rows, plan.trained_on, f"records of {test.dataset!r}")
+    return clips
+
+
+def _check_compression(test: Test, rows: Sequence[Row]) -> None:
+    held = sorted(protocols.tested_compressions(rows))
+    if test.compression in held:
         return
     raise UserError(
-        f"{test.protocol}: the records of {test.dataset!r} hold no test clips at compression {test.compression!r}; "
-        f"there: {', '.join(there) or 'none'}. Add it to data.sources.{test.dataset}.compressions and prepare, or "
+        f"{test.protocol}: the records of {test.dataset!r} hold no test clips at compression {test.compression!r}, "
+        f"only at: {', '.join(held) or 'none'}. Add it to data.sources.{test.dataset}.compressions and prepare, or "
         "leave it out of the tests"
     )
 
 
-def _thresholds(lines: list[dict]) -> dict:
-    """Thresholds of both levels from the scores of the validation clips."""
-    videos, means = detection.video_level(lines, [line["p_fake"] for line in lines])
-    found = {
-        "clip": detection.best_threshold([line["label"] for line in lines], [line["p_fake"] for line in lines]),
-        "video": detection.best_threshold([video["label"] for video in videos], means),
-        "rule": detection.THRESHOLD_RULE,
-    }
-    reason = detection.undefined_reason([line["label"] for line in lines])
-    return found | ({"note": f"validation split: {reason}"} if reason else {})
-
-
-def _result(
-    test: Test,
-    rows: list[dict],
-    lines: list[dict],
-    thresholds: dict,
-    temperature: float | None,
-    sampler: dict,
-    bootstrap: int,
-    seed: int,
-) -> dict:
-    """One entry of evaluation.json's results."""
-    train = {"dataset": test.train.dataset, "compressions": test.train.compressions, "methods": test.train.methods}
-    videos, means = detection.video_level(lines, [line["p_fake"] for line in lines])
-    certain = calibration.calibrated([line["logit_margin"] for line in lines], temperature)
-
-    def level(name: str, rows: list[dict], scores, probabilities) -> dict:
-        # A clip of an unknown identity stands for itself.
-        groups = [row["identity"] or row["video_key"] for row in rows]
-        labels = [row["label"] for row in rows]
-        return summary.level(
-            labels, scores, groups, threshold=thresholds[name], resamples=bootstrap, probabilities=probabilities,
-            seed=seed,
-        )  # fmt: skip
-
-    result = {
-        "protocol": test.protocol,
-        "train": train,
-        "test": {"dataset": protocols.home_of(test.dataset), "compression": test.compression, "methods": test.methods},
-        "condition": _condition(test, rows),
-        "sampler": sampler,
-        "aggregation": "video: mean of the video's clip scores",
-        "threshold": thresholds,
-        "clip": level("clip", lines, [line["p_fake"] for line in lines], certain),
-        "video": level("video", videos, means, detection.video_level(lines, certain)[1]),
-    }
-    if any("heart_rate_bpm" in line for line in lines):
-        result["pulse"] = pulse_waves.summary(lines)
-    missing = sorted(set(test.methods) - {line["method"] for line in lines})
-    return result | ({"note": f"no clips of: {', '.join(missing)}"} if missing else {})
-
-
-def _condition(test: Test, rows: list[dict]) -> dict | None:
-    """What was done to the videos (conditions.py), with the mean bitrate where that is what was varied."""
-    condition = conditions.parse(test.compression)
-    if isinstance(condition, conditions.Corruption):
-        return condition.describe()
-    if condition is None and not protocols.is_variants(test.dataset):
-        return None
-    rates = [row["source_bitrate"] for row in rows if row.get("source_bitrate")]
-    described = {"kind": "original"} if condition is None else condition.describe()
-    return described | {"bitrate_bps": float(np.mean(rates)) if rates else None}
-
-
-def _pulse_across(scores: ClipScores) -> list[dict]:
-    """pulse_figures.similarity_across of the test clips; empty without the rPPG stream."""
-    lines = [line for name, line in scores.lines.items() if line["split"] == "test" and name in scores.arrays]
-    waves = scores.waves(lines)
-    return [] if waves is None else pulse_waves.similarity_across(lines, waves)
+def _score(
+    scorer: Scorer,
+    record_sets: Mapping[str, RecordSet],
+    plan: Plan,
+    clips: Sequence[Sequence[Row]],
+    validation: Sequence[Row],
+    excluded: list[dict[str, Any]],
+) -> ClipScores:
+    """Scores of the validation clips and of every test's, each clip once; what cannot be read goes to `excluded`."""
+    scores = ClipScores()
+    for name, records in record_sets.items():
+        rows = list(validation) if name == plan.training.dataset else []
+        rows += [row for test, chosen in zip(plan.tests, clips, strict=True) if test.dataset == name for row in chosen]
+        rows = list({row["clip_id"]: row for row in rows}.values())
+        scored = score_clips(scorer, records, rows, plan.size, excluded=excluded)
+        scores.lines |= scored.lines
+        if protocols.holds_conditions(name):
+            # Their arrays would make the file too large for what the report shows of them.
+            for line in scored.lines.values():
+                line["condition"] = line["compression"]
+        else:
+            scores.arrays |= scored.arrays
+    return scores

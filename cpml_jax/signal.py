@@ -5,6 +5,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Num
+
+from cpml_jax.arrays import AnyArray
 
 PULSE_BAND_HZ = (0.6, 4.0)  # 36..240 beats/min: the band in which a pulse can lie (docs/method.md, Losses)
 TRAINING_RATES = (60.0, 120.0)  # beats/min: the limits of HR in L_CQSL
@@ -15,7 +18,9 @@ SOFTMAX_SHARPNESS = 30.0
 _TINY = 1e-8
 
 
-def pearson(x: jax.Array, y: jax.Array, weight: jax.Array | None = None) -> jax.Array:
+def pearson(
+    x: Num[AnyArray, "*#shape T"], y: Num[AnyArray, "*#shape T"], weight: Num[AnyArray, "*#shape T"] | None = None
+) -> Float[Array, "*shape"]:
     """Pearson correlation over the last axis.
 
     Args:
@@ -37,7 +42,7 @@ def pearson(x: jax.Array, y: jax.Array, weight: jax.Array | None = None) -> jax.
     return jnp.where(moving, jnp.clip(rho, -1.0, 1.0), 0.0)
 
 
-def band_power(wave: jax.Array, fps: float, rates: np.ndarray) -> jax.Array:
+def band_power(wave: Num[AnyArray, "*shape T"], fps: float, rates: Num[AnyArray, " F"]) -> Float[Array, "*shape F"]:
     """Power of a wave at given rates, by a direct Fourier sum.
 
     A product with a fixed (T, F) matrix: any grid of rates without zero-padding, and re^2 + im^2 has a finite
@@ -60,7 +65,7 @@ def band_power(wave: jax.Array, fps: float, rates: np.ndarray) -> jax.Array:
     return real * real + imaginary * imaginary
 
 
-def soft_heart_rate(wave: jax.Array, fps: float = 30.0) -> jax.Array:
+def soft_heart_rate(wave: Num[AnyArray, "*shape T"], fps: float = 30.0) -> Float[Array, "*shape"]:
     """Heart rate as the expectation of the rate under a softmax of the band's power: differentiable.
 
     The reference takes the peak outside the graph, so its heart-rate loss has no gradient (docs/method.md, Departures).
@@ -79,7 +84,7 @@ def soft_heart_rate(wave: jax.Array, fps: float = 30.0) -> jax.Array:
     return weights @ jnp.asarray(rates, jnp.float32)
 
 
-def heart_rate(wave: jax.Array, fps: float = 30.0) -> jax.Array:
+def heart_rate(wave: Num[AnyArray, "*shape T"], fps: float = 30.0) -> Float[Array, "*shape"]:
     """Heart rate as the rate of the spectrum's peak, on a grid of 0.25 beats/min between 40 and 180.
 
     Args:

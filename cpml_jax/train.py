@@ -59,9 +59,9 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
     model, tokens = scoring.build_model(config)
     bank = scoring.read_bank(config)
     run_files.check_prompts(workdir, bank)
+    data = batches(config, records, clips, tuple(bank))
     transformation, schedule, abstract, create = prepare_state(config, model, tokens, mesh)
 
-    data = batches(config, records, clips, tuple(bank))
     checkpoints = checkpoint.Checkpoints(workdir, writing=True)
     start, described = checkpoints.latest_step(), provenance.describe_records(records)
     if start is None:

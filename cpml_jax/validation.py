@@ -106,7 +106,7 @@ def check_sources(sources: Mapping[str, Any]) -> None:
 
     for name, source in sources.items():
         where = f"data.sources.{name}"
-        if not re.fullmatch(r"[\w.+-]+", name) or protocols.is_variants(name):
+        if not re.fullmatch(r"[\w.+-]+", name) or protocols.holds_conditions(name):
             raise UserError(f"{where}: {name!r} names a folder of records; use letters, digits and _ + - alone")
         wrong = sorted(source.keys() - _SOURCE_KEYS - {"draw"}) + sorted(source.get("draw", {}).keys() - _DRAW_KEYS)
         lacking = sorted(_SOURCE_KEYS - source.keys())

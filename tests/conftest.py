@@ -14,7 +14,13 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)  # subprocesses share it
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import pytest  # noqa: E402 - the environment above must be set before anything imports JAX
+import jaxtyping  # noqa: E402 - the environment above must be set before anything imports JAX
+import pytest  # noqa: E402
+
+# Shapes, dtypes and types in the signatures of these are checked at every call, in tests alone.
+jaxtyping.install_import_hook(
+    ["cpml_jax.signal", "cpml_jax.losses", "cpml_jax.metrics", "cpml_jax.models"], "beartype.beartype"
+)
 
 
 @pytest.fixture(scope="session")

@@ -70,9 +70,15 @@ def one_step(mesh, batch: dict, *, shard_params: bool = False, **changes):
     state = jax.jit(create, out_shardings=shardings)()
     before = jax.device_get(jax.jit(lambda p: p, out_shardings=sharding.replicated(mesh))(state.params))
     step = steps.make_train_step(
-        model, optimizer, tokens=tokens, class_embeddings=None, weights=loss_weights(teacher=1.0), seed=0,
-        sampled_prompts=True, flip=True,
-    )  # fmt: skip
+        model,
+        optimizer,
+        tokens=tokens,
+        class_embeddings=None,
+        weights=loss_weights(teacher=1.0),
+        seed=0,
+        sampled_prompts=True,
+        flip=True,
+    )
     state, measured = steps.jit_train_step(step, mesh, shardings)(state, batch)
     after = jax.device_get(jax.jit(lambda p: p, out_shardings=sharding.replicated(mesh))(state.params))
     gradients = jax.tree.map(lambda a, b: np.asarray(a - b), before, after)

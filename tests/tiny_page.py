@@ -3,12 +3,15 @@
 import csv
 import json
 import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from html_page import Parsed
 
-from cpml_jax import report
 from cpml_jax.data.records import CorruptRecord
+from cpml_jax.report import page
 
 LENGTH, WIDTH = 32, 6
 SECTIONS = (
@@ -18,25 +21,31 @@ SECTIONS = (
 
 
 class Records:
-    """Record sets' part that the report uses."""
+    """What the report uses of a RecordSet: frames of noise for every line; `broken`: ids of clips that are damaged."""
 
-    def __init__(self, lines, broken=()):
+    def __init__(self, lines: list[dict], broken: Iterable[str] = ()) -> None:
         self.rows, self.broken = [{"clip_id": line["clip_id"]} for line in lines], set(broken)
 
-    def read(self, row, frame_size):
+    def read(self, row: dict, frame_size: int) -> dict[str, np.ndarray]:
         if row["clip_id"] in self.broken:
             raise CorruptRecord(row["clip_id"], "frame 3 is not an image")
         frames = np.random.default_rng(0).integers(0, 255, (9, 8, 8, 3), dtype=np.uint8)
         return {"frames": frames.repeat(frame_size // 8, 1).repeat(frame_size // 8, 2)}
 
 
-def scores(methods=("Deepfakes", "FaceSwap"), compressions=("raw", "c23"), identities=4, windows=2, real="real"):
+def scores(
+    methods: Sequence[str] = ("Deepfakes", "FaceSwap"),
+    compressions: Sequence[str] = ("raw", "c23"),
+    identities: int = 4,
+    windows: int = 2,
+) -> list[dict[str, Any]]:
+    """Lines of scores.jsonl."""
     rng, lines = np.random.default_rng(1), []
-    for method in (real, *methods):
+    for method in ("real", *methods):
         for compression in compressions:
             for identity in range(identities):
                 for window in range(windows):
-                    label = int(method != real)
+                    label = int(method != "real")
                     margin = float(rng.normal(3 * label - 1.5, 2))
                     video = f"{identity:03d}" + (f"_{method}" if label else "")
                     key = f"faces/{method}/{compression}/{video}"
@@ -50,47 +59,59 @@ def scores(methods=("Deepfakes", "FaceSwap"), compressions=("raw", "c23"), ident
     return lines
 
 
-def level(auc, /, **changes):
+def figures(auc: float, /, **changes: Any) -> dict[str, Any]:
+    """What evaluation.json holds of clips, or of videos."""
     known = dict(n_real=8, n_fake=16, auc=auc, auc_ci95=[auc - 0.1, min(auc + 0.05, 1.0)], ap=0.9, eer=0.2, acc=0.8)
     return known | dict(tpr_at_fpr={"0.01": 0.5, "0.001": None}, ece=0.03, brier=0.1) | changes
 
 
-def result(auc, protocol="in_dataset", compression="raw", methods=("Deepfakes", "FaceSwap"), **changes):
+def result(
+    auc: float,
+    protocol: str = "in_dataset",
+    compression: str = "raw",
+    methods: Sequence[str] = ("Deepfakes", "FaceSwap"),
+    **changes: Any,
+) -> dict[str, Any]:
+    """An entry of `results` in evaluation.json."""
     train = {"dataset": "faces", "compressions": ["raw", "c23"], "methods": ["Deepfakes", "FaceSwap"]}
     return {
         "protocol": protocol, "train": train, "condition": None,
         "test": {"dataset": "faces", "compression": compression, "methods": list(methods)},
         "sampler": {}, "aggregation": "video: mean of the video's clip scores",
         "threshold": {"clip": 0.5, "video": 0.5, "rule": "maximises balanced accuracy"},
-        "clip": level(auc), "video": level(auc),
+        "clip": figures(auc), "video": figures(auc),
     } | changes  # fmt: skip
 
 
-def evaluation():
+def evaluation() -> dict[str, Any]:
+    """evaluation.json: three tests, two codecs at three rates, two corruptions at two strengths."""
     codecs = [
         result(0.6 + 0.05 * i, "compression_curve",
                condition={"kind": "codec", "codec": codec, "crf": 40 - 6 * i, "bitrate_bps": 3e4 * 2**i})
         for codec in ("h264", "av1") for i in range(3)
     ]  # fmt: skip
-    spoiled = [
+    corrupted = [
         result(0.9 - 0.1 * s, "corruption", condition={"kind": "corruption", "corruption": name, "strength": s})
         for name in ("blur", "noise") for s in (1, 2)
     ]  # fmt: skip
-    spoiled.append(result(0.95, "corruption", condition={"kind": "original", "bitrate_bps": 9e5}))
+    corrupted.append(result(0.95, "corruption", condition={"kind": "original", "bitrate_bps": 9e5}))
     plain = [result(0.95), result(0.85, compression="c23"), result(0.9, methods=["FaceSwap"])]
     return {
-        "schema": "cpml-evaluation/1.1.0", "config": {"name": "tiny", "seed": 3},
+        "schema": "cpml-evaluation/2.0.0", "config": {"name": "tiny", "seed": 3},
         "checkpoint": {"step": 1234, "selection": "validation"}, "calibration": {"temperature": 2.0},
         "provenance": {"records": {"faces": {"sha256": "ab12", "clips": 24}}, "commit": "c0ffee", "versions": {}},
-        "results": [*plain, *codecs, *spoiled], "excluded": [],
+        "results": [*plain, *codecs, *corrupted], "excluded": [],
     }  # fmt: skip
 
 
-def write_run(folder, lines=None, report_json=None, arrays=True):
+def write_run(
+    folder: Path, lines: list[dict] | None = None, report: dict[str, Any] | None = None, arrays: bool = True
+) -> list[dict[str, Any]]:
+    """Write a run's folder; returns the lines of scores.jsonl. arrays: also features.npz and saliency.npz."""
     folder.mkdir(exist_ok=True)
     lines = scores() if lines is None else lines
     rng = np.random.default_rng(2)
-    (folder / "evaluation.json").write_text(json.dumps(evaluation() if report_json is None else report_json))
+    (folder / "evaluation.json").write_text(json.dumps(evaluation() if report is None else report))
     (folder / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     curves = [{"kind": "train", "step": s, "loss": 3.0 / s, "ce": 1.0 / s} for s in range(1, 400)]
     curves += [{"kind": "val", "step": s, "auc": 0.9, "cross_entropy": 0.3} for s in (100, 200)]
@@ -108,8 +129,9 @@ def write_run(folder, lines=None, report_json=None, arrays=True):
     return lines
 
 
-def written(folder, record_sets) -> tuple[str, Parsed]:
-    path = report.write(folder, record_sets)
+def written(folder: Path, record_sets: Mapping[str, Any]) -> tuple[str, Parsed]:
+    """The report of a run as HTML, and parsed; every section is in it."""
+    path = page.write(folder, record_sets)
     assert path == folder / "report.html"
     source = path.read_text(encoding="utf-8")
     parsed = Parsed(source)
@@ -117,6 +139,7 @@ def written(folder, record_sets) -> tuple[str, Parsed]:
     return source, parsed
 
 
-def table(folder, name) -> list[dict]:
+def table(folder: Path, name: str) -> list[dict[str, str]]:
+    """The CSV of a figure."""
     with open(folder / "figures" / f"{name}.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))

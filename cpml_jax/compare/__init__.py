@@ -1,4 +1,4 @@
-"""Comparison: runs side by side, with their differences and what these are worth."""
+"""Comparison: runs side by side, with tests of their differences."""
 
 from cpml_jax.compare.command import run
 

@@ -1,4 +1,4 @@
-"""A comparison as Markdown, LaTeX and CSV. Nothing here computes a figure (compare.py does)."""
+"""A comparison as Markdown, LaTeX and CSV. Nothing here computes a figure (differences.py does)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import io
 from cpml_jax.evaluation.table import markdown as markdown_table
 
 LEGEND = (
-    "AUC of videos with its 95 % interval (bootstrap over identities); of several seeds their mean ± standard "
-    "deviation, and the interval of that mean. Δ: to the first column, on the same videos. p: paired bootstrap over "
-    "identities, DeLong's test of one pair of runs, and a t-test over the seeds where a column has several (the tests "
-    "of each pair of seeds are in the CSV). "
-    "None is corrected for the number of tests."
+    "AUC of videos with its 95 % interval (bootstrap over identities); for several seeds, their mean ± standard "
+    "deviation and the interval of that mean. Δ: difference to the first column, on the same videos. p: paired "
+    "bootstrap over identities; DeLong's test of one pair of runs; a t-test over the seeds where a column has several "
+    "(the tests of each pair of seeds are in the CSV). No p is corrected for the number of tests."
 )
 CSV_FIELDS = (
     "test", "column", "auc", "ci95_low", "ci95_high", "std", "seeds", "clip_auc", "difference", "difference_ci95_low",
@@ -45,14 +44,14 @@ def _difference(cell: dict) -> str:
     if cell["difference_ci95"]:
         text += " [{}, {}]".format(*(_signed(end, 2) for end in cell["difference_ci95"]))
     if cell["difference_seeds"]:
-        text += f" (seed {', '.join(map(str, cell['difference_seeds']))} alone)"
+        text += f" (seed {', '.join(map(str, cell['difference_seeds']))} only)"
     tests = (("p_bootstrap", "bootstrap"), ("p_delong", "DeLong"), ("p_seeds", "seeds"))
-    said = [f"{name} {_p(cell[key])}" for key, name in tests if cell[key] is not None]
-    return text + (f"; {', '.join(said)}" if said else "")
+    p_values = [f"{name} {_p(cell[key])}" for key, name in tests if cell[key] is not None]
+    return text + (f"; {', '.join(p_values)}" if p_values else "")
 
 
 def _cells(table: dict) -> tuple[list[str], list[list[str]]]:
-    """Head and body: an AUC column for each run, and one for its difference, but for the first."""
+    """Head and body: a column of AUCs for each column of runs, and one of differences for each but the first."""
     first, *others = table["columns"]
     head = ["test", first, *(text for name in others for text in (name, f"Δ {name}"))]
     body = []
@@ -65,6 +64,7 @@ def _cells(table: dict) -> tuple[list[str], list[list[str]]]:
 
 
 def markdown(table: dict) -> str:
+    """The table of command.compare, its legend and its notes."""
     head, body = _cells(table)
     notes = [f"- {note}" for note in table["notes"]]
     return "\n".join([markdown_table(head, body), "", LEGEND, "", *notes]).rstrip() + "\n"
@@ -82,32 +82,34 @@ def _escaped(text: str) -> str:
 
 
 def latex(table: dict) -> str:
-    """A tabular for the package booktabs; the notes stand as comments and below it."""
+    """A tabular for the package booktabs; legend and notes below it."""
     head, body = _cells(table)
     lines = [" & ".join(map(_escaped, line)) + r" \\" for line in (head, *body)]
     notes = [_escaped(text) + r"\\" for text in (LEGEND, *table["notes"])]
-    return "\n".join(
-        [
-            f"\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", r"\toprule", lines[0], r"\midrule", *lines[1:],
-            r"\bottomrule", r"\end{tabular}", "", r"{\footnotesize\noindent", *notes, "}", "",
-        ]
-    )  # fmt: skip
+    columns = "l" + "r" * (len(head) - 1)
+    tabular = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
+    return "\n".join([*tabular, r"\end{tabular}", "", r"{\footnotesize\noindent", *notes, "}", ""])
 
 
 def csv_lines(table: dict) -> str:
-    """One line a test and column; `pairs` holds one `seed/seed: difference p_bootstrap p_delong` for each pair."""
+    """One line per test and column; `pairs` holds one `seed/seed: difference p_bootstrap p_delong` for each pair."""
     file = io.StringIO()
     writer = csv.DictWriter(file, CSV_FIELDS, lineterminator="\n")
     writer.writeheader()
     for row in table["rows"]:
         for name, cell in zip(table["columns"], row["cells"], strict=True):
             low, high = cell["ci95"] or (None, None)
-            from_, to = cell["difference_ci95"] or (None, None)
+            difference_low, difference_high = cell["difference_ci95"] or (None, None)
             pairs = " | ".join(
                 f"{p['seeds'][0]}/{p['seeds'][1]}: {p['difference']:.6f} {p['p_bootstrap']} {p['p_delong']}"
                 for p in cell["pairs"]
             )
-            same = {key: cell[key] for key in CSV_FIELDS if key in cell and key != "pairs"}
-            ranges = dict(ci95_low=low, ci95_high=high, difference_ci95_low=from_, difference_ci95_high=to)
-            writer.writerow({"test": row["test"], "column": name, **same, **ranges, "pairs": pairs})
+            figures = {key: cell[key] for key in CSV_FIELDS if key in cell and key != "pairs"}
+            intervals = {
+                "ci95_low": low,
+                "ci95_high": high,
+                "difference_ci95_low": difference_low,
+                "difference_ci95_high": difference_high,
+            }
+            writer.writerow({"test": row["test"], "column": name, **figures, **intervals, "pairs": pairs})
     return file.getvalue()

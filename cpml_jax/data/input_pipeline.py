@@ -29,7 +29,7 @@ class ClipReader:
         self._lock = threading.Lock()
 
     def __call__(self, row: dict) -> Clip:
-        """batch.clip_arrays of one clip, a row of the index.
+        """batch.clip_arrays of one clip, a row of the index, and pulse_truth (T,) float32, NaN where unknown.
 
         Raises:
           CorruptRecord: see RecordSet.read.
@@ -59,7 +59,9 @@ class ClipReader:
                 f"{self.records.directory}: records hold {length} frames, data.num_frames={self.num_frames}; "
                 "prepare them again with that value or lower it"
             )
-        return clip_arrays(record, self.num_frames, self.frame_size)
+        clip = clip_arrays(record, self.num_frames, self.frame_size)
+        truth = record.get("pulse_truth", np.full(length, np.nan))
+        return clip | {"pulse_truth": np.asarray(truth, np.float32)[: self.num_frames]}
 
 
 def _bytes_of(clip: Clip) -> int:
@@ -110,16 +112,18 @@ def eval_batches(
     """Every row once, in order, as batches of one view.
 
     Yields:
-      (rows of the batch, batch per schema.BATCH with V = 1). The last batch is padded (batch.padded_batch), so that
-      every batch has one shape. Corrupt records are skipped and added to `excluded` as {"clip_id", "reason"} on top
-      of the row's other keys.
+      (rows of the batch, batch per schema.BATCH with V = 1 and, beside it, pulse_truth (B, T) float32: the true wave,
+      NaN where unknown). The last batch is padded (batch.padded_batch), so that every batch has one shape. Corrupt
+      records are skipped and added to `excluded` as {"clip_id", "reason"} on top of the row's other keys.
     """
     reader = ClipReader(records, num_frames=size.num_frames, frame_size=size.frame_size)
     pending: list[tuple[dict, Clip]] = []
 
     def batch() -> tuple[list[dict], dict[str, np.ndarray]]:
         batch_rows, clips = [row for row, _ in pending], [clip for _, clip in pending]
-        return batch_rows, padded_batch(clips, [row["label"] for row in batch_rows], size.batch_size)
+        padded = padded_batch(clips, [row["label"] for row in batch_rows], size.batch_size)
+        truth = [clip["pulse_truth"] for clip in clips] + [clips[0]["pulse_truth"]] * (size.batch_size - len(clips))
+        return batch_rows, padded | {"pulse_truth": np.stack(truth)}
 
     for row in rows:
         try:

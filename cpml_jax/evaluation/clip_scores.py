@@ -1,4 +1,4 @@
-"""A model's answers, clip by clip: the lines of scores.jsonl, and the arrays of features.npz beside it."""
+"""A model's scores, clip by clip: the lines of scores.jsonl, and the arrays of features.npz beside it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ import io
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
+import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
 from cpml_jax import signal
 from cpml_jax.data.input_pipeline import eval_batches
 from cpml_jax.data.input_size import InputSize
+from cpml_jax.data.records import RecordSet
 from cpml_jax.files import write_whole
 from cpml_jax.metrics import detection, pulse_waves
-from cpml_jax.schema import FAKE, FRAME_RATE, REAL
+from cpml_jax.schema import FRAME_RATE
 
 # Keys of the index that a line of scores.jsonl repeats.
 ROW_KEYS = (
@@ -28,7 +31,7 @@ ARRAYS = ("unified", "logits", "wave", "trace")
 
 @dataclasses.dataclass
 class ClipScores:
-    """What a model says of clips.
+    """A model's scores of clips.
 
     Attributes:
       lines: clip_id -> line of scores.jsonl, in the order of scoring.
@@ -49,52 +52,58 @@ class ClipScores:
         return np.stack([self.arrays[line["clip_id"]]["wave"] for line in lines])
 
 
-class _KeepTruth:
-    """A record set that remembers the true pulse waves of the clips it read: no part of a batch, and read only once."""
+class Scorer(Protocol):
+    """What evaluation needs of a model (scoring.Scorer)."""
 
-    def __init__(self, records):
-        self._records, self.truth = records, {}
-        self.directory = records.directory
+    @property
+    def step(self) -> int: ...
 
-    def read(self, row: dict, frame_size: int) -> dict:
-        record = self._records.read(row, frame_size)
-        if "pulse_truth" in record:
-            self.truth[row["clip_id"]] = np.asarray(record["pulse_truth"], np.float32)
-        return record
+    @property
+    def selection(self) -> str: ...
+
+    @property
+    def class_embeddings(self) -> np.ndarray | None: ...
+
+    def score(self, batch: dict[str, np.ndarray]) -> Mapping[str, np.ndarray]: ...
 
 
 def score_clips(
-    scorer, records, rows: list[dict], *, num_frames: int, frame_size: int, batch_size: int, excluded: list[dict]
+    scorer: Scorer, records: RecordSet, rows: list[dict], size: InputSize, *, excluded: list[dict]
 ) -> ClipScores:
     """Scores of every clip that can be read; the others are added to `excluded`.
 
     Raises:
       UserError: a score is not finite; the clip is named.
     """
-    keeping, found = _KeepTruth(records), ClipScores()
-    batches = eval_batches(keeping, rows, InputSize(num_frames, frame_size, batch_size), excluded=excluded)
+    scored = ClipScores()
+    batches = eval_batches(records, rows, size, excluded=excluded)
     with tqdm(total=len(rows), desc=f"scoring {records.name}", unit="clip", file=sys.stderr, disable=not rows) as bar:
         for batch_rows, batch in batches:
             scores = scorer.score(batch)
-            count = len(batch_rows)
-            p_fake, margins = p_fake_of(scores)[:count], margin_of(scores)[:count]
-            detection.check_scores([r["label"] for r in batch_rows], p_fake, [r["clip_id"] for r in batch_rows])
-            truth = [keeping.truth.pop(row["clip_id"], None) for row in batch_rows]
-            pulse = _pulse_figures(scores.get("wave"), batch["pulse"], truth, count)
+            lines = _lines(batch_rows, batch, scores)
             arrays = {name: scores[name] for name in ARRAYS if name in scores}
             arrays |= {"trace": batch["pulse"]} if "wave" in scores else {}
-            for i, (row, figures) in enumerate(zip(batch_rows, pulse, strict=True)):
-                line = {key: row[key] for key in ROW_KEYS}
-                line |= {"p_fake": float(p_fake[i]), "logit_margin": float(margins[i])} | figures
-                if figures:
-                    line |= {
-                        "heart_rate_pos_bpm": row.get("heart_rate_pos"),
-                        "heart_rate_truth_bpm": row.get("heart_rate_truth"),
-                    }
-                found.lines[row["clip_id"]] = line
-                found.arrays[row["clip_id"]] = {k: np.asarray(v[i], np.float32) for k, v in arrays.items()}
-            bar.update(count)
-    return found
+            for i, line in enumerate(lines):
+                scored.lines[line["clip_id"]] = line
+                scored.arrays[line["clip_id"]] = {k: np.asarray(v[i], np.float32) for k, v in arrays.items()}
+            bar.update(len(lines))
+    return scored
+
+
+def _lines(rows: list[dict], batch: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]) -> list[dict]:
+    """The lines of scores.jsonl of a batch, whose arrays may have more rows."""
+    p_fake, margins = p_fake_of(scores)[: len(rows)], detection.fake_margin(scores["logits"])[: len(rows)]
+    detection.check_scores([row["label"] for row in rows], p_fake, [row["clip_id"] for row in rows])
+    lines = [
+        {key: row[key] for key in ROW_KEYS} | {"p_fake": float(p), "logit_margin": float(margin)}
+        for row, p, margin in zip(rows, p_fake, margins, strict=True)
+    ]
+    if "wave" in scores:
+        figures = _pulse_figures(scores["wave"], batch["pulse"], batch["pulse_truth"])
+        for line, row, pulse in zip(lines, rows, figures, strict=False):
+            line |= pulse
+            line |= {f"heart_rate_{name}_bpm": row.get(f"heart_rate_{name}") for name in ("pos", "truth")}
+    return lines
 
 
 def p_fake_of(scores: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -102,44 +111,32 @@ def p_fake_of(scores: Mapping[str, np.ndarray]) -> np.ndarray:
     return detection.p_fake(scores["logits"])
 
 
-def margin_of(scores: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Logit of fake minus logit of real (B,) float64: what the temperature divides."""
-    logits = np.asarray(scores["logits"], np.float64)
-    return logits[:, FAKE] - logits[:, REAL]
-
-
-def _pulse_figures(wave, trace: np.ndarray, truth: list[np.ndarray | None], count: int) -> list[dict]:
-    """What the model's pulse waves (B, T) say, a dict a clip; empty dicts without the rPPG stream.
+def _pulse_figures(wave: np.ndarray, trace: np.ndarray, truth: np.ndarray) -> list[dict[str, float | None]]:
+    """How good the model's pulse waves are, a dict per clip.
 
     Args:
-      wave: (B, T) float32, or None.
+      wave: (B, T) float32.
       trace: (B, T) classical trace; NaN where it could not be measured.
-      truth: of the first `count` clips: (>= T,), NaN or None where unknown.
+      truth: (B, T) the true wave; NaN where unknown.
     """
-    if wave is None:
-        return [{} for _ in range(count)]
-    wave, trace = np.asarray(wave, np.float32), np.asarray(trace, np.float32)
-    true = np.full_like(wave, np.nan)  # of the batch's shape, padding too: one compilation
-    for index, known in enumerate(truth):
-        if known is not None:
-            true[index] = known[: wave.shape[1]]
-    rates = np.asarray(signal.heart_rate(wave, FRAME_RATE))
+    wave, trace, truth = (np.asarray(array, np.float32) for array in (wave, trace, truth))
+    rates = np.asarray(signal.heart_rate(jnp.asarray(wave), FRAME_RATE))
 
     def correlation(other: np.ndarray) -> list[float | None]:
-        rho = np.asarray(signal.pearson(wave, np.nan_to_num(other)))
-        return [float(r) if known else None for r, known in zip(rho, np.isfinite(other).all(1), strict=True)]
+        rho = np.asarray(signal.pearson(jnp.asarray(wave), jnp.asarray(np.nan_to_num(other))))
+        return [float(r) if np.isfinite(reference).all() else None for r, reference in zip(rho, other, strict=True)]
 
-    snr = [pulse_waves.snr_db(w, rate) for w, rate in zip(wave, rates, strict=True)]
-    columns = (rates.tolist(), correlation(trace), correlation(true), snr)
+    snr = [pulse_waves.snr_db(w, rate) for w, rate in zip(wave, rates.tolist(), strict=True)]
+    columns = (rates.tolist(), correlation(trace), correlation(truth), snr)
     keys = ("heart_rate_bpm", "pulse_correlation_pos", "pulse_correlation_truth", "pulse_snr_db")
-    return [dict(zip(keys, values, strict=True)) for values in zip(*columns, strict=True)][:count]
+    return [dict(zip(keys, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 def write_features(path: Path, scores: ClipScores, class_embeddings: np.ndarray | None) -> None:
     """features.npz: clip_id (N,) and every array of the clips, stacked, in the order of scores.jsonl.
 
     Args:
-      scores: a streams' arrays are there for all clips or for none.
+      scores: all clips have the arrays of a stream, or none has.
       class_embeddings: (2, D) unit vectors of real and fake, or None where the scorer has none.
     """
     ids = list(scores.arrays)
@@ -148,5 +145,5 @@ def write_features(path: Path, scores: ClipScores, class_embeddings: np.ndarray 
     if class_embeddings is not None:
         stacked["class_embeddings"] = np.asarray(class_embeddings, np.float32)
     file = io.BytesIO()
-    np.savez_compressed(file, clip_id=np.asarray(ids, dtype=np.str_), **stacked)
+    np.savez_compressed(file, allow_pickle=False, clip_id=np.asarray(ids, dtype=np.str_), **stacked)
     write_whole(path, file.getvalue())

@@ -1,14 +1,23 @@
-"""What an answer about one video rests on, window by window: for its page, and only gathered when one is asked for."""
+"""What the score of one video rests on, window by window: for its page, and gathered only when one is wanted."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 STRIP = 6  # frames shown of the window that decides; one of every other
 PICTURED_FACES = 4  # faces whose deciding window is shown in full, with its saliency
+
+
+class FaceClip(Protocol):
+    """What is used of a clip (data_prep.face.clips.FaceClip): its face's number, frames (T, H, W, 3), trace (T,)."""
+
+    face: int
+    frames: np.ndarray
+    pulse_pos: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +50,11 @@ class Evidence:
     """
 
     def __init__(self, class_embeddings: np.ndarray | None):
-        self._prompts, self.windows = class_embeddings, []
-        self._deciding: dict[int, tuple[float, int, object]] = {}  # face -> score, place in windows, clip
+        self._prompts = class_embeddings
+        self.windows: list[WindowArrays] = []
+        self._deciding: dict[int, tuple[float, int, Any]] = {}  # face -> score, place in windows, FaceClip
 
-    def add(self, clips: list, p_fake: np.ndarray, scores: dict[str, np.ndarray]) -> None:
+    def add(self, clips: Sequence[FaceClip], p_fake: np.ndarray, scores: Mapping[str, np.ndarray]) -> None:
         """A scored batch; its arrays may have more rows than there are clips."""
         for i, (clip, p) in enumerate(zip(clips, p_fake, strict=True)):
             if clip.face not in self._deciding or p > self._deciding[clip.face][0]:
@@ -65,13 +75,13 @@ class Evidence:
             return None
         return self._prompts @ (unified / max(float(np.linalg.norm(unified)), 1e-12))
 
-    def finish(self, saliency: Callable[[list], np.ndarray]) -> list[WindowArrays]:
+    def finish(self, saliency: Callable[[list[Any]], np.ndarray]) -> list[WindowArrays]:
         """The windows, with pictures of the deciding ones.
 
         Args:
           saliency: clips -> (len(clips), S, S).
         """
-        deciding = sorted(self._deciding.values(), key=lambda found: -found[0])[:PICTURED_FACES]
+        deciding = sorted(self._deciding.values(), key=lambda entry: -entry[0])[:PICTURED_FACES]
         for (_, place, clip), drawn in zip(deciding, saliency([clip for *_, clip in deciding]), strict=True):
             chosen = np.linspace(0, len(clip.frames) - 1, STRIP).round().astype(int)
             self.windows[place] = dataclasses.replace(

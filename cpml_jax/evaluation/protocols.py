@@ -15,11 +15,14 @@ import difflib
 import functools
 from collections.abc import Iterable, Mapping
 
+import ml_collections
+
 from cpml_jax.errors import UserError
 from cpml_jax.schema import REAL, REAL_METHOD, video_key
 
-VARIANTS = ("compression_curve", "corruption")  # their records are made from the test split, by data_prep/conditions
-PROTOCOLS = ("in_dataset", "cross_compression", "cross_manipulation", "cross_dataset", *VARIANTS)
+# Their records are made from the test split, by data_prep/conditions.
+CONDITION_PROTOCOLS = ("compression_curve", "corruption")
+PROTOCOLS = ("in_dataset", "cross_compression", "cross_manipulation", "cross_dataset", *CONDITION_PROTOCOLS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,20 +47,14 @@ class Test:
     methods: tuple[str, ...]
 
 
-def test_methods(rows: Iterable[dict]) -> tuple[str, ...]:
+def tested_methods(rows: Iterable[dict]) -> tuple[str, ...]:
     """The manipulations that the test split of an index holds, sorted."""
     return tuple(sorted({r["method"] for r in rows if r["split"] == "test" and r["method"] != REAL_METHOD}))
 
 
-test_methods.__test__ = False
-
-
-def test_compressions(rows: Iterable[dict]) -> tuple[str, ...]:
+def tested_compressions(rows: Iterable[dict]) -> tuple[str, ...]:
     """The compressions of the test split of an index, in the order of their first row."""
     return tuple(dict.fromkeys(r["compression"] for r in rows if r["split"] == "test"))
-
-
-test_compressions.__test__ = False
 
 
 def cross_compressions(wanted: str, datasets: Iterable[str], stored: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
@@ -66,27 +63,31 @@ def cross_compressions(wanted: str, datasets: Iterable[str], stored: Mapping[str
     Args:
       stored: data set -> the compressions of its test split, as far as they are known.
     """
-    there = {name: stored.get(name, ()) for name in datasets}
-    return {name: found[0] if wanted not in found and len(found) == 1 else wanted for name, found in there.items()}
+    chosen = {}
+    for name in datasets:
+        available = stored.get(name, ())
+        chosen[name] = available[0] if wanted not in available and len(available) == 1 else wanted
+    return chosen
 
 
-def training_of(config) -> Training:
+def training_of(config: ml_collections.ConfigDict) -> Training:
     train = config.train
     return Training(train.dataset, tuple(train.compressions), tuple(train.methods))
 
 
-def variants_of(dataset: str, protocol: str) -> str:
-    """Name of the records that hold the variants of a data set's test split: `faces.corruption`."""
+def condition_records(dataset: str, protocol: str) -> str:
+    """Name of the records that hold a data set's test split under a protocol's conditions: `faces.corruption`."""
     return f"{dataset}.{protocol}"
 
 
-def is_variants(name: str) -> bool:
-    return name.rpartition(".")[2] in VARIANTS
+def holds_conditions(name: str) -> bool:
+    """Whether records of that name are re-encoded or corrupted videos (condition_records)."""
+    return name.rpartition(".")[2] in CONDITION_PROTOCOLS
 
 
 def home_of(name: str) -> str:
     """The data set that records are of: `faces.corruption` and `faces` are both of `faces`."""
-    return name.rpartition(".")[0] if is_variants(name) else name
+    return name.rpartition(".")[0] if holds_conditions(name) else name
 
 
 def make_tests(
@@ -97,7 +98,7 @@ def make_tests(
     cross_datasets: Iterable[str],
     cross_compression: Mapping[str, str],
     methods: Mapping[str, tuple[str, ...]],
-    variants: Mapping[str, tuple[str, ...]] | None = None,
+    conditions: Mapping[str, tuple[str, ...]] | None = None,
 ) -> list[Test]:
     """The tests of a configuration, each once, in the order of `protocols`.
 
@@ -107,7 +108,7 @@ def make_tests(
       compressions: tests of cross_compression.
       cross_datasets, cross_compression: tests of cross_dataset; the compression by data set (cross_compressions).
       methods: data set -> the manipulations that its test split holds, for every data set that may be asked for.
-      variants: name of variants' records (variants_of) -> the variants in them.
+      conditions: name of records (condition_records) -> the conditions in them.
 
     Raises:
       UserError: an unknown protocol or data set, nothing left out for cross_manipulation, the training data set
@@ -118,7 +119,7 @@ def make_tests(
         "cross_compression": lambda: _cross_compression(training, compressions),
         "cross_manipulation": lambda: _cross_manipulation(training, _known(training.dataset, methods)),
         "cross_dataset": lambda: _cross_dataset(training, cross_datasets, cross_compression, methods),
-    } | {name: functools.partial(_of_variants, name, training, variants or {}) for name in VARIANTS}
+    } | {name: functools.partial(_under_conditions, name, training, conditions or {}) for name in CONDITION_PROTOCOLS}
     tests = [test for name in check_names(protocols) for test in makers[name]()]
     return list(dict.fromkeys(tests))
 
@@ -139,9 +140,9 @@ def check_names(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _hint(name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    return f", did you mean {near[0]!r}?" if near else f"; there are: {', '.join(known)}"
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f", did you mean {near[0]!r}?" if near else f"; choose from {', '.join(names)}"
 
 
 def _known(dataset: str, methods: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -156,11 +157,18 @@ def _pooled_and_alone(protocol: str, training: Training, compression: str, metho
 
 
 def _in_dataset(training: Training) -> list[Test]:
-    return [t for q in training.compressions for t in _pooled_and_alone("in_dataset", training, q, training.methods)]
+    return [
+        test
+        for compression in training.compressions
+        for test in _pooled_and_alone("in_dataset", training, compression, training.methods)
+    ]
 
 
 def _cross_compression(training: Training, compressions: Iterable[str]) -> list[Test]:
-    tests = [Test("cross_compression", training, training.dataset, q, training.methods) for q in compressions]
+    tests = [
+        Test("cross_compression", training, training.dataset, compression, training.methods)
+        for compression in compressions
+    ]
     if not tests:
         raise UserError("eval.protocols has cross_compression, but eval.compressions is empty")
     return tests
@@ -173,7 +181,11 @@ def _cross_manipulation(training: Training, available: tuple[str, ...]) -> list[
             f"cross_manipulation needs a method that training left out; train.methods has all of {training.dataset}'s "
             f"({', '.join(available) or 'none'}): take one out of train.methods, or drop it from eval.protocols"
         )
-    return [t for q in training.compressions for t in _pooled_and_alone("cross_manipulation", training, q, left_out)]
+    return [
+        test
+        for compression in training.compressions
+        for test in _pooled_and_alone("cross_manipulation", training, compression, left_out)
+    ]
 
 
 def _cross_dataset(
@@ -190,11 +202,11 @@ def _cross_dataset(
     return tests
 
 
-def _of_variants(protocol: str, training: Training, variants: Mapping[str, tuple[str, ...]]) -> list[Test]:
-    name = variants_of(training.dataset, protocol)
-    if name not in variants:
+def _under_conditions(protocol: str, training: Training, conditions: Mapping[str, tuple[str, ...]]) -> list[Test]:
+    name = condition_records(training.dataset, protocol)
+    if name not in conditions:
         raise UserError(f"{protocol}: no records of {name!r}; run `main.py evaluate --protocol={protocol}`")
-    return [Test(protocol, training, name, variant, training.methods) for variant in variants[name]]
+    return [Test(protocol, training, name, condition, training.methods) for condition in conditions[name]]
 
 
 def select(rows: Iterable[dict], test: Test) -> list[dict]:
@@ -237,7 +249,7 @@ def check_no_leak(rows: Iterable[dict], where: str) -> None:
         seen = ", ".join(sorted(splits[leaked[0]]))
         raise UserError(
             f"{where}: identity {leaked[0]!r} is in the splits {seen} ({len(leaked)} such identities): "
-            "a score would tell of faces seen before; split by identity and prepare again"
+            "scores would reflect faces seen in training; split by identity and prepare again"
         )
 
 
@@ -248,10 +260,10 @@ def check_video_keys(rows: Iterable[dict], where: str) -> None:
       UserError: a row's video_key is not that of its data set, method, compression and id; the first is named.
     """
     for row in rows:
-        own = video_key(row["dataset"], row["method"], row["compression"], row["video"])
-        if row["video_key"] != own:
+        expected = video_key(row["dataset"], row["method"], row["compression"], row["video"])
+        if row["video_key"] != expected:
             raise UserError(
-                f"{where}: clip {row['clip_id']!r} carries the video key {row['video_key']!r}, its own is {own!r}: "
+                f"{where}: clip {row['clip_id']!r} carries the video key {row['video_key']!r} instead of {expected!r}: "
                 "scores of several videos would be averaged as one; prepare again"
             )
 

@@ -1,4 +1,4 @@
-"""What a result was made from: data, code and packages. Enough to make it again, or to see why that is not possible."""
+"""What a result was made from: data, code and packages. Enough to reproduce it, or to see why that is impossible."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from cpml_jax.data.records import INDEX, SUMMARY
+from cpml_jax.data.records import INDEX, SUMMARY, RecordSet
 
 PACKAGES = ("cpml-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "scikit-learn")
 
 
-def provenance(record_sets: Mapping) -> dict:
+def provenance(record_sets: Mapping[str, RecordSet]) -> dict[str, Any]:
     """What evaluation.json says under "provenance".
 
     Args:
@@ -23,7 +24,7 @@ def provenance(record_sets: Mapping) -> dict:
 
     Returns:
       records: {name: {sha256, schema_version, clips}}; commit: of the checkout that holds this package, with "+" behind
-      it where files were changed, or None outside of one; versions: {python, packages}.
+      it where files were changed, None outside a checkout; versions: {python, packages}.
     """
     return {
         "records": {name: describe_records(records) for name, records in record_sets.items()},
@@ -32,7 +33,7 @@ def provenance(record_sets: Mapping) -> dict:
     }
 
 
-def describe_records(records) -> dict:
+def describe_records(records: RecordSet) -> dict[str, Any]:
     """{sha256, schema_version, clips}. The hash is over prepare.json's, which is the frames', and the index."""
     directory = Path(records.directory)
     try:
@@ -44,6 +45,8 @@ def describe_records(records) -> dict:
 
 
 def commit() -> str | None:
+    """The commit of the checkout that holds this package, "+" behind it if files were changed; None outside of one."""
+
     def git(*arguments: str) -> str:
         folder = str(Path(__file__).parent)
         answer = subprocess.run(
@@ -62,6 +65,7 @@ def commit() -> str | None:
 
 
 def version(name: str) -> str | None:
+    """The installed version of a package; None if it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

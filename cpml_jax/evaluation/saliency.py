@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from cpml_jax.data.input_pipeline import eval_batches
 from cpml_jax.data.input_size import InputSize
+from cpml_jax.data.records import RecordSet
 from cpml_jax.files import write_whole
 from cpml_jax.schema import FAKE, REAL
 
@@ -22,18 +25,28 @@ def choose(lines: list[dict], each: int = EACH) -> list[str]:
 
     Args:
       lines: of scores.jsonl, one test's.
-      each: how many a class and side.
+      each: how many of each class and side.
     """
     chosen = []
     for label in (REAL, FAKE):
-        own = sorted((line for line in lines if line["label"] == label), key=lambda line: line["logit_margin"])
-        ends = own[::-1] if label == REAL else own  # a real clip is wrong where the margin is high
+        ranked = sorted((line for line in lines if line["label"] == label), key=lambda line: line["logit_margin"])
+        ends = ranked[::-1] if label == REAL else ranked  # a real clip is wrong where the margin is high
         chosen += [line["clip_id"] for line in ends[:each] + ends[max(each, len(ends) - each) :]]
     return list(dict.fromkeys(chosen))
 
 
+class SaliencyScorer(Protocol):
+    """The part of scoring.Scorer that is used here."""
+
+    def saliency(self, batch: dict[str, np.ndarray]) -> np.ndarray: ...
+
+
 def write(
-    workdir, scorer, record_sets: Mapping, lines: list[dict], *, num_frames: int, frame_size: int, batch_size: int
+    workdir: str | Path,
+    scorer: SaliencyScorer,
+    record_sets: Mapping[str, RecordSet],
+    lines: list[dict],
+    size: InputSize,
 ) -> None:
     """Write <workdir>/saliency.npz: clip_id (M,), saliency (M, S, S) float32 of the chosen clips.
 
@@ -41,18 +54,17 @@ def write(
       scorer: scoring.Scorer.
       record_sets: by name, those that the lines' clips are in.
       lines: of scores.jsonl, one test's.
-      num_frames, frame_size, batch_size: of the model's input.
+      size: of the model's input.
     """
-    wanted = choose(lines)
-    ids, maps = [], []
+    chosen = choose(lines)
+    small = dataclasses.replace(size, batch_size=min(size.batch_size, len(chosen)))
+    maps: dict[str, np.ndarray] = {}
     for records in record_sets.values():
-        rows = [row for row in records.rows if row["clip_id"] in wanted]
-        size = InputSize(num_frames, frame_size, min(batch_size, len(wanted)))
-        for batch_rows, batch in eval_batches(records, rows, size, excluded=[]):
-            ids += [row["clip_id"] for row in batch_rows]
-            maps += list(scorer.saliency(batch)[: len(batch_rows)])
-    order = [ids.index(name) for name in wanted if name in ids]
+        rows = [row for row in records.rows if row["clip_id"] in chosen]
+        for batch_rows, batch in eval_batches(records, rows, small, excluded=[]):
+            maps |= zip((row["clip_id"] for row in batch_rows), scorer.saliency(batch), strict=False)
+    ids = [clip_id for clip_id in chosen if clip_id in maps]
+    stacked = np.stack([maps[i] for i in ids]) if ids else np.zeros((0, size.frame_size, size.frame_size), np.float32)
     file = io.BytesIO()
-    stacked = np.stack([maps[i] for i in order]) if order else np.zeros((0, frame_size, frame_size), np.float32)
-    np.savez_compressed(file, clip_id=np.asarray([ids[i] for i in order], dtype=np.str_), saliency=stacked)
+    np.savez_compressed(file, clip_id=np.asarray(ids, dtype=np.str_), saliency=stacked)
     write_whole(Path(workdir) / SALIENCY, file.getvalue())

@@ -1,18 +1,29 @@
-"""Tables: evaluation.json as plain text; several runs as Markdown. Nothing here computes a figure (metrics.py does)."""
+"""Tables: evaluation.json as plain text; several runs as Markdown. No figure is computed here (metrics/summary.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+from cpml_jax.metrics import summary
+
+_WORDS = ("protocol", "test set", "methods")
+_ABSENT = "-"
 
 
-def table(report: dict) -> str:
+def table(report: dict[str, Any]) -> str:
     """The results as plain text, at most 100 columns for names of ordinary length."""
-    head = ("protocol", "test set", "methods", "videos", "clip", "video", "95 % CI", "AP", "EER", "acc")
-    body = [_cells(result) for result in report["results"]]
-    widths = [max(len(line[column]) for line in (head, *body)) for column in range(len(head))]
+    columns = [(metric, column) for metric, column in summary.columns() if column.plain_title]
+    head = (*_WORDS, "videos", *(column.plain_title for _, column in columns))
+    body = []
+    for result in report["results"]:
+        figures = (column.text(result[column.of].get(metric.name)) for metric, column in columns)
+        body.append((*_about(result), *(text or _ABSENT for text in figures)))
+    widths = [max(len(line[place]) for line in (head, *body)) for place in range(len(head))]
     lines = [
         "  ".join(
-            cell.ljust(w) if i < 3 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+            cell.ljust(width) if place < len(_WORDS) else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
         )
         for line in (head, *body)
     ]
@@ -20,39 +31,30 @@ def table(report: dict) -> str:
     return "\n".join(line.rstrip() for line in text)
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _cells(result: dict) -> tuple[str, ...]:
-    test, clip, video = result["test"], result["clip"], result["video"]
-    interval = video["auc_ci95"]
+def _about(result: dict[str, Any]) -> tuple[str, ...]:
+    test, video = result["test"], result["video"]
+    methods = test["methods"]
     return (
         result["protocol"],
         f"{test['dataset']} {test['compression']}",
-        test["methods"][0] if len(test["methods"]) == 1 else f"{len(test['methods'])} together",
+        methods[0] if len(methods) == 1 else f"{len(methods)} together",
         f"{video['n_real']}+{video['n_fake']}",
-        _number(clip["auc"]),
-        _number(video["auc"]),
-        f"{interval[0]:.2f}-{interval[1]:.2f}" if interval else "-",
-        _number(video["ap"]),
-        _number(video["eer"]),
-        _number(video["acc"]),
     )
 
 
-def _notes(report: dict) -> list[str]:
+def _notes(report: dict[str, Any]) -> list[str]:
     if not report["results"]:
         return []
     first = report["results"][0]
     train, checkpoint = first["train"], report["checkpoint"]
+    titles = [column.plain_title for metric, column in summary.columns() if column.plain_title and metric.name != "auc"]
     return [
         f"Checkpoint of step {checkpoint['step']}, chosen by: {checkpoint.get('selection', 'validation')}. Trained on "
         f"{train['dataset']} at {' + '.join(train['compressions'])}.",
         f"Set aside as unusable: {len(report['excluded'])} videos or clips.",
         "videos: real+fake. clip, video: AUC of single clips, and of videos (the mean of a video's clips).",
-        "95 % CI (bootstrap over identities), AP, EER, acc: of videos; acc at the threshold chosen on the",
-        f"validation split ({_number(first['threshold']['video'])}).",
+        f"{', '.join(titles)}: of videos. The interval is a bootstrap over identities, acc at the",
+        f"threshold chosen on the validation split ({summary.decimals(first['threshold']['video']) or _ABSENT}).",
     ]
 
 

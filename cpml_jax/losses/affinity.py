@@ -8,26 +8,31 @@ together if they are of one class, as the prompts say: a batch's other clips of 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 
-import jax
 import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Num
 
+from cpml_jax.arrays import AnyArray
+from cpml_jax.losses.mean import weighted_mean
 from cpml_jax.models.class_embeddings import unit
 
 _FAR = -1e9  # a logit that no softmax sees
+Temperature = float | Float[Array, ""]
 
 
 def affinity(
-    projected: dict[str, jax.Array],
-    class_embeddings: jax.Array,
-    label: jax.Array,
-    weight: jax.Array,
-    temperature: float = 0.1,
-) -> jax.Array:
+    projected: Mapping[str, Float[AnyArray, "B V D"]],
+    class_embeddings: Float[AnyArray, "C D"],
+    label: Int[AnyArray, " B"],
+    weight: Num[AnyArray, " B"],
+    temperature: Temperature = 0.1,
+) -> Float[Array, ""]:
     """InfoNCE between every ordered pair of the modalities' features and the class prompts.
 
     Args:
-      projected: modality -> (B, V, D) features projected to the prompts' space; not normalised. Every view counts.
+      projected: stream -> (B, V, D) features projected to the prompts' space; not normalised. Every view counts.
       class_embeddings: (C, D) t_c of unit length.
       label: (B,) the clip's class.
       weight: (B,) 1 for a clip, 0 for a row that only pads the batch.
@@ -43,26 +48,25 @@ def affinity(
         rows = unit(features).reshape(-1, features.shape[-1])
         sides[name] = (rows, jnp.repeat(label, views), jnp.repeat(weight, views))
     pairs = [info_nce(*sides[a], *sides[b], temperature) for a, b in itertools.permutations(sides, 2)]
-    return sum(pairs) / len(pairs)
+    return sum(pairs, start=jnp.zeros(())) / len(pairs)
 
 
 def info_nce(
-    rows: jax.Array,
-    row_class: jax.Array,
-    row_weight: jax.Array,
-    columns: jax.Array,
-    column_class: jax.Array,
-    column_weight: jax.Array,
-    temperature: float,
-) -> jax.Array:
-    """-log softmax of (N, D) unit rows over (M, D) unit columns, at the columns of a row's class; () float32.
+    rows: Float[Array, "N D"],
+    row_class: Int[AnyArray, " N"],
+    row_weight: Num[AnyArray, " N"],
+    columns: Float[Array, "M D"],
+    column_class: Int[AnyArray, " M"],
+    column_weight: Num[AnyArray, " M"],
+    temperature: Temperature,
+) -> Float[Array, ""]:
+    """-log softmax of unit rows over unit columns, averaged over the columns of a row's class, then over the rows.
 
-    A row counts if its weight is above 0 and a column of its class is there.
+    A row counts if its weight is above 0 and a column of its class has weight.
     """
     logits = jnp.einsum("nd,md->nm", rows, columns, precision="highest") / temperature
-    log_p = jax.nn.log_softmax(jnp.where(column_weight[None, :] > 0, logits, _FAR), axis=-1)
-    own = (row_class[:, None] == column_class[None, :]) * column_weight[None, :]
-    found = own.sum(axis=-1)
-    loss = -(jnp.where(own > 0, log_p, 0.0) * own).sum(axis=-1) / jnp.maximum(found, 1e-8)
-    counted = row_weight * (found > 0)
-    return (loss * counted).sum() / jnp.maximum(counted.sum(), 1e-8)
+    logits = jnp.where(column_weight[None, :] > 0, logits, _FAR)
+    positive = (row_class[:, None] == column_class[None, :]) * column_weight[None, :]
+    count = positive.sum(axis=-1)
+    loss = optax.softmax_cross_entropy(logits, positive / jnp.maximum(count, 1e-8)[:, None])
+    return weighted_mean(loss, row_weight * (count > 0))

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Num
 
 from cpml_jax import signal
+from cpml_jax.arrays import AnyArray
+from cpml_jax.losses.mean import weighted_mean
+from cpml_jax.models.class_embeddings import unit
 from cpml_jax.schema import FAKE, REAL
 
 _CLIPS = 2  # one real and one fake: the count of a sum over i
 _VIEWS = 2  # hi and lo: the count of a sum over q
 
 
-def _mean(values: jax.Array, weight: jax.Array) -> jax.Array:
-    """Mean of `values` under `weight` (same shape after broadcasting); 0 where the weights are all 0."""
-    weight = jnp.broadcast_to(weight, values.shape)
-    return (values * weight).sum() / jnp.maximum(weight.sum(), 1e-8)
-
-
-def cross_entropy(logits: jax.Array, label: jax.Array, weight: jax.Array) -> jax.Array:
+def cross_entropy(
+    logits: Float[AnyArray, "B C"], label: Int[AnyArray, " B"], weight: Num[AnyArray, " B"]
+) -> Float[Array, ""]:
     """Cross-entropy of the prompt scores.
 
     Args:
@@ -34,11 +34,14 @@ def cross_entropy(logits: jax.Array, label: jax.Array, weight: jax.Array) -> jax
     Returns:
       () float32, nats.
     """
-    log_p = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
-    return _mean(-jnp.take_along_axis(log_p, label[:, None], axis=-1)[:, 0], weight)
+    # optax's form, logsumexp less the label's logit, differs in the last bit, and so would every training run.
+    log_p = jax.nn.log_softmax(jnp.asarray(logits, jnp.float32), axis=-1)
+    return weighted_mean(-jnp.take_along_axis(log_p, label[:, None], axis=-1)[:, 0], weight)
 
 
-def cqsl(wave: jax.Array, label: jax.Array, weight: jax.Array, fps: float = 30.0) -> dict[str, jax.Array]:
+def cqsl(
+    wave: Float[AnyArray, "B V T"], label: Int[AnyArray, " B"], weight: Num[AnyArray, " B"], fps: float = 30.0
+) -> dict[str, Float[Array, ""]]:
     """Cross-quality similarity learning: one pulse across compressions, none shared by real and fake.
 
     Args:
@@ -51,26 +54,30 @@ def cqsl(wave: jax.Array, label: jax.Array, weight: jax.Array, fps: float = 30.0
       pull: sum_i 1 - rho(s_hi, s_lo); push: sum over real i, fake j and compressions of |rho|;
       rate: sum_i |HR(s_hi) - HR(s_lo)| / 60. Each () float32.
     """
+    wave = jnp.asarray(wave, jnp.float32)
     clips, views, length = wave.shape
     if views > 1:
         best, others = wave[:, :1], wave[:, 1:]
-        pull = _CLIPS * _mean(1.0 - signal.pearson(best, others), weight[:, None])
+        pull = _CLIPS * weighted_mean(1.0 - signal.pearson(best, others), weight[:, None])
         rates = signal.soft_heart_rate(wave, fps)
-        rate = _CLIPS * _mean(jnp.abs(rates[:, :1] - rates[:, 1:]) / 60.0, weight[:, None])
+        rate = _CLIPS * weighted_mean(jnp.abs(rates[:, :1] - rates[:, 1:]) / 60.0, weight[:, None])
     else:
         pull = rate = jnp.zeros((), jnp.float32)
     # Unit waves make every real-fake correlation one matrix product over the global batch.
-    unit = wave.astype(jnp.float32) - wave.astype(jnp.float32).mean(-1, keepdims=True)
-    unit = unit * jax.lax.rsqrt((unit * unit).sum(-1, keepdims=True) + 1e-12)
-    unit = unit.reshape(clips * views, length)
+    rows = unit(wave - wave.mean(-1, keepdims=True)).reshape(clips * views, length)
     real = jnp.repeat(weight * (label == REAL), views)
     fake = jnp.repeat(weight * (label == FAKE), views)
     counted = min(views, _VIEWS) ** 2
-    push = counted * _mean(jnp.abs(unit @ unit.T), real[:, None] * fake[None, :])
+    push = counted * weighted_mean(jnp.abs(rows @ rows.T), real[:, None] * fake[None, :])
     return {"pull": pull, "push": push, "rate": rate}
 
 
-def cmcl(unified: jax.Array, class_embeddings: jax.Array, label: jax.Array, weight: jax.Array) -> dict[str, jax.Array]:
+def cmcl(
+    unified: Float[AnyArray, "B V D"],
+    class_embeddings: Float[AnyArray, "C D"],
+    label: Int[AnyArray, " B"],
+    weight: Num[AnyArray, " B"],
+) -> dict[str, Float[Array, ""]]:
     """Cross-modal contrastive learning: the fused feature of every compression lies at its class's prompt.
 
     Args:
@@ -84,26 +91,26 @@ def cmcl(unified: jax.Array, class_embeddings: jax.Array, label: jax.Array, weig
       of cos(u, t_c) over the C - 1 others, so that the weight keeps its meaning;
       steady: sum_i (cos(u_hi, t_y) - cos(u_lo, t_y))^2. Each () float32.
     """
-    unified = unified.astype(jnp.float32)
-    norm = jax.lax.rsqrt((unified * unified).sum(-1, keepdims=True) + 1e-12)
-    cosine = (unified * norm) @ class_embeddings.astype(jnp.float32).T  # (B, V, C)
+    cosine = unit(unified) @ jnp.asarray(class_embeddings, jnp.float32).T  # (B, V, C)
     classes = cosine.shape[-1]
-    own = jnp.take_along_axis(cosine, label[:, None, None], axis=-1)[..., 0]
-    strange = jnp.arange(classes) != label[:, None, None]
-    other = jnp.where(strange, cosine, 0.0).sum(-1) / (classes - 1)
+    to_class = jnp.take_along_axis(cosine, label[:, None, None], axis=-1)[..., 0]
+    is_other = jnp.arange(classes) != label[:, None, None]
+    to_others = jnp.where(is_other, cosine, 0.0).sum(-1) / (classes - 1)
     views = unified.shape[1]
     count = _CLIPS * min(views, _VIEWS)
     steady = jnp.zeros((), jnp.float32)
     if views > 1:
-        steady = _CLIPS * _mean((own[:, :1] - own[:, 1:]) ** 2, weight[:, None])
+        steady = _CLIPS * weighted_mean((to_class[:, :1] - to_class[:, 1:]) ** 2, weight[:, None])
     return {
-        "align": count * _mean(1.0 - own, weight[:, None]),
-        "repel": count * _mean(other, weight[:, None]),
+        "align": count * weighted_mean(1.0 - to_class, weight[:, None]),
+        "repel": count * weighted_mean(to_others, weight[:, None]),
         "steady": steady,
     }
 
 
-def pulse_teacher(wave: jax.Array, trace: jax.Array, label: jax.Array, weight: jax.Array) -> jax.Array:
+def pulse_teacher(
+    wave: Float[AnyArray, "B T"], trace: Float[AnyArray, "B T"], label: Int[AnyArray, " B"], weight: Num[AnyArray, " B"]
+) -> Float[Array, ""]:
     """1 - rho(wave, classical trace), mean over the real clips; fakes get no pulse target.
 
     Args:
@@ -115,4 +122,4 @@ def pulse_teacher(wave: jax.Array, trace: jax.Array, label: jax.Array, weight: j
     Returns:
       () float32 in [0, 2]; 0 without a real clip.
     """
-    return _mean(1.0 - signal.pearson(wave, trace), weight * (label == REAL))
+    return weighted_mean(1.0 - signal.pearson(wave, trace), weight * (label == REAL))

@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
+from cpml_jax.arrays import AnyArray
+from cpml_jax.losses.mean import weighted_mean
 from cpml_jax.models.class_embeddings import ensemble, unit
 
 _FAR = -1e9  # a logit that no softmax sees
 
 
-def simclr(projected: jax.Array, weight: jax.Array, temperature: float = 0.1) -> jax.Array:
+def simclr(
+    projected: Float[AnyArray, "2 B P"], weight: Num[AnyArray, " B"], temperature: float = 0.1
+) -> Float[Array, ""]:
     """InfoNCE between two augmented views (NT-Xent; Chen et al., ICML 2020, equation 1).
 
     Args:
@@ -22,40 +28,43 @@ def simclr(projected: jax.Array, weight: jax.Array, temperature: float = 0.1) ->
       temperature: of the cosines; FLIP's is 0.1.
 
     Returns:
-      () float32, nats: over the 2 B images, -log of the share of its own other view in the softmax over all
+      () float32, nats: over the 2 B images, -log of the share of its other view in the softmax over all
       images but itself. Every clip of the global batch is a negative of every other.
     """
     _, clips, _ = projected.shape
     z = unit(projected).reshape(2 * clips, -1)
-    there = jnp.tile(weight, 2)
+    weights = jnp.tile(weight, 2)
     logits = jnp.einsum("id,jd->ij", z, z, precision="highest") / temperature
-    logits = jnp.where(jnp.eye(2 * clips, dtype=bool) | (there <= 0)[None, :], _FAR, logits)
+    logits = jnp.where(jnp.eye(2 * clips, dtype=bool) | (weights <= 0)[None, :], _FAR, logits)
     other = jnp.roll(jnp.arange(2 * clips), clips)
-    own = jnp.take_along_axis(jax.nn.log_softmax(logits, axis=-1), other[:, None], axis=-1)[:, 0]
-    return -(own * there).sum() / jnp.maximum(there.sum(), 1e-8)
+    return weighted_mean(optax.softmax_cross_entropy_with_integer_labels(logits, other), weights)
 
 
-def prompt_halves(key: jax.Array, there: jax.Array, label: jax.Array) -> jax.Array:
+def prompt_halves(key: PRNGKeyArray, exists: Bool[AnyArray, "C P"], label: Int[AnyArray, " B"]) -> Bool[Array, "2 B P"]:
     """Two random disjoint halves of the prompts of each clip's class, drawn anew for every clip.
 
     Args:
       key: for this call alone.
-      there: (C, P) bool, which prompts exist; at least two a class.
+      exists: (C, P) which prompts exist; at least two of each class.
       label: (B,) the clip's class.
 
     Returns:
       (2, B, P) bool. Of an odd number, one stays out of both halves.
     """
-    own = there[label]
-    drawn = jnp.where(own, jax.random.uniform(key, own.shape), 2.0)  # those that do not exist come last
+    of_class = jnp.asarray(exists)[label]
+    drawn = jnp.where(of_class, jax.random.uniform(key, of_class.shape), 2.0)  # those that do not exist come last
     place = drawn.argsort(axis=-1).argsort(axis=-1)
-    half = own.sum(axis=-1, keepdims=True) // 2
+    half = of_class.sum(axis=-1, keepdims=True) // 2
     return jnp.stack([place < half, (place >= half) & (place < 2 * half)])
 
 
 def prompt_mse(
-    features: jax.Array, templates: jax.Array, halves: jax.Array, label: jax.Array, weight: jax.Array
-) -> jax.Array:
+    features: Float[AnyArray, "2 B D"],
+    templates: Float[AnyArray, "C P D"],
+    halves: Bool[Array, "2 B P"],
+    label: Int[AnyArray, " B"],
+    weight: Num[AnyArray, " B"],
+) -> Float[Array, ""]:
     """(cos(x_1, t_1) - cos(x_2, t_2))^2: both views at one distance from both halves of the class's prompts.
 
     Args:
@@ -68,7 +77,7 @@ def prompt_mse(
     Returns:
       () float32, mean over the clips.
     """
-    own = templates[label]  # (B, P, D)
-    text = jnp.stack([ensemble(own, half) for half in halves])
+    of_class = jnp.asarray(templates)[label]  # (B, P, D)
+    text = jnp.stack([ensemble(of_class, half) for half in halves])
     cosine = (unit(features) * text).sum(axis=-1)
-    return ((cosine[0] - cosine[1]) ** 2 * weight).sum() / jnp.maximum(weight.sum(), 1e-8)
+    return weighted_mean((cosine[0] - cosine[1]) ** 2, weight)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Num
 
+from cpml_jax.arrays import AnyArray
 from cpml_jax.losses import affinity, cpml, flip
 
 
@@ -14,7 +18,9 @@ from cpml_jax.losses import affinity, cpml, flip
 class LossWeights:
     """`config.loss`: weights of the terms (docs/method.md, Losses); defaults and meaning are in configs/base.py.
 
-    ce_views: "best": cross-entropy on the best compression alone, as the paper; "all": the mean over the views.
+    Attributes:
+      ce_views: "best": cross-entropy on the best compression alone, as the paper; "all": the mean over the views.
+      teacher_steps: of the linear decay of the teacher's weight; 0 keeps it constant.
     """
 
     ce: float
@@ -29,20 +35,26 @@ class LossWeights:
     affinity: float
     affinity_temperature: float
 
-    def teacher_at(self, step: jax.Array) -> jax.Array:
+    def teacher_at(self, step: Num[Array, ""]) -> Float[Array, ""]:
         if not self.teacher_steps:
             return jnp.float32(self.teacher)
-        return self.teacher * jnp.clip(1.0 - step / self.teacher_steps, 0.0, 1.0)
+        return jnp.float32(self.teacher) * jnp.clip(1.0 - step / self.teacher_steps, 0.0, 1.0)
 
 
-def real_and_fake(logits: jax.Array) -> jax.Array:
+def real_and_fake(logits: Float[Array, "*shape C"]) -> Float[Array, "*shape 2"]:
     """Logits of all classes (..., C), real first -> (..., 2): P(fake) of two is the sum over the fakes of C."""
     if logits.shape[-1] == 2:
         return logits
     return jnp.stack([logits[..., 0], jax.nn.logsumexp(logits[..., 1:], axis=-1)], axis=-1)
 
 
-def total_loss(outputs: dict, class_embeddings: jax.Array | None, batch: dict, weights: LossWeights, step: jax.Array):
+def total_loss(
+    outputs: Mapping[str, Any],
+    class_embeddings: Float[AnyArray, "C D"] | None,
+    batch: Mapping[str, AnyArray],
+    weights: LossWeights,
+    step: Num[Array, ""],
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """The sum of the weighted terms, and each term by name.
 
     Args:
@@ -56,16 +68,18 @@ def total_loss(outputs: dict, class_embeddings: jax.Array | None, batch: dict, w
     label, weight = batch["label"], batch["weight"]
     logits = outputs["logits"] if weights.ce_views == "all" else outputs["logits"][:, :1]
     clips, views, classes = logits.shape
-    own = label if classes == 2 else batch["class_index"]
-    spread = {"label": jnp.repeat(own, views), "weight": jnp.repeat(weight, views)}
-    terms: dict[str, jax.Array] = {"ce": cpml.cross_entropy(logits.reshape(clips * views, classes), **spread)}
+    # The clip's class, or of two classes its label.
+    class_index = label if classes == 2 else batch["class_index"]
+    every_view = {"label": jnp.repeat(class_index, views), "weight": jnp.repeat(weight, views)}
+    terms = {"ce": cpml.cross_entropy(logits.reshape(clips * views, classes), **every_view)}
     loss = weights.ce * terms["ce"]
     if "wave" in outputs and weights.cqsl:
         parts = cpml.cqsl(outputs["wave"], label, weight)
         loss += weights.cqsl * sum(parts.values())
         terms |= parts
     if weights.cmcl:
-        parts = cpml.cmcl(outputs["unified"], class_embeddings, own, weight)
+        assert class_embeddings is not None  # heads.check_heads
+        parts = cpml.cmcl(outputs["unified"], class_embeddings, class_index, weight)
         loss += weights.cmcl * sum(parts.values())
         terms |= parts
     if "wave" in outputs and weights.teacher:
@@ -75,12 +89,15 @@ def total_loss(outputs: dict, class_embeddings: jax.Array | None, batch: dict, w
         terms["simclr"] = flip.simclr(outputs["augmented"]["projected"], weight, weights.simclr_temperature)
         loss += weights.simclr * terms["simclr"]
     if weights.prompt_mse:
-        made = outputs["augmented"]
-        terms["prompt_mse"] = flip.prompt_mse(made["features"], made["templates"], made["halves"], own, weight)
+        augmented = outputs["augmented"]
+        terms["prompt_mse"] = flip.prompt_mse(
+            augmented["features"], augmented["templates"], augmented["halves"], class_index, weight
+        )
         loss += weights.prompt_mse * terms["prompt_mse"]
     if weights.affinity:
+        assert class_embeddings is not None
         terms["affinity"] = affinity.affinity(
-            outputs["projected"], class_embeddings, own, weight, weights.affinity_temperature
+            outputs["projected"], class_embeddings, class_index, weight, weights.affinity_temperature
         )
         loss += weights.affinity * terms["affinity"]
     return loss, terms

@@ -5,10 +5,14 @@ Guo et al., On calibration of modern neural networks, ICML 2017: temperature sca
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from jaxtyping import Float, Num
 from scipy import optimize
 
-from cpml_jax.metrics.detection import check_scores, undefined_reason
+from cpml_jax.metrics.detection import Labels, Scores, check_scores, sigmoid, undefined_reason
 from cpml_jax.schema import FAKE
 
 BINS = 15  # Guo et al.
@@ -16,7 +20,7 @@ BINS = 15  # Guo et al.
 TEMPERATURES = (0.05, 20.0)
 
 
-def fit_temperature(labels, margins) -> tuple[float | None, str | None]:
+def fit_temperature(labels: Labels, margins: Scores) -> tuple[float | None, str | None]:
     """The temperature that minimises the cross-entropy of validation clips.
 
     Args:
@@ -34,27 +38,25 @@ def fit_temperature(labels, margins) -> tuple[float | None, str | None]:
     signed = np.where(labels == FAKE, margins, -margins)
     low, high = (1.0 / t for t in reversed(TEMPERATURES))
     if (signed > 0).all():
-        # Cross-entropy would send it to 0, and make certain what nothing has tested: there is no error to weigh.
+        # Cross-entropy would send it to 0, and make certain what nothing has tested: it makes no error to learn from.
         return 1.0, "validation is separated without an error: no temperature can be fitted, 1 is used"
 
     def cross_entropy(inverse: float) -> float:
         return np.logaddexp(0.0, -inverse * signed).mean()
 
     # Convex in the inverse temperature: a sum of softplus of linear functions.
-    found = optimize.minimize_scalar(cross_entropy, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
-    inverse = min((found.x, low, high), key=cross_entropy)
+    minimum = optimize.minimize_scalar(cross_entropy, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
+    inverse = min((minimum.x, low, high), key=cross_entropy)
     bound = min(inverse - low, high - inverse) < 1e-4
     return float(1.0 / inverse), "the temperature is at its bound" if bound else None
 
 
-def calibrated(margins, temperature: float | None) -> np.ndarray:
-    """P(fake) (N,) float64 of margins (N,) at a temperature; at 1 where there is none."""
-    scaled = np.asarray(margins, np.float64) / (temperature or 1.0)
-    small = np.exp(-np.abs(scaled))
-    return np.where(scaled >= 0, 1.0, small) / (1.0 + small)
+def calibrated(margins: Num[np.ndarray, " N"] | Sequence[float], temperature: float | None) -> Float[np.ndarray, " N"]:
+    """P(fake) (N,) float64 of margins (N,) at a temperature, which is 1 if it is None."""
+    return sigmoid(np.asarray(margins, np.float64) / (temperature or 1.0))
 
 
-def ece(labels, probabilities, bins: int = BINS) -> float | None:
+def ece(labels: Labels, probabilities: Scores, bins: int = BINS) -> float | None:
     """Expected calibration error over equal bins of the predicted class's confidence; None without clips.
 
     Args:
@@ -75,13 +77,13 @@ def ece(labels, probabilities, bins: int = BINS) -> float | None:
     return float(np.abs(gaps).sum() / len(labels))
 
 
-def brier(labels, probabilities) -> float | None:
+def brier(labels: Labels, probabilities: Scores) -> float | None:
     """Mean squared distance of P(fake) from the label (Brier, 1950); None without clips."""
     labels, probabilities = check_scores(labels, probabilities)
     return float(np.mean((probabilities - labels) ** 2)) if len(labels) else None
 
 
-def reliability_curve(labels, probabilities, bins: int = 10) -> list[dict]:
+def reliability_curve(labels: Labels, probabilities: Scores, bins: int = 10) -> list[dict[str, Any]]:
     """{low, high, mean, fakes, count} of each equal bin of P(fake); mean and share of fakes are None in empty ones."""
     labels, probabilities = check_scores(labels, probabilities)
     place, edges = _bin(probabilities, bins), np.linspace(0, 1, bins + 1)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Hashable, Sequence
 
-from cpml_jax.metrics.detection import check_scores, undefined_reason
+import numpy as np
+from jaxtyping import Float, Integer, Num, Shaped
+
+from cpml_jax.metrics.detection import Labels, Scores, check_scores, undefined_reason
 from cpml_jax.schema import FAKE, REAL
+
+Groups = Shaped[np.ndarray, " N"] | Sequence[Hashable]  # the identity of every clip
+SeedScores = Scores | Num[np.ndarray, "N S"]  # of one run, or of S seeds
 
 _CHUNK = 1 << 21  # elements of a bootstrap array that are held at once: 16 MB as float64
 
 
 def bootstrap_auc_ci95(
-    labels, scores, groups, *, resamples: int = 1000, seed: int = 0
+    labels: Labels, scores: SeedScores, groups: Groups, *, resamples: int = 1000, seed: int = 0
 ) -> tuple[list[float] | None, str | None]:
     """95 % percentile interval of the AUC by the bootstrap over identities (cluster bootstrap).
 
@@ -43,8 +49,8 @@ def bootstrap_auc_ci95(
     return [float(low), float(high)], None
 
 
-def by_seed(labels, scores) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Labels (N,), and scores (N,) or (N, S) as a list of S arrays (N,); checked as metrics.check_scores does."""
+def by_seed(labels: Labels, scores: SeedScores) -> tuple[Integer[np.ndarray, " N"], list[Float[np.ndarray, " N"]]]:
+    """Labels (N,), and scores (N,) or (N, S) as a list of S arrays (N,); checked as detection.check_scores does."""
     columns = np.asarray(scores)
     checked = [check_scores(labels, column) for column in (columns.T if columns.ndim == 2 else [columns])]
     return checked[0][0], [column for _, column in checked]
@@ -59,7 +65,9 @@ def _weighted_auc(labels: np.ndarray, weights: np.ndarray, first: np.ndarray, la
     return np.divide(won, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
 
-def resampled_aucs(labels, scores: list, groups, *, resamples: int, seed: int) -> np.ndarray:
+def resampled_aucs(
+    labels: Labels, scores: Sequence[Num[np.ndarray, " N"]], groups: Groups, *, resamples: int, seed: int
+) -> Float[np.ndarray, "S resamples"]:
     """AUCs of several scores of the same clips, on the same resamples of the identities.
 
     Args:
@@ -84,6 +92,6 @@ def resampled_aucs(labels, scores: list, groups, *, resamples: int, seed: int) -
     for start in range(0, resamples, step):
         count = min(step, resamples - start)
         times = rng.multinomial(len(names), np.full(len(names), 1.0 / len(names)), size=count)
-        for row, (own, who, first, last) in zip(values, prepared, strict=True):
-            row[start : start + count] = _weighted_auc(own, times[:, who].astype(np.float64), first, last)
+        for row, (ranked_labels, who, first, last) in zip(values, prepared, strict=True):
+            row[start : start + count] = _weighted_auc(ranked_labels, times[:, who].astype(np.float64), first, last)
     return values

@@ -1,4 +1,4 @@
-"""What the pulse waves of a test are worth: against the truth or the trace, and from compression to compression.
+"""How good the pulse waves of a test are: against the truth or the trace, and from compression to compression.
 
 NumPy alone, on arrays and on lines of scores.jsonl; waves are z-scored or not, at schema.FRAME_RATE.
 """
@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from jaxtyping import Num
 
 from cpml_jax.schema import FAKE, FRAME_RATE, REAL, compression_rank
+
+# Heart rates in beats/min; None or NaN where unknown.
+Rates = Num[np.ndarray, " N"] | Sequence[float | int | None]
 
 _GRID = np.arange(40.0, 240.25, 1.0)  # beats/min: the band of the ratio, as far as READING_RATES' second harmonic
 _HALF_WIDTH = 6.0  # beats/min about the rate that count as signal (de Haan & Jeanne: 0.1 Hz)
 
 
-def snr_db(wave: np.ndarray, rate_bpm: float, fps: float = FRAME_RATE) -> float | None:
+def snr_db(wave: Num[np.ndarray, " T"], rate_bpm: float, fps: float = FRAME_RATE) -> float | None:
     """Signal-to-noise ratio of a wave at a heart rate (de Haan & Jeanne, IEEE TBME 60, 2013).
 
     Power within 6 beats/min of the rate and within 12 of its double, over the rest of 40..240 beats/min.
@@ -43,9 +48,9 @@ def snr_db(wave: np.ndarray, rate_bpm: float, fps: float = FRAME_RATE) -> float 
     return float(10 * np.log10(power[signal].sum() / power[~signal].sum()))
 
 
-def rate_errors(found: Sequence, known: Sequence) -> dict:
+def rate_errors(measured: Rates, reference: Rates) -> dict[str, float | int | None]:
     """{mae_bpm, rmse_bpm, pearson, n} of heart rates over the clips where both are known; None where none is."""
-    pairs = np.array([(f, k) for f, k in zip(found, known, strict=True) if _known(f) and _known(k)], np.float64)
+    pairs = np.array([(m, r) for m, r in zip(measured, reference, strict=True) if _known(m) and _known(r)], np.float64)
     if not len(pairs):
         return {"mae_bpm": None, "rmse_bpm": None, "pearson": None, "n": 0}
     error = pairs[:, 0] - pairs[:, 1]
@@ -58,11 +63,11 @@ def rate_errors(found: Sequence, known: Sequence) -> dict:
     }
 
 
-def _known(value) -> bool:
-    return value is not None and np.isfinite(value)
+def _known(value: float | None) -> bool:
+    return value is not None and bool(np.isfinite(value))
 
 
-def summary(lines: Sequence[dict]) -> dict:
+def summary(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The `pulse` of a result: by class, means over its clips; None where nothing is known.
 
     Args:
@@ -96,7 +101,7 @@ def summary(lines: Sequence[dict]) -> dict:
     }
 
 
-def similarity_across(lines: Sequence[dict], waves: np.ndarray) -> list[dict]:
+def similarity_across(lines: Sequence[Mapping[str, Any]], waves: Num[np.ndarray, "N T"]) -> list[dict[str, Any]]:
     """How alike a clip's wave stays between two compressions: what CQSL is for, real against fake.
 
     Args:
@@ -104,28 +109,27 @@ def similarity_across(lines: Sequence[dict], waves: np.ndarray) -> list[dict]:
       waves: (N, T).
 
     Returns:
-      A dict a pair of compressions and data set, best first: dataset, compressions [a, b], real and fake {mean, std,
-      n} of Pearson; mean and std are None where n is 0.
+      One dict per data set and pair of compressions, best first: dataset, compressions [a, b], real and fake {mean,
+      std, n} of Pearson; mean and std are None where n is 0.
     """
     clips: dict[tuple, dict[str, int]] = defaultdict(dict)
     for index, line in enumerate(lines):
         clips[line["dataset"], line["method"], line["video"], line["window"]][line["compression"]] = index
-    found: dict[tuple, dict[int, list[float]]] = defaultdict(lambda: {REAL: [], FAKE: []})
+    correlations: dict[tuple, dict[int, list[float]]] = defaultdict(lambda: {REAL: [], FAKE: []})
     for (dataset, *_), places in clips.items():
         ranked = sorted(places, key=lambda c: (compression_rank(c), c))
         for a, b in itertools.combinations(ranked, 2):
             first, second = waves[places[a]], waves[places[b]]
             if np.ptp(first) > 0 and np.ptp(second) > 0:
                 label = lines[places[a]]["label"]
-                found[dataset, a, b][label].append(float(np.corrcoef(first, second)[0, 1]))
+                correlations[dataset, a, b][label].append(float(np.corrcoef(first, second)[0, 1]))
 
-    def of(values: list[float]) -> dict:
-        known = (
-            {"mean": float(np.mean(values)), "std": float(np.std(values))} if values else {"mean": None, "std": None}
-        )
-        return known | {"n": len(values)}
+    def moments(values: list[float]) -> dict[str, float | int | None]:
+        if not values:
+            return {"mean": None, "std": None, "n": 0}
+        return {"mean": float(np.mean(values)), "std": float(np.std(values)), "n": len(values)}
 
     return [
-        {"dataset": dataset, "compressions": [a, b], "real": of(by[REAL]), "fake": of(by[FAKE])}
-        for (dataset, a, b), by in found.items()
+        {"dataset": dataset, "compressions": [a, b], "real": moments(by[REAL]), "fake": moments(by[FAKE])}
+        for (dataset, a, b), by in correlations.items()
     ]

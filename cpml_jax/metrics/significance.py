@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import stats
+from sklearn import metrics as sk
 
 from cpml_jax.metrics import detection
-from cpml_jax.metrics.intervals import by_seed, resampled_aucs
+from cpml_jax.metrics.detection import Labels, Scores
+from cpml_jax.metrics.intervals import Groups, SeedScores, by_seed, resampled_aucs
 from cpml_jax.schema import FAKE, REAL
 
 
-def delong(labels, a, b) -> dict:
+def delong(labels: Labels, a: Scores, b: Scores) -> dict[str, Any]:
     """DeLong's test of two AUCs of the same clips, by midranks (Sun & Xu, IEEE Signal Processing Letters 21, 2014).
 
-    It takes clips for independent: with several of one person it is too sure, which `bootstrap` is not.
+    It treats clips as independent: with several of one person it is too confident, which `bootstrap` is not.
 
     Args:
       labels: (N,).
@@ -53,7 +57,15 @@ def _midranks(scores: np.ndarray) -> np.ndarray:
     return np.stack([stats.rankdata(row) for row in scores])
 
 
-def bootstrap(labels, a, b, groups, *, resamples: int = 1000, seed: int = 0) -> dict:
+def bootstrap(
+    labels: Labels,
+    a: SeedScores,
+    b: SeedScores,
+    groups: Groups,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
     """The difference of two AUCs, b - a, by the paired bootstrap over identities.
 
     Args:
@@ -65,26 +77,34 @@ def bootstrap(labels, a, b, groups, *, resamples: int = 1000, seed: int = 0) -> 
       {difference, ci95, p}; p is twice the smaller share of resamples on a side of 0, those at 0 counted on both, with
       one added to each so that it is never 0. Where one does not exist it is None and note says why.
     """
-    labels, a = by_seed(labels, a)
-    _, b = by_seed(labels, b)
-    reason = detection.undefined_reason(labels)
+    checked, first = by_seed(labels, a)
+    _, second = by_seed(labels, b)
+    reason = detection.undefined_reason(checked)
     if reason:
         return {"difference": None, "ci95": None, "p": None, "note": reason}
-    first, second = (np.mean([detection.auc(labels, seed_scores) for seed_scores in run]) for run in (a, b))
-    figures = {"difference": float(second - first)}
+    means = [np.mean([sk.roc_auc_score(checked, scores) for scores in run]) for run in (first, second)]
+    figures = {"difference": float(means[1] - means[0])}
     if len(set(groups)) < 2 or resamples <= 0:
         return figures | {"ci95": None, "p": None, "note": "no interval: a single identity, or no resamples"}
-    drawn = resampled_aucs(labels, [*a, *b], groups, resamples=resamples, seed=seed)
-    found = drawn[len(a) :].mean(0) - drawn[: len(a)].mean(0)
-    found = found[np.isfinite(found)]
-    if 2 * len(found) < resamples:
+    drawn = resampled_aucs(checked, [*first, *second], groups, resamples=resamples, seed=seed)
+    differences = drawn[len(first) :].mean(0) - drawn[: len(first)].mean(0)
+    differences = differences[np.isfinite(differences)]
+    if 2 * len(differences) < resamples:
         return figures | {"ci95": None, "p": None, "note": "no interval: most resamples lack a class"}
-    tails = ((found <= 0).sum() + 1, (found >= 0).sum() + 1)
-    low, high = np.percentile(found, (2.5, 97.5))
-    return figures | {"ci95": [float(low), float(high)], "p": float(min(1.0, 2 * min(tails) / (len(found) + 1)))}
+    tails = ((differences <= 0).sum() + 1, (differences >= 0).sum() + 1)
+    low, high = np.percentile(differences, (2.5, 97.5))
+    return figures | {"ci95": [float(low), float(high)], "p": float(min(1.0, 2 * min(tails) / (len(differences) + 1)))}
 
 
-def paired(labels, a, b, groups, *, resamples: int = 1000, seed: int = 0) -> dict:
+def paired(
+    labels: Labels,
+    a: SeedScores,
+    b: SeedScores,
+    groups: Groups,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, dict[str, Any]]:
     """{delong, bootstrap} of two runs on the same clips or videos; of several seeds, (N, S), the bootstrap alone."""
     return {
         "delong": delong(labels, a, b) if np.ndim(a) == 1 else {},

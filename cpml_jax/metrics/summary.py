@@ -1,9 +1,23 @@
-"""All figures of one level, clips or videos, of a result, as they stand in evaluation.json."""
+"""The metrics: what stands in evaluation.json under `clip` and `video`, each defined once.
+
+An entry of METRICS is all there is to a metric. The figures of a result, the tables, the report's headline and its
+explanations, the JSON Schemas and the table in docs/evaluation.md follow from it.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from cpml_jax.json_schema import COUNT, INTERVAL, NUMBER, SHARE, STRING, Schema, closed
 from cpml_jax.metrics import calibration, detection
-from cpml_jax.metrics.intervals import bootstrap_auc_ci95
+from cpml_jax.metrics.detection import Labels, Scores
+from cpml_jax.metrics.intervals import Groups, bootstrap_auc_ci95
 from cpml_jax.schema import FAKE, REAL
 
 FALSE_ALARMS = (0.01, 0.001)
@@ -12,46 +26,257 @@ FALSE_ALARMS = (0.01, 0.001)
 DETECTION_FDR = 0.002
 
 
-def level(
-    labels, scores, groups, *, threshold: float | None, resamples: int, probabilities=None, seed: int = 0
-) -> dict:
-    """Figures of scores.
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """The clips, or the videos, of a test: what a metric is a function of.
+
+    Attributes:
+      labels: (N,) 0 real, 1 fake.
+      scores: (N,) P(fake) as the model gives it: what ranks, and what the threshold is for.
+      probabilities: (N,) calibrated P(fake).
+      threshold: chosen on the validation split; None where it lacks a class.
+      identities: (N,), what the bootstrap draws.
+      resamples, seed: of the bootstrap.
+    """
+
+    labels: Int[np.ndarray, " N"]
+    scores: Float[np.ndarray, " N"]
+    probabilities: Float[np.ndarray, " N"]
+    threshold: float | None
+    identities: Groups
+    resamples: int
+    seed: int
+
+
+class Noted(NamedTuple):
+    """A metric's value with a remark: why it is None, or how it is to be read."""
+
+    value: Any
+    note: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column of the tables.
+
+    Attributes:
+      title: in the report, a few characters.
+      text: the metric's value as text; None for what is missing or no value of this metric.
+      of: whether it shows clips or videos.
+      plain_title: in the plain table, which has 100 characters for all columns; empty: the report alone shows it.
+    """
+
+    title: str
+    text: Callable[[Any], str | None]
+    of: Literal["clip", "video"] = "video"
+    plain_title: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A figure of clips or videos.
+
+    Attributes:
+      name: key in evaluation.json.
+      function: of Scored; its value, or Noted. A figure that does not exist is None, never 0.5.
+      schema: JSON Schema of the value: type and range.
+      explanation: what it is, in one sentence.
+      better: which way is better, where there is one.
+      columns: of the tables.
+      always: every version of evaluation.json has it.
+    """
+
+    name: str
+    function: Callable[[Scored], Any]
+    schema: Schema
+    explanation: str
+    better: Literal["higher", "lower", ""] = ""
+    columns: tuple[Column, ...] = ()
+    always: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """The explanation, and which way is better."""
+        return f"{self.explanation}{f' {self.better.capitalize()} is better.' if self.better else ''}"
+
+
+def decimals(value: object) -> str | None:
+    """Three decimals."""
+    return f"{value:.3f}" if _is_number(value) else None
+
+
+def interval(value: object) -> str | None:
+    """Two ends, two decimals."""
+    if not isinstance(value, Sequence) or len(value) != 2 or not all(map(_is_number, value)):
+        return None
+    return f"{value[0]:.2f}-{value[1]:.2f}"
+
+
+def _entry(name: str) -> Callable[[object], str | None]:
+    """Of a value that is an object: one of its numbers."""
+    return lambda value: decimals(value.get(name)) if isinstance(value, Mapping) else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _accuracy(s: Scored) -> Noted:
+    note = "no threshold: validation lacks a class" if s.threshold is None else None
+    return Noted(detection.accuracy(s.labels, s.scores, s.threshold), note)
+
+
+def _tpr_at_fpr(s: Scored) -> Noted:
+    shares = {f"{fpr:g}": detection.tpr_at_fpr(s.labels, s.scores, fpr) for fpr in FALSE_ALARMS}
+    note = next((note for _, note in shares.values() if note), None)
+    return Noted({fpr: share for fpr, (share, _) in shares.items()}, note)
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        "n_real", lambda s: int((s.labels == REAL).sum()), COUNT, "Number of real clips or videos.", always=True,
+    ),
+    Metric(
+        "n_fake", lambda s: int((s.labels == FAKE).sum()), COUNT, "Number of fake clips or videos.", always=True,
+    ),
+    Metric(
+        "auc",
+        lambda s: detection.auc(s.labels, s.scores),
+        SHARE,
+        "Area under the ROC curve: how often a fake scores higher than a real, a tie counting half.",
+        "higher",
+        (
+            Column("clip AUC", decimals, "clip", plain_title="clip"),
+            Column("video AUC", decimals, plain_title="video"),
+        ),
+        always=True,
+    ),
+    Metric(
+        "auc_ci95",
+        lambda s: Noted(*bootstrap_auc_ci95(s.labels, s.scores, s.identities, resamples=s.resamples, seed=s.seed)),
+        INTERVAL,
+        "95 % interval of the AUC, by a bootstrap over identities.",
+        columns=(Column("95 %", interval, "clip"), Column("95 %", interval, plain_title="95 % CI")),
+        always=True,
+    ),
+    Metric(
+        "ap",
+        lambda s: detection.average_precision(s.labels, s.scores),
+        SHARE,
+        "Average precision, fakes positive: mean precision over the steps of recall.",
+        "higher",
+        (Column("AP", decimals, plain_title="AP"),),
+        always=True,
+    ),
+    Metric(
+        "eer",
+        lambda s: detection.eer(s.labels, s.scores)[0],
+        SHARE,
+        "Equal error rate: where as many reals are called fake as fakes are called real, on straight lines between "
+        "the points of the ROC curve.",
+        "lower",
+        (Column("EER", decimals, plain_title="EER"),),
+        always=True,
+    ),
+    Metric(
+        "acc",
+        _accuracy,
+        SHARE,
+        "Accuracy: share of right decisions at the validation split's threshold.",
+        "higher",
+        (Column("acc", decimals, plain_title="acc"),),
+        always=True,
+    ),
+    Metric(
+        "tpr",
+        lambda s: detection.rates(s.labels, s.scores, s.threshold)[0],
+        SHARE,
+        "Share of fakes called fake at the validation split's threshold.",
+        "higher",
+    ),
+    Metric(
+        "fpr",
+        lambda s: detection.rates(s.labels, s.scores, s.threshold)[1],
+        SHARE,
+        "Share of reals called fake at the validation split's threshold.",
+        "lower",
+    ),
+    Metric(
+        "tpr_at_fpr",
+        _tpr_at_fpr,
+        {"type": "object", "propertyNames": {"pattern": r"^0?\.\d+$"}, "additionalProperties": SHARE},
+        "Share of fakes detected while at most 1 % or 0.1 % of the test's reals are called fake; with few reals that "
+        "is none of them, and `note` says so.",
+        "higher",
+        (Column("TPR at FPR 1 %", _entry("0.01")), Column("0.1 %", _entry("0.001"))),
+    ),
+    Metric(
+        "tdr",
+        lambda s: {"fdr": DETECTION_FDR, "value": detection.tpr_at_fpr(s.labels, s.scores, DETECTION_FDR)[0]},
+        closed({"fdr": NUMBER, "value": SHARE}),
+        "True detection rate: the same at a false detection rate of 0.2 %, the usual figure of presentation attack "
+        "detection (Deb & Jain, 2021).",
+        "higher",
+    ),
+    Metric(
+        "ece",
+        lambda s: calibration.ece(s.labels, s.probabilities),
+        SHARE,
+        "Expected calibration error (Guo et al., 2017) of P(fake) after one temperature, fitted on validation.",
+        "lower",
+        (Column("ECE", decimals),),
+    ),
+    Metric(
+        "brier",
+        lambda s: calibration.brier(s.labels, s.probabilities),
+        SHARE,
+        "Brier score (Brier, 1950): mean squared distance of that P(fake) from the label.",
+        "lower",
+    ),
+)  # fmt: skip
+
+
+def figures(
+    labels: Labels,
+    scores: Scores,
+    identities: Groups,
+    *,
+    threshold: float | None,
+    resamples: int,
+    probabilities: Scores | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Every metric of a test's clips, or of its videos.
 
     Args:
-      labels: (N,) 0 real, 1 fake.
-      scores: (N,) P(fake) as the model says it: what ranks, and what the threshold is for.
-      groups: (N,) hashable identities, for the interval.
-      threshold: chosen on the validation split.
-      resamples: of the interval.
-      probabilities: (N,) calibrated P(fake), for ece and brier; the scores if None.
+      labels, scores, identities, threshold, resamples, seed: see Scored.
+      probabilities: (N,) calibrated P(fake); the scores if None.
 
     Returns:
-      {n_real, n_fake, auc, auc_ci95, ap, eer, acc, tpr, fpr, tpr_at_fpr, tdr, ece, brier}; a figure that does not exist
-      is None and `note` says why.
+      {name of a metric: its value}; a figure that does not exist is None and `note` says why.
+
+    Raises:
+      UserError: a score is not finite.
     """
     labels, scores = detection.check_scores(labels, scores)
-    probabilities = scores if probabilities is None else probabilities
-    interval, no_interval = bootstrap_auc_ci95(labels, scores, groups, resamples=resamples, seed=seed)
-    at = {f"{fpr:g}": detection.tpr_at_fpr(labels, scores, fpr) for fpr in FALSE_ALARMS}
-    tdr, _ = detection.tpr_at_fpr(labels, scores, DETECTION_FDR)
-    hits, false_alarms = detection.rates(labels, scores, threshold)
-    figures = {
-        "n_real": int((labels == REAL).sum()),
-        "n_fake": int((labels == FAKE).sum()),
-        "auc": detection.auc(labels, scores),
-        "auc_ci95": interval,
-        "ap": detection.average_precision(labels, scores),
-        "eer": detection.eer(labels, scores)[0],
-        "acc": detection.accuracy(labels, scores, threshold),
-        "tpr": hits,
-        "fpr": false_alarms,
-        "tpr_at_fpr": {name: share for name, (share, _) in at.items()},
-        "tdr": {"fdr": DETECTION_FDR, "value": tdr},
-        "ece": calibration.ece(labels, probabilities),
-        "brier": calibration.brier(labels, probabilities),
-    }
-    no_threshold = "no threshold: validation lacks a class" if threshold is None else None
-    missing = detection.undefined_reason(labels)
-    few = None if missing else next((note for _, note in at.values() if note), None)
-    notes = [note for note in (missing or no_interval, no_threshold, few) if note]
-    return figures | ({"note": "; ".join(notes)} if notes else {})
+    probabilities = scores if probabilities is None else detection.check_scores(labels, probabilities)[1]
+    scored = Scored(labels, scores, probabilities, threshold, identities, resamples, seed)
+    values, notes = {}, []
+    for metric in METRICS:
+        answer = metric.function(scored)
+        values[metric.name], note = answer if isinstance(answer, Noted) else (answer, None)
+        notes.append(note)
+    said = list(dict.fromkeys(note for note in (detection.undefined_reason(labels), *notes) if note))
+    return values | ({"note": "; ".join(said)} if said else {})
+
+
+def columns() -> list[tuple[Metric, Column]]:
+    """The columns of the tables: those of clips, then those of videos, in the order of METRICS."""
+    return sorted(((m, column) for m in METRICS for column in m.columns), key=lambda pair: pair[1].of)
+
+
+def definition() -> Schema:
+    """JSON Schema of what `figures` returns."""
+    properties = {metric.name: metric.schema | {"description": metric.sentence} for metric in METRICS}
+    note = STRING | {"description": "why a figure is null, or how it is to be read"}
+    return closed(properties | {"note": note}, ["note", *(metric.name for metric in METRICS if not metric.always)])

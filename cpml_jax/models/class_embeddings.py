@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
+
+from cpml_jax.arrays import AnyArray
 
 TEXT_MODES = ("finetune", "frozen", "context")
 PROMPTS = ("sampled", "ensemble")
 
 
-def unit(x: jax.Array) -> jax.Array:
+def unit(x: Float[AnyArray, "*shape D"]) -> Float[Array, "*shape D"]:
     """x / |x| over the last axis, float32; a zero vector stays zero, with a finite gradient."""
-    x = x.astype(jnp.float32)
+    x = jnp.asarray(x, jnp.float32)
     return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), 1e-12))
 
 
-def ensemble(embedded: jax.Array, there: jax.Array) -> jax.Array:
-    """Unit embeddings of prompts (C, P, D), and which of them exist (C, P) -> (C, D): unit means over those."""
-    total = (embedded * there[..., None]).sum(axis=1)
-    return unit(total / jnp.maximum(there.sum(axis=1), 1)[:, None])
+def ensemble(embedded: Float[Array, "C P D"], exists: Bool[Array, "C P"]) -> Float[Array, "C D"]:
+    """Each class's unit mean over the unit embeddings of those of its prompts that exist."""
+    total = (embedded * exists[..., None]).sum(axis=1)
+    return unit(total / jnp.maximum(exists.sum(axis=1), 1)[:, None])
 
 
-def draw(key: jax.Array, rows: jax.Array, there: jax.Array) -> jax.Array:
-    """One row a class of (C, P, ...), of those that exist: (C, P), each class's first -> (C, 1, ...)."""
-    place = jax.random.randint(key, there.shape[:1], 0, there.sum(axis=1))
+def draw(key: PRNGKeyArray, rows: Shaped[Array, "C P *rest"], exists: Bool[Array, "C P"]) -> Shaped[Array, "C 1 *rest"]:
+    """One random row of each class, of those that exist, which are each class's first."""
+    place = jax.random.randint(key, exists.shape[:1], 0, exists.sum(axis=1))
     return jnp.take_along_axis(rows, place.reshape(-1, *[1] * (rows.ndim - 1)), axis=1)
 
 
-def inserted_context(learned: jax.Array, table: jax.Array, words: tuple[int, ...], prompts: int) -> jax.Array:
+def inserted_context(
+    learned: Float[Array, "M W"] | Float[Array, "C M W"],
+    table: Float[Array, "vocabulary W"],
+    words: tuple[int, ...],
+    prompts: int,
+) -> Float[Array, "M W"] | Float[Array, "CP M W"]:
     """The vectors that go into prompts (CoOp, Zhou et al., IJCV 2022).
 
     Args:

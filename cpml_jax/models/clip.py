@@ -11,6 +11,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
 
 normal = nn.initializers.normal
 
@@ -28,11 +30,10 @@ class Attention(nn.Module):
     heads: int
     layers: int  # of the whole encoder: CLIP's start scales what is added to the residual by (2 layers)^-1/2
     causal: bool
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """x: (N, L, W), and so is the result."""
+    def __call__(self, x: Float[Array, "N L W"]) -> Float[Array, "N L W"]:
         n, length, width = x.shape
         inner = normal(width**-0.5)
         outer = normal(width**-0.5 * (2 * self.layers) ** -0.5)
@@ -47,8 +48,8 @@ class Attention(nn.Module):
         scale = (width // self.heads) ** -0.5
         logits = jnp.einsum("nqhd,nkhd->nhqk", q * scale, k, preferred_element_type=jnp.float32)
         if self.causal:
-            seen = jnp.tril(jnp.ones((length, length), bool))
-            logits = jnp.where(seen, logits, jnp.finfo(jnp.float32).min)
+            past = jnp.tril(jnp.ones((length, length), bool))
+            logits = jnp.where(past, logits, jnp.finfo(jnp.float32).min)
         weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
         y = jnp.einsum("nhqk,nkhd->nqhd", weights, v).reshape(n, length, width)
         return project("out_proj", outer)(y)
@@ -60,11 +61,11 @@ class Layer(nn.Module):
     heads: int
     layers: int
     causal: bool
-    dtype: jnp.dtype
+    dtype: DTypeLike
     activation: str = "quick_gelu"
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[Array, "N L W"]) -> Float[Array, "N L W"]:
         width = x.shape[-1]
         y = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="layer_norm1")(x)
         x = x + Attention(self.heads, self.layers, self.causal, self.dtype, name="self_attn")(y)
@@ -92,10 +93,14 @@ class TextEncoder(nn.Module):
     heads: int = 8
     projection: int = 512
     activation: str = "quick_gelu"
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, tokens: jax.Array, context: jax.Array | None = None) -> jax.Array:
+    def __call__(
+        self,
+        tokens: Int[Array, "N L"],
+        context: Float[Array, "M {self.width}"] | Float[Array, "N M {self.width}"] | None = None,
+    ) -> Float[Array, "N {self.projection}"]:
         """Embed prompts.
 
         Args:
@@ -149,11 +154,11 @@ class ImageEncoder(nn.Module):
     heads: int = 12
     projection: int = 512
     activation: str = "quick_gelu"
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array) -> jax.Array:
-        """images: (N, S, S, 3) float32, CLIP-normalised, S a multiple of patch. Returns (N, projection) float32."""
+    def __call__(self, images: Float[Array, "N height width 3"]) -> Float[Array, "N {self.projection}"]:
+        """images: CLIP-normalised, their sides multiples of patch."""
         n, height, width, _ = images.shape
         if height % self.patch or width % self.patch:
             raise ValueError(f"images of {height}x{width} pixels are no multiple of visual.patch={self.patch}")

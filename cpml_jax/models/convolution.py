@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
+from jax.typing import DTypeLike
 
 from cpml_jax.models import convolution_cpu
 
@@ -159,7 +160,7 @@ class Conv3D(nn.Module):
     use_bias: bool = True
     theta: float = 0.0
     cells: bool = False
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     form: str | None = None
 
     @nn.compact
@@ -180,7 +181,7 @@ class ConvPool(nn.Module):
 
     features: int
     kernel_size: tuple[int, int, int]
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     form: str | None = None
 
     @nn.compact
@@ -200,7 +201,7 @@ class DepthwiseConv3D(nn.Module):
     """depthwise3d with its kernel (kt, kh, kw, C)."""
 
     kernel_size: tuple[int, int, int] = (3, 3, 3)
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     form: str | None = None
 
     @nn.compact
@@ -215,7 +216,7 @@ class PatchEmbedding(nn.Module):
 
     features: int
     patch: tuple[int, int, int]
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     form: str | None = None
 
     @nn.compact

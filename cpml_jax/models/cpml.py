@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
 from cpml_jax.data.augment_images import two_views
 from cpml_jax.models import views
@@ -94,7 +95,7 @@ class CPML(nn.Module):
     def __call__(
         self,
         inputs: Mapping[str, jax.Array],
-        class_embeddings: jax.Array | None,
+        class_embeddings: Float[Array, "C D"] | None,
         *,
         train: bool,
         downsampled: tuple[str, ...] = (),
@@ -138,12 +139,15 @@ class CPML(nn.Module):
         if self.head == "linear":
             logits = self.classifier(u)
         else:
+            assert class_embeddings is not None  # they are what this head scores against
             tau = intermediates["tau"] = jnp.minimum(self.tau, TAU_LIMIT)
             cosines = jnp.einsum("bvd,cd->bvc", unit(u), unit(class_embeddings), precision="highest")
             logits = jnp.exp(tau) * cosines
         return outputs | {"unified": u, "logits": logits, "intermediates": intermediates}
 
-    def augmented(self, frames: jax.Array, weight: jax.Array, key: jax.Array) -> dict[str, jax.Array]:
+    def augmented(
+        self, frames: Num[Array, "B T S S 3"], weight: Num[Array, " B"], key: PRNGKeyArray
+    ) -> dict[str, Float[Array, "2 B _"]]:
         """FLIP-MCL's two random views of every clip, through the visual stream.
 
         Args:
@@ -164,7 +168,7 @@ class CPML(nn.Module):
             augmented["projected"] = jnp.stack([self.contrast_head(one, weight) for one in augmented["features"]])
         return augmented
 
-    def encode_prompts(self, tokens: jax.Array) -> jax.Array:
+    def encode_prompts(self, tokens: Int[Array, "C P L"]) -> Float[Array, "C D"]:
         """Class embeddings t_c.
 
         Args:
@@ -175,8 +179,8 @@ class CPML(nn.Module):
         """
         return ensemble(self.encode_templates(tokens), present(tokens))
 
-    def encode_templates(self, tokens: jax.Array) -> jax.Array:
-        """tokens (C, P, L) int32 -> (C, P, D) float32: every prompt's unit embedding."""
+    def encode_templates(self, tokens: Int[Array, "C P L"]) -> Float[Array, "C P D"]:
+        """Every prompt's unit embedding."""
         classes, prompts, length = tokens.shape
         encoder, mode = self.text_encoder, self.text["mode"]
         flat = tokens.reshape(-1, length)
@@ -191,9 +195,9 @@ class CPML(nn.Module):
             embedded = encoder.clone(parent=None).apply({"params": frozen}, flat, context)
         return unit(embedded).reshape(classes, prompts, -1)
 
-    def init_everything(self, inputs: Mapping[str, jax.Array], tokens: jax.Array | None) -> dict[str, Any]:
+    def init_everything(self, inputs: Mapping[str, jax.Array], tokens: Int[Array, "C P L"] | None) -> dict[str, Any]:
         """Touch every parameter, also those of views that this run may not make; for `init` alone."""
-        embeddings = None if self.head == "linear" else self.encode_prompts(tokens)
+        embeddings = None if tokens is None or self.head == "linear" else self.encode_prompts(tokens)
         if "simclr" in self.projections:
             clips = len(next(iter(inputs.values())))
             self.contrast_head(jnp.zeros((clips, self.unified_dim)), jnp.ones(clips))

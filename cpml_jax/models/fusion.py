@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from cpml_jax.models.physformer import TIME_PATCH
 
@@ -33,8 +34,10 @@ class PulseTokens(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, wave: jax.Array, stages: Sequence[jax.Array]) -> jax.Array:
-        """wave (N, T), stages: each (N, T/4 * H * W, dim). Returns (N, T) float32."""
+    def __call__(
+        self, wave: Float[Array, "N T"], stages: Sequence[Float[Array, "N tokens dim"]]
+    ) -> Float[Array, "N T"]:
+        """tokens: T/4 * H * W."""
         steps = wave.shape[1] // TIME_PATCH
         features = jnp.concatenate([self.pooled(stage, steps) for stage in stages[-2:]], axis=1)
         if self.stage_pool == "global":
@@ -45,8 +48,8 @@ class PulseTokens(nn.Module):
         mapped = nn.Dense(wave.shape[1], dtype=self.dtype, name="stages")(features)
         return wave + mapped.astype(jnp.float32)
 
-    def pooled(self, stage: jax.Array, steps: int) -> jax.Array:
-        """(N, steps * H * W, dim) -> (N, values)."""
+    def pooled(self, stage: Float[Array, "N tokens dim"], steps: int) -> Float[Array, "N values"]:
+        """tokens: steps * H * W."""
         n, _, dim = stage.shape
         if self.stage_pool == "flatten":
             return stage.reshape(n, -1)
@@ -69,8 +72,7 @@ class CrossAttention(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, series: jax.Array, z_land: jax.Array) -> jax.Array:
-        """series (N, T), z_land (N, F). Returns (N, 2 F)."""
+    def __call__(self, series: Float[Array, "N T"], z_land: Float[Array, "N F"]) -> Float[Array, "N 2*F"]:
         n, length = series.shape
         width = z_land.shape[-1]
         # z_rppg multiplies z_land: it starts near 1, so that the landmarks pass, and not as a random sign that follows
@@ -102,7 +104,7 @@ class Fusion(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, fused: Mapping[str, Any], *, train: bool) -> jax.Array:
+    def __call__(self, fused: Mapping[str, Any], *, train: bool) -> Float[Array, "N D"]:
         """fused: stream -> features (N, F); of rppg (wave (N, T), stages). Returns u (N, unified_dim) float32."""
         fused = dict(fused)
         pulse, landmarks = fused.pop("rppg", None), fused.pop("landmarks", None)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Num
 
 HEADS = ("prompts", "linear")
 FUSION_PROJECTIONS = ("linear", "none")
@@ -20,11 +22,11 @@ class ContrastHead(nn.Module):
     keeps no running statistics.
     """
 
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, weight: jax.Array) -> jax.Array:
-        """x (B, D), weight (B,): rows of weight 0 do not count in the statistics. Returns (B, D / 2) float32."""
+    def __call__(self, x: Float[Array, "B D"], weight: Num[Array, " B"]) -> Float[Array, "B D2"]:
+        """Rows of weight 0 do not count in the statistics. D2 is D / 2; float32."""
         dim = x.shape[-1]
         for i in range(2):
             x = nn.Dense(8 * dim, use_bias=False, dtype=self.dtype, name=f"hidden_{i}")(x)  # the norm has the bias
@@ -33,11 +35,10 @@ class ContrastHead(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Batch norm by this batch's own weighted statistics, always."""
+    """Batch norm by this batch's weighted statistics, always."""
 
     @nn.compact
-    def __call__(self, x: jax.Array, weight: jax.Array) -> jax.Array:
-        """x (B, F), weight (B,). Returns (B, F) float32."""
+    def __call__(self, x: Float[Array, "B F"], weight: Num[Array, " B"]) -> Float[Array, "B F"]:
         scale = self.param("scale", nn.initializers.ones, x.shape[-1:], jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, x.shape[-1:], jnp.float32)
         x, share = x.astype(jnp.float32), (weight / jnp.maximum(weight.sum(), 1e-8))[:, None]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 
 class BidirectionalGRU(nn.Module):
@@ -19,11 +23,11 @@ class BidirectionalGRU(nn.Module):
 
     hidden: int
     memory: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """x: (N, T, F). Returns the two final states, forward and backward, concatenated: (N, 2H)."""
+    def __call__(self, x: Float[Array, "N T F"]) -> Float[Array, "N 2*{self.hidden}"]:
+        """The two final states, forward and backward, concatenated."""
         n, features = x.shape[0], x.shape[-1]
         bound = self.hidden**-0.5
 
@@ -51,7 +55,7 @@ class BidirectionalGRU(nn.Module):
         final, _ = lax.scan(step, jnp.broadcast_to(start[:, None], (2, n, self.hidden)), projected)
         return final.transpose(1, 0, 2).reshape(n, 2 * self.hidden)
 
-    def start_bias(self, uniform):
+    def start_bias(self, uniform: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
         """torch's start, or with `memory` the update gate's at log(U(1, memory)).
 
         Such units forget over as many frames ("chrono" initialisation; Tallec and Ollivier, ICLR 2018).
@@ -81,11 +85,10 @@ class Branch(nn.Module):
     dropout: float
     noise: float
     memory: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, points: jax.Array, *, train: bool) -> jax.Array:
-        """points: (N, T, 68, 2). Returns (N, 2 hidden)."""
+    def __call__(self, points: Float[Array, "N T 68 2"], *, train: bool) -> Float[Array, "N 2*{self.hidden}"]:
         n, t = points.shape[:2]
         x = nn.Dropout(self.point_dropout, broadcast_dims=(1, 3), deterministic=not train)(points)
         x = BidirectionalGRU(self.hidden, self.memory, self.dtype, name="gru")(x.reshape(n, t, -1))
@@ -115,10 +118,10 @@ class LandmarkRNN(nn.Module):
     noise: float = 0.1
     delta_scale: float = 1.0
     memory: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, landmarks: jax.Array, *, train: bool) -> jax.Array:
+    def __call__(self, landmarks: Float[Array, "N T 68 2"], *, train: bool) -> Float[Array, "N 4*{self.hidden}"]:
         settings = (self.hidden, self.point_dropout, self.dropout, self.noise, self.memory, self.dtype)
         deltas = self.delta_scale * (landmarks[:, 1:] - landmarks[:, :-1])
         positions = Branch(*settings, name="positions")(landmarks, train=train)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Num
 
 from cpml_jax.errors import UserError
 from cpml_jax.models.attention import attend
@@ -23,7 +25,7 @@ TEMPORAL_FLOOR = 16.0
 STANDARDIZE_FLOOR = 255e-6  # grey levels; open-rppg adds 1e-6 to the deviation of values in [0, 1]
 
 
-def normalise(frames: jax.Array, kind: str) -> jax.Array:
+def normalise(frames: Num[Array, "N T S S 3"], kind: str) -> Float[Array, "N T S S 3"]:
     """Grey levels to network input.
 
     Args:
@@ -48,7 +50,7 @@ def normalise(frames: jax.Array, kind: str) -> jax.Array:
     return jnp.clip(change, -TEMPORAL_LIMIT, TEMPORAL_LIMIT)
 
 
-def mean_over_clip(x: jax.Array) -> jax.Array:
+def mean_over_clip(x: Float[Array, "N T S S C"]) -> Float[Array, "N 1 1 1 C"]:
     """Mean over axes 1, 2, 3, axis by axis: one float32 sum of a clip's millions of values is off by 1e-4."""
     for axis in (3, 2, 1):
         x = x.mean(axis=axis, keepdims=True)
@@ -64,12 +66,11 @@ class Block(nn.Module):
     theta: float
     temperature: float
     dropout: float
-    dtype: jnp.dtype
+    dtype: DTypeLike
     form: str | None
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """x: (N, T, H, W, dim), and so is the result."""
+    def __call__(self, x: Float[Array, "N T H W dim"], *, train: bool) -> Float[Array, "N T H W dim"]:
         drop = nn.Dropout(self.dropout, deterministic=not train)
         x = x + drop(self.attention(nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm1")(x), train))
         return x + drop(self.feed_forward(nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm2")(x), train))
@@ -128,7 +129,7 @@ class PhysFormer(nn.Module):
     input_norm: str = "center"
     pfe_width: int = 32
     pfe_depth: int = 2
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     form: str | None = None
 
     def check(self) -> None:
@@ -156,11 +157,13 @@ class PhysFormer(nn.Module):
         return side // self.patch[1], side // self.patch[2]
 
     @nn.compact
-    def __call__(self, frames: jax.Array, *, train: bool, downsampled: tuple[str, ...] = ()):
+    def __call__(
+        self, frames: Num[Array, "N T height width 3"], *, train: bool, downsampled: tuple[str, ...] = ()
+    ) -> tuple[Float[Array, "NV T"], tuple[Float[Array, "NV tokens dim"], ...]]:
         """Encode clips, and with `downsampled` also their low-resolution views, as one batch.
 
         Args:
-          frames: (N, T, S, S, 3) uint8, T a multiple of 4.
+          frames: (N, T, S, S, 3) uint8, T a multiple of 4 (float32 for a gradient).
           train: batch statistics of this batch, and dropout.
           downsampled: of "half", "quarter"; V' = 1 + their number.
 
@@ -192,15 +195,14 @@ class PhysFormer(nn.Module):
             stages.append(x.reshape(x.shape[0], -1, self.dim))
         return self.head(x, train), tuple(stages)
 
-    def tokens(self, x: jax.Array, train: bool) -> jax.Array:
-        """(N, T, S, S, 3) -> (N, T/4, H, W, dim)."""
+    def tokens(self, x: Float[Array, "N T S S 3"], train: bool) -> Float[Array, "N T4 H W dim"]:
         for i, channels in enumerate(self.stem):
             kernel = (1, 5, 5) if i == 0 else (3, 3, 3)
             x = ConvPool(channels, kernel, self.dtype, self.form, name=f"stem{i}")(x, train=train)
         return PatchEmbedding(self.dim, self.patch, self.dtype, self.form, name="patch")(x)
 
-    def head(self, x: jax.Array, train: bool) -> jax.Array:
-        """(N, T/4, H, W, dim) -> the wave (N, T) float32."""
+    def head(self, x: Float[Array, "N T4 H W dim"], train: bool) -> Float[Array, "N T"]:
+        """The wave; T4 is T / 4."""
         for i, features in enumerate((self.dim, self.dim // 2)):
             x = jnp.repeat(x, 2, axis=1)
             x = Conv3D(features, (3, 1, 1), dtype=self.dtype, form=self.form, name=f"up{i}")(x)

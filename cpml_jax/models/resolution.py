@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from cpml_jax.models.convolution import ConvPool
 
 STEPS = {"half": 1, "quarter": 2}  # times that the down-sampler is applied
 
 
-def neighbourhoods(x: jax.Array) -> jax.Array:
+def neighbourhoods(x: Float[Array, "N T H W C"]) -> Float[Array, "N T H W C9"]:
     """The 3x3 neighbourhood of every pixel, zeros outside the image: (N, T, H, W, C) -> (N, T, H, W, 9 C)."""
     _, _, h, w, _ = x.shape
     padded = jnp.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)))
@@ -31,11 +32,11 @@ class PFE(nn.Module):
     size: int
     width: int = 32
     depth: int = 2
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """x: (N, T, h, w, 3), h and w dividing `size`. Returns (N, T, size, size, 3)."""
+    def __call__(self, x: Float[Array, "N T h w 3"]) -> Float[Array, "N T {self.size} {self.size} 3"]:
+        """h and w divide `size`."""
         n, t, h, w, _ = x.shape
         if self.size % h or self.size % w:
             raise ValueError(f"PFE: a {h}x{w} clip does not divide the {self.size}x{self.size} grid")
@@ -57,12 +58,14 @@ class ResolutionViews(nn.Module):
     size: int
     pfe_width: int = 32
     pfe_depth: int = 2
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     form: str | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, names: tuple[str, ...], *, train: bool) -> jax.Array:
-        """x: (N, T, S, S, 3), normalised. Returns (N, 1 + len(names), T, S, S, 3); the first view is x."""
+    def __call__(
+        self, x: Float[Array, "N T S S 3"], names: tuple[str, ...], *, train: bool
+    ) -> Float[Array, "N V T S S 3"]:
+        """x: normalised. V = 1 + len(names); the first view is x."""
         down = ConvPool(3, (1, 5, 5), self.dtype, self.form, name="down_sampler")
         pfe = PFE(self.size, self.pfe_width, self.pfe_depth, self.dtype, name="pfe")
         views, low = [x], [x]

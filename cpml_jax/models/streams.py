@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 from flax import linen as nn
+from jaxtyping import Array, Float, Num, Shaped
 
 from cpml_jax.data import augment
 from cpml_jax.errors import UserError
@@ -72,8 +73,8 @@ class Stream:
     check: Callable[[Settings], None]
 
 
-def rows(x: jax.Array) -> jax.Array:
-    """(B, V, ...) -> (B V, ...)."""
+def rows(x: Shaped[Array, "B V *rest"]) -> Shaped[Array, "BV ..."]:
+    """Views as rows of one batch."""
     return x.reshape(-1, *x.shape[2:])
 
 
@@ -122,13 +123,13 @@ def encode_visual(module: ImageEncoder, settings: Settings, inputs: Inputs, forw
     return Encoded(features, features, {}, {"z_visual": features})
 
 
-def spaced(frames: jax.Array, count: int) -> jax.Array:
-    """(N, T, ...) -> (N, count, ...), evenly spaced over the whole clip."""
+def spaced(frames: Num[Array, "N T S S 3"], count: int) -> Num[Array, "N {count} S S 3"]:
+    """Evenly spaced frames of the whole clip."""
     return frames[:, views.spaced_frames(frames.shape[1], count)]
 
 
-def embed_images(module: ImageEncoder, images: jax.Array) -> jax.Array:
-    """(N, V, K, size, size, 3), CLIP-normalised -> (N V, D) float32: the mean embedding of the K frames."""
+def embed_images(module: ImageEncoder, images: Float[Array, "N V K S S 3"]) -> Float[Array, "NV D"]:
+    """The mean embedding of the K frames, CLIP-normalised; float32."""
     n, count, k = images.shape[:3]
     return module(images.reshape(-1, *images.shape[3:])).reshape(n * count, k, -1).mean(axis=1)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Num, PRNGKeyArray
 
 from cpml_jax.models.resolution import STEPS
 from cpml_jax.schema import NUM_LANDMARKS
@@ -32,8 +33,8 @@ def region_amounts(view: str) -> np.ndarray:
     return amounts
 
 
-def jittered(landmarks: jax.Array, view: str, key: jax.Array) -> jax.Array:
-    """Landmarks as a detector would find them at low resolution.
+def jittered(landmarks: Float[Array, "N T 68 2"], view: str, key: PRNGKeyArray) -> Float[Array, "N T 68 2"]:
+    """Landmarks as a detector would fit them at low resolution.
 
     Args:
       landmarks: (N, T, 68, 2); not changed.
@@ -50,8 +51,10 @@ def jittered(landmarks: jax.Array, view: str, key: jax.Array) -> jax.Array:
     return landmarks + noise
 
 
-def landmark_views(landmarks: jax.Array, names: tuple[str, ...], key: jax.Array | None) -> jax.Array:
-    """(N, T, 68, 2) -> (N, 1 + len(names), T, 68, 2). key None (evaluation): the views are the clip's own points."""
+def landmark_views(
+    landmarks: Float[Array, "N T 68 2"], names: tuple[str, ...], key: PRNGKeyArray | None
+) -> Float[Array, "N V T 68 2"]:
+    """The given points and one view per name. key None (evaluation): every view is the given points."""
     views = [landmarks]
     for i, name in enumerate(names):
         views.append(landmarks if key is None else jittered(landmarks, name, jax.random.fold_in(key, i)))
@@ -67,16 +70,20 @@ def spaced_frames(length: int, count: int) -> np.ndarray:
     return np.round(np.linspace(0, length - 1, count)).astype(int)
 
 
-def clip_images(frames: jax.Array, image_size: int) -> jax.Array:
-    """(..., S, S, 3) grey levels -> (..., image_size, image_size, 3) float32 as CLIP expects them."""
+def clip_images(
+    frames: Num[Array, "*rest S S 3"], image_size: int
+) -> Float[Array, "*rest {image_size} {image_size} 3"]:
+    """Grey levels, 0 to 255, as CLIP expects them."""
     x = frames.astype(jnp.float32) / 255.0
     if x.shape[-2] != image_size:
         x = jax.image.resize(x, (*x.shape[:-3], image_size, image_size, 3), "bilinear")
     return (x - jnp.asarray(CLIP_MEAN)) / jnp.asarray(CLIP_STD)
 
 
-def visual_views(frames: jax.Array, names: tuple[str, ...], image_size: int) -> jax.Array:
-    """(N, K, S, S, 3) uint8 -> (N, 1 + len(names), K, image_size, image_size, 3).
+def visual_views(
+    frames: Num[Array, "N K S S 3"], names: tuple[str, ...], image_size: int
+) -> Float[Array, "N V K {image_size} {image_size} 3"]:
+    """The K frames of each clip as CLIP expects them, and one view per name.
 
     The image encoder sees colours, not the learned down-sampler's features: a low-resolution view is the image
     averaged down by 2 (half) or 4 (quarter).

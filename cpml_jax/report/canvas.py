@@ -1,6 +1,6 @@
-"""Figures of the report: one panel each, 5 inches wide, so that its 11-point letters are 11 pixels on a phone.
+"""Figures of the report: all 5 inches wide, so that 11-point letters are about 11 pixels high on a phone.
 
-Everything is told apart twice: by colour (Okabe and Ito's palette, safe for the colour-blind) and by marker, dash or
+Lines and classes differ twice: in colour (Okabe and Ito's palette, safe for the colour-blind) and in marker, dash or
 hatch. Matplotlib's object-oriented interface only: no pyplot, no state between figures but the style below.
 """
 
@@ -12,9 +12,12 @@ import io
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import IO, Any
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
@@ -30,6 +33,7 @@ CLASS_COLOURS = {REAL: BLUE, FAKE: VERMILION}
 CLASS_MARKERS = {REAL: "o", FAKE: "^"}
 WIDTH = 5.0  # inches
 LARGEST_SVG = 160_000  # characters; beyond it a PNG of twice the pixels is as sharp and smaller
+Column = Sequence | np.ndarray
 _STYLE = {
     "font.family": "DejaVu Sans",  # comes with Matplotlib: the same measures on every machine
     "font.size": 11, "axes.titlesize": 11, "axes.labelsize": 11, "xtick.labelsize": 10, "ytick.labelsize": 10,
@@ -45,12 +49,12 @@ _STYLE = {
 
 
 class Absent(Exception):
-    """A section that cannot be drawn; the message says why in one line, and which command makes what is missing."""
+    """A section cannot be drawn. The message is one line: why, and which command makes what is missing."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Plate:
-    """A figure with its words and its numbers.
+    """A figure with its caption, its description and its data.
 
     Attributes:
       name: of its files. title: its caption. alt: what it shows, for those who do not see it.
@@ -61,21 +65,44 @@ class Plate:
     title: str
     alt: str
     figure: Figure
-    columns: Mapping[str, Sequence]
+    columns: Mapping[str, Column]
 
 
-def style():
+def style() -> AbstractContextManager[None]:
     """The style, while figures are made and while they are written."""
     return matplotlib.rc_context(_STYLE)
 
 
-def panel(height: float = 3.8, rows: int = 1, columns: int = 1, **options):
-    """(Figure, Axes) of the report's width; height in inches. With rows or columns, an array of Axes."""
+def panel(height: float = 3.8) -> tuple[Figure, Axes]:
+    """A figure of one panel; height in inches."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    return figure, figure.subplots(rows, columns, **options)
+    return figure, figure.subplots()
 
 
-def look(number: int) -> dict:
+def panels(height: float, rows: int, columns: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
+    """A figure of several panels, line by line; their horizontal axes are shared. options: of Figure.subplots."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, sharex=True, squeeze=False, **options).flat)
+
+
+def stack(count: int) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` low panels, one below the other."""
+    return panels(0.9 + 1.35 * count, rows=count)
+
+
+def extend(columns: Mapping[str, list], *values: str | Column) -> None:
+    """Lengthen each column by its values, in order; a string is repeated as often as the others are long."""
+    length = max(len(value) for value in values if not isinstance(value, str))
+    for column, added in zip(columns.values(), values, strict=True):
+        column.extend([added] * length if isinstance(added, str) else added)
+
+
+def evenly(length: int, count: int) -> list[int]:
+    """At most `count` indices into a sequence, evenly from its first to its last element."""
+    return sorted({round(i) for i in np.linspace(0, length - 1, min(count, length))})
+
+
+def look(number: int) -> dict[str, Any]:
     """Colour, marker and dash of the n-th line."""
     return {
         "color": PALETTE[number % len(PALETTE)],
@@ -84,32 +111,33 @@ def look(number: int) -> dict:
     }
 
 
-def shown(text, most: int = 28) -> str:
+def shown(text: object, most: int = 28) -> str:
     """A foreign string as a figure shows it: printable, not too long."""
     clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
     return clean if len(clean) <= most else clean[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def legend_below(figure: Figure, axes, columns: int = 1, **options) -> None:
+def legend_below(figure: Figure, axes: Axes, columns: int = 1, **options: Any) -> None:
+    """The legend of `axes` below the figure. options: of Figure.legend."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside lower center", ncols=columns, **options)
 
 
-def label_ends(axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """Names at the right of a plot, each level with the end of its line, moved apart where they would overlap.
+def label_ends(figure: Figure, axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """Names at the right of a plot, each beside the end of its line, moved apart where they would overlap.
 
     Args:
       ends: (x, y, text, colour) in data units. The axes' limits must be set before.
     """
     low, high = axes.get_ylim()
-    gap = 0.072 * 3.8 / axes.figure.get_figheight()
+    gap = 0.2736 / figure.get_figheight()  # a line of text, as a share of the axes' height
     order = sorted(range(len(ends)), key=lambda i: ends[i][1])
     places = [(ends[i][1] - low) / (high - low) for i in order]
     for i in range(1, len(places)):
         places[i] = max(places[i], places[i - 1] + gap)
     over = max(0.0, places[-1] - 1.0) if places else 0.0
-    for i in range(len(places) - 1, -1, -1):  # pushed back down from the top, as far as it needs
+    for i in range(len(places) - 1, -1, -1):  # pushed back down from the top, as far as is needed
         roof = 1.0 if i == len(places) - 1 else places[i + 1] - gap
         places[i] = min(places[i], roof) if over else places[i]
     for place, i in zip(places, order, strict=True):
@@ -121,6 +149,7 @@ def label_ends(axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
 
 
 def png(figure: Figure, dpi: int = 160) -> bytes:
+    """The figure as a PNG file."""
     stream = io.BytesIO()
     _save(figure, stream, format="png", dpi=dpi)
     return stream.getvalue()
@@ -129,8 +158,8 @@ def png(figure: Figure, dpi: int = 160) -> bytes:
 def svg(figure: Figure, name: str) -> str:
     """The figure as an <svg> element for an HTML page.
 
-    Its letters stay letters, its ink is the page's (light or dark), its ids start with `name`, and no address is in
-    it: HTML knows SVG's name space without one.
+    Its letters stay letters, its ink is the page's (light or dark), its ids start with `name`, and it holds no
+    address: HTML knows SVG's name space without one.
     """
     stream = io.StringIO()
     figure.patch.set_alpha(0.0)
@@ -140,7 +169,7 @@ def svg(figure: Figure, name: str) -> str:
     source = source[source.index("<svg") :]
     source = re.sub(r"<metadata>.*?</metadata>", "", source, flags=re.S)
     head, rest = source.split(">", 1)
-    box = re.search(r'viewBox="[^"]*"', head)[0]
+    (box,) = re.findall(r'viewBox="[^"]*"', head)
     rest = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', rest)
     rest = re.sub(r"url\(#([^)]*)\)", rf"url(#{name}-\1)", rest)
     rest = re.sub(r'xlink:href="#', rf'href="#{name}-', rest).replace("xlink:href=", "href=")
@@ -149,7 +178,7 @@ def svg(figure: Figure, name: str) -> str:
     return f'<svg class="plot" {box} aria-hidden="true" focusable="false">{rest.strip()}'
 
 
-def _save(figure: Figure, stream, **options) -> None:
+def _save(figure: Figure, stream: IO, **options: Any) -> None:
     if figure.get_layout_engine() is not None and not isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine):
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once and not at every writing: half of the report's time
@@ -158,7 +187,7 @@ def _save(figure: Figure, stream, **options) -> None:
         figure.savefig(stream, **options)
 
 
-def csv_text(columns: Mapping[str, Sequence]) -> str:
+def csv_text(columns: Mapping[str, Column]) -> str:
     """The columns as CSV; None and numbers that are not finite are empty."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -167,7 +196,7 @@ def csv_text(columns: Mapping[str, Sequence]) -> str:
     return stream.getvalue()
 
 
-def _cell(value):
+def _cell(value: object) -> object:
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or (isinstance(value, float) and not np.isfinite(value)):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import matplotlib
 import numpy as np
 
-from cpml_jax.data.records import CorruptRecord
-from cpml_jax.report.canvas import Absent
+from cpml_jax.data.records import CorruptRecord, RecordSet
+from cpml_jax.report import canvas
+from cpml_jax.report.canvas import CLASS_NAMES, Absent
 from cpml_jax.report.run_files import SALIENCY, SCORES, RunFiles, lines_of_test, number
 from cpml_jax.report.words import figure_of, foreign, text
 from cpml_jax.schema import FAKE
@@ -18,21 +19,22 @@ from cpml_jax.schema import FAKE
 STRIP = 6  # frames of a clip, evenly over its time
 SIZE = 112  # pixels of a shown crop
 WRONG, SALIENT = 8, 12  # cards, at most
-_LOUD = 0.9  # quantile of the saliency that the outline encloses
+_OUTLINED = 0.9  # quantile: the outline encloses what is more salient
+Pictures = tuple[str, np.ndarray | None, dict[str, list]]  # HTML, the pictures in one (H, W, 3) uint8, CSV columns
 
 
 class Frames:
-    """Frames of clips by id, out of the record sets; each clip is read once."""
+    """Frames of clips by clip_id, from the record sets; each clip is read once."""
 
-    def __init__(self, record_sets: Mapping):
+    def __init__(self, record_sets: Mapping[str, RecordSet]) -> None:
         self._rows = {row["clip_id"]: (records, row) for records in record_sets.values() for row in records.rows}
-        self._kept: dict[str, np.ndarray | None] = {}
+        self._read_before: dict[str, np.ndarray | None] = {}
 
     def strip(self, clip_id: str) -> np.ndarray | None:
         """(STRIP or fewer, SIZE, SIZE, 3) uint8, evenly over the clip; None if its record cannot be read."""
-        if clip_id not in self._kept:
-            self._kept[clip_id] = self._read(clip_id)
-        return self._kept[clip_id]
+        if clip_id not in self._read_before:
+            self._read_before[clip_id] = self._read(clip_id)
+        return self._read_before[clip_id]
 
     def _read(self, clip_id: str) -> np.ndarray | None:
         if clip_id not in self._rows:
@@ -47,27 +49,27 @@ class Frames:
 
 def spread(frames: np.ndarray, count: int = STRIP) -> np.ndarray:
     """`count` frames, evenly from the first to the last."""
-    return frames[sorted({round(i) for i in np.linspace(0, len(frames) - 1, min(count, len(frames)))})]
+    return frames[canvas.evenly(len(frames), count)]
 
 
-def jpeg(image: np.ndarray, alt: str, quality: int = 82) -> str:
+def jpeg(image: np.ndarray, alt: str) -> str:
     """An <img> with the picture (H, W, 3) uint8 RGB inside."""
-    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
     height, width = image.shape[:2]
     source = base64.b64encode(data.tobytes()).decode()
     return f'<img src="data:image/jpeg;base64,{source}" alt="{alt}" width="{width}" height="{height}">'
 
 
-def strip_html(frames: np.ndarray | None, what: str) -> str:
-    """A row of frames; what: the alternative text of the whole, escaped."""
+def strip_html(frames: np.ndarray | None, alt: str) -> str:
+    """A row of frames; alt: the alternative text of the whole row, escaped."""
     if frames is None:
-        return '<p class="missing">No frames: the records of this clip are not at hand.</p>'
-    images = [jpeg(frame, what if place == 0 else "") for place, frame in enumerate(frames)]
+        return '<p class="missing">No frames: the records of this clip are missing or damaged.</p>'
+    images = [jpeg(frame, alt if place == 0 else "") for place, frame in enumerate(frames)]
     return f'<div class="strip">{"".join(images)}</div>'
 
 
 def most_wrong(lines: list[dict], count: int = WRONG) -> list[dict]:
-    """Clips by how far they are on the wrong side, the worst first; each clip once, at its worst compression."""
+    """The clips scored furthest on the wrong side, the worst first; each clip once, at its worst compression."""
     worst: dict[tuple, dict] = {}
     for line in sorted(lines, key=wrongness, reverse=True):
         worst.setdefault((line["dataset"], line["method"], line["video"], line["window"]), line)
@@ -79,27 +81,28 @@ def wrongness(line: dict) -> float:
     return -line["logit_margin"] if line["label"] == FAKE else line["logit_margin"]
 
 
-def wrong_clips(run: RunFiles, frames: Frames) -> tuple[str, np.ndarray | None, dict]:
-    """Cards of the most wrong test clips: (HTML, montage (H, W, 3) or None, CSV columns)."""
-    lines = most_wrong(lines_of_test(run))
+def wrong_clips(run: RunFiles, frames: Frames) -> Pictures:
+    """Cards of the test clips whose scores are furthest on the wrong side."""
+    tested = lines_of_test(run)
+    lines = most_wrong(tested)
     if not lines:
         raise Absent(run.why(SCORES))
-    threshold = next((r["threshold"]["clip"] for r in run.results if r.get("threshold")), None)
-    threshold = 0.5 if number(threshold) is None else float(threshold)
-    wrong = sum(_is_wrong(line, threshold) for line in lines_of_test(run))
+    chosen = number(next((r["threshold"]["clip"] for r in run.results if r.get("threshold")), None))
+    threshold = 0.5 if chosen is None else chosen
+    wrong = sum(_is_wrong(line, threshold) for line in tested)
     cards, strips = [], []
     for line in lines:
         picture = frames.strip(line["clip_id"])
         strips.append(picture)
         cards.append(_card(line, picture, _is_wrong(line, threshold)))
-    total = len(lines_of_test(run))
+    threshold_name = "default threshold" if chosen is None else "threshold chosen on the validation split"
     intro = (
-        f"<p>{wrong:,} of {total:,} test clips are on the wrong side of the validation's threshold "
-        f"({threshold:.3f}). Here are the {len(lines)} furthest on the wrong side, each video's clip once, at the "
-        "compression where it is worst.</p>"
+        f"<p>{wrong:,} of {len(tested):,} test clips are on the wrong side of the {threshold_name} "
+        f"({threshold:.3f}). These are the {len(lines)} whose scores favour the wrong class most, each clip once, at "
+        "the compression where its score is worst.</p>"
     )
-    columns = {key: [line[key] for line in lines] for key in
-               ("clip_id", "label", "method", "compression", "p_fake", "logit_margin")}  # fmt: skip
+    keys = ("clip_id", "label", "method", "compression", "p_fake", "logit_margin")
+    columns = {key: [line[key] for line in lines] for key in keys}
     columns["wrong"] = [int(_is_wrong(line, threshold)) for line in lines]
     return f'{intro}<div class="cards">{"".join(cards)}</div>', montage(strips), columns
 
@@ -109,8 +112,8 @@ def _is_wrong(line: dict, threshold: float) -> bool:
 
 
 def _card(line: dict, picture: np.ndarray | None, wrong: bool) -> str:
-    truth, said = ("fake", "real") if line["label"] == FAKE else ("real", "fake")
-    verdict = f"<b>{truth}</b>, called <b>{said}</b>" if wrong else f"<b>{truth}</b>, rightly, but not by much"
+    truth, other = CLASS_NAMES[line["label"]], CLASS_NAMES[1 - line["label"]]
+    verdict = f"<b>{truth}</b>, called <b>{other}</b>" if wrong else f"<b>{truth}</b>, rightly, but not by much"
     tags = "".join(f" <span>{foreign(line[key])}</span>" for key in ("method", "compression", "dataset"))
     rates = [
         f"<dt>{word}</dt><dd>{figure_of(line.get(key), digits, unit)}</dd>"
@@ -127,8 +130,8 @@ def _card(line: dict, picture: np.ndarray | None, wrong: bool) -> str:
     )
 
 
-def montage(strips: list[np.ndarray | None]) -> np.ndarray | None:
-    """Rows of frames one below the other (H, W, 3) uint8; None without any."""
+def montage(strips: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """Rows of frames one below the other (H, W, 3) uint8; None if there are none."""
     known = [strip for strip in strips if strip is not None]
     if not known:
         return None
@@ -156,14 +159,14 @@ def overlaid(frame: np.ndarray, saliency: np.ndarray) -> np.ndarray:
     heat = matplotlib.colormaps["inferno"](values)[..., :3].astype(np.float32) * 255
     weight = 0.75 * values[..., None] ** 0.7
     image = np.ascontiguousarray((grey * (1 - weight) + heat * weight).astype(np.uint8))
-    loud = (values >= max(float(np.quantile(values, _LOUD)), 1e-6)).astype(np.uint8)
-    outlines, _ = cv2.findContours(loud, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outlined = (values >= max(float(np.quantile(values, _OUTLINED)), 1e-6)).astype(np.uint8)
+    outlines, _ = cv2.findContours(outlined, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(image, [c for c in outlines if len(c) > 6], -1, (255, 255, 255), 1, cv2.LINE_AA)
     return image
 
 
-def where_it_looks(run: RunFiles, frames: Frames) -> tuple[str, np.ndarray | None, dict]:
-    """Cards with the crop and its saliency beside it: (HTML, montage, CSV columns)."""
+def where_it_looks(run: RunFiles, frames: Frames) -> Pictures:
+    """Crops of faces, each with its saliency beside it."""
     maps = run.saliency.get("saliency")
     if maps is None:
         raise Absent(run.why(SALIENCY))
@@ -176,7 +179,7 @@ def where_it_looks(run: RunFiles, frames: Frames) -> tuple[str, np.ndarray | Non
             continue
         line, middle = lines[clip_id], strip[len(strip) // 2]
         pairs.append(np.stack([middle, overlaid(middle, saliency)]))
-        truth = "fake" if line["label"] == FAKE else "real"
+        truth = CLASS_NAMES[line["label"]]
         tags = f"{foreign(line['method'])}, {foreign(line['compression'])}"
         alt = f"Saliency over the face of {text(line['video'])}, {truth}"
         shown.append(
@@ -185,14 +188,12 @@ def where_it_looks(run: RunFiles, frames: Frames) -> tuple[str, np.ndarray | Non
             "</figcaption></figure>"
         )
         rows, places = np.indices(saliency.shape)
-        own = [clip_id] * saliency.size, rows.ravel(), places.ravel(), saliency.ravel()
-        for column, values in zip(columns.values(), own, strict=True):
-            column.extend(values)
+        canvas.extend(columns, clip_id, rows.ravel(), places.ravel(), saliency.ravel())
     if not shown:
-        raise Absent("The clips of saliency.npz are not in the records or the scores at hand; main.py evaluate anew.")
+        raise Absent("The clips of saliency.npz are not among the records and scores; run main.py evaluate again.")
     intro = (
-        "<p>Mean over time and colour of the size of the score's gradient by the pixel. Bright is where a small change "
-        "of the picture moves the score most; the line encloses the highest tenth. It says where the score is "
-        "sensitive, not why.</p>"
+        "<p>The magnitude of the score's gradient with respect to each pixel, averaged over time and colour. Where it "
+        "is bright, a small change of the picture changes the score most; the outline encloses the most salient tenth "
+        "of the picture. It shows where the score is sensitive, not why.</p>"
     )
     return f'{intro}<div class="pairs">{"".join(shown)}</div>', montage(pairs), columns

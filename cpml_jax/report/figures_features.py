@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 from sklearn.manifold import TSNE
 
 from cpml_jax import schema
 from cpml_jax.report import canvas
-from cpml_jax.report.canvas import Absent, Plate
+from cpml_jax.report.canvas import Absent, Column, Plate
 from cpml_jax.report.run_files import FEATURES, RunFiles, lines_of_test
 from cpml_jax.report.words import figure_of
 from cpml_jax.schema import FAKE, REAL
@@ -23,7 +24,7 @@ def unit_features(run: RunFiles) -> tuple[list[dict], np.ndarray, np.ndarray | N
     """Test lines with a finite feature, their unit vectors (N, D) float64, and the prompts' (2, D) or None.
 
     Raises:
-      Absent: no features.
+      Absent: the run has no features.
     """
     unified = run.features.get("unified")
     if unified is None:
@@ -31,12 +32,15 @@ def unit_features(run: RunFiles) -> tuple[list[dict], np.ndarray, np.ndarray | N
     lines = [line for line in lines_of_test(run) if np.isfinite(unified[line["row"]]).all()]
     if not lines:
         raise Absent("features.npz holds no finite feature of a test clip; main.py evaluate writes it anew.")
-    vectors = unified[[line["row"] for line in lines]].astype(np.float64)
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     prompts = run.features.get("class_embeddings")
-    if prompts is not None:
-        prompts = prompts.astype(np.float64) / np.maximum(np.linalg.norm(prompts, axis=1, keepdims=True), 1e-12)
-    return lines, vectors, prompts
+    unit_prompts = None if prompts is None else _unit(prompts)
+    return lines, _unit(unified[[line["row"] for line in lines]].astype(np.float64)), unit_prompts
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Rows (N, D) divided by their length, float64; a row of zeros stays."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors.astype(np.float64) / np.maximum(lengths, 1e-12)
 
 
 def embedding(run: RunFiles) -> list[Plate]:
@@ -54,7 +58,7 @@ def embedding(run: RunFiles) -> list[Plate]:
             perplexity=min(30.0, (len(everything) - 1) / 3), init="random", learning_rate="auto", random_state=SEED
         ).fit_transform(everything.astype(np.float32))
     points, marks = places[: len(lines)], places[len(lines) :]
-    table = {
+    columns = {
         "clip_id": [line["clip_id"] for line in lines] + [name for _, name in list(_PROMPTS.values())[: len(marks)]],
         "x": places[:, 0], "y": places[:, 1],
         **{key: [line[key] for line in lines] + [""] * len(marks) for key in ("label", "method", "compression")},
@@ -64,18 +68,28 @@ def embedding(run: RunFiles) -> list[Plate]:
         ("method", [line["method"] for line in lines], None),
         ("compression", [line["compression"] for line in lines], None),
     )
-    return [_coloured(kind, values, order, points, marks, table) for kind, values, order in kinds]
+    return [_coloured(kind, values, order, points, marks, columns) for kind, values, order in kinds]
 
 
-def _coloured(kind: str, values: list[str], order: list[str] | None, points, marks, table: dict) -> Plate:
+def _coloured(
+    kind: str,
+    values: list[str],
+    order: list[str] | None,
+    points: np.ndarray,
+    marks: np.ndarray,
+    columns: Mapping[str, Column],
+) -> Plate:
+    """The points (N, 2) coloured by their values, and the prompts' marks (M, 2)."""
     names = order or sorted(set(values), key=lambda v: (v != schema.REAL_METHOD, schema.compression_rank(v), v))
     names = [name for name in names if name in values]
     figure, axes = canvas.panel(4.6 + 0.2 * ((len(names) + len(marks) + 1) // 2))
-    values = np.array(values)
-    for place, name in enumerate(names):
-        look, own = canvas.look(place), points[values == name]
-        axes.scatter(*own.T, s=22, facecolors="none", edgecolors=look["color"], marker=look["marker"], lw=1.1,
-                     label=canvas.shown(name, 16))  # fmt: skip
+    members = {name: np.array([value == name for value in values]) for name in names}
+    for place, (name, chosen) in enumerate(members.items()):
+        look = canvas.look(place)
+        axes.scatter(
+            *points[chosen].T, s=22, facecolors="none", edgecolors=look["color"], marker=look["marker"], lw=1.1,
+            label=canvas.shown(name, 16),
+        )  # fmt: skip
     for mark, (marker, name) in zip(marks, _PROMPTS.values(), strict=False):
         axes.scatter(*mark, s=190, color=canvas.INK, marker=marker, label=name, zorder=5)
     axes.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
@@ -83,16 +97,16 @@ def _coloured(kind: str, values: list[str], order: list[str] | None, points, mar
     axes.spines[:].set_visible(True)
     canvas.legend_below(figure, axes, 2, handletextpad=0.1)
     title = f"By {kind}."
-    counts = ", ".join(f"{name} {int((values == name).sum())}" for name in names)
+    counts = ", ".join(f"{name} {int(chosen.sum())}" for name, chosen in members.items())
     alt = f"t-SNE of the unified feature of {len(points)} test clips by {kind}: {counts}."
-    return Plate(f"tsne_{kind}", title, alt, figure, table)
+    return Plate(f"tsne_{kind}", title, alt, figure, columns)
 
 
 def similarities(run: RunFiles) -> list[Plate]:
-    """cos(u, prompt of real) against cos(u, prompt of fake), a dot a clip."""
+    """cos(u, prompt of real) against cos(u, prompt of fake), one dot per clip."""
     lines, vectors, prompts = unit_features(run)
     if prompts is None:
-        raise Absent("This model has no prompts (a linear head scores u), so there is no similarity to them.")
+        raise Absent("This model has no prompts to be similar to: a linear head scores its unified feature.")
     cosines = vectors @ prompts.T
     labels = np.array([line["label"] for line in lines])
     figure, axes = canvas.panel(4.9)
@@ -101,10 +115,12 @@ def similarities(run: RunFiles) -> list[Plate]:
     limits = (low - room, high + room)
     axes.plot(limits, limits, color=canvas.SOFT, lw=1, ls=":")
     for label in (REAL, FAKE):
-        own = cosines[labels == label]
-        if len(own):
-            axes.scatter(own[:, REAL], own[:, FAKE], s=22, facecolors="none", edgecolors=canvas.CLASS_COLOURS[label],
-                         marker=canvas.CLASS_MARKERS[label], lw=1.1, label=canvas.CLASS_NAMES[label])  # fmt: skip
+        points = cosines[labels == label]
+        if len(points):
+            axes.scatter(
+                points[:, REAL], points[:, FAKE], s=22, facecolors="none", edgecolors=canvas.CLASS_COLOURS[label],
+                marker=canvas.CLASS_MARKERS[label], lw=1.1, label=canvas.CLASS_NAMES[label],
+            )  # fmt: skip
     axes.set(xlim=limits, ylim=limits, aspect="equal")
     axes.set(xlabel="cosine to the prompt of real", ylabel="cosine to the prompt of fake")
     canvas.legend_below(figure, axes, 2)
@@ -115,10 +131,15 @@ def similarities(run: RunFiles) -> list[Plate]:
     ]  # fmt: skip
     between = float(prompts[REAL] @ prompts[FAKE])
     title = (
-        "Similarity of every test clip to both prompts. Above the dotted line the fake prompt is nearer; the prompts' "
-        f"own cosine is {figure_of(between, 2)}."
+        "Similarity of every test clip to both prompts. Above the dotted line the fake prompt is nearer; the cosine "
+        f"between the two prompts is {figure_of(between, 2)}."
     )
-    columns = {"clip_id": [line["clip_id"] for line in lines], "label": labels, "method": [c["method"] for c in lines],
-               "compression": [c["compression"] for c in lines], "cosine_real": cosines[:, REAL],
-               "cosine_fake": cosines[:, FAKE]}  # fmt: skip
+    columns = {
+        "clip_id": [line["clip_id"] for line in lines],
+        "label": labels,
+        "method": [line["method"] for line in lines],
+        "compression": [line["compression"] for line in lines],
+        "cosine_real": cosines[:, REAL],
+        "cosine_fake": cosines[:, FAKE],
+    }
     return [Plate("similarities", title, f"Scatter of cosines; means: {'; '.join(means)}.", figure, columns)]

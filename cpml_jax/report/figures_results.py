@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from cpml_jax import schema
@@ -13,32 +16,30 @@ from cpml_jax.report.run_files import RESULTS, RunFiles, is_pooled, number
 
 _HOME = ("in_dataset", "cross_compression")
 _MAP = "cividis"  # even in lightness for every kind of colour vision
+Lines = dict[str, list[tuple[float, dict]]]  # name -> (x, result) in order of x
 
 
 def matrices(run: RunFiles) -> list[Plate]:
     """AUC by train and test compression, and by method and test compression."""
     home = [
-        r for r in run.results
+        r
+        for r in run.results
         if r["protocol"] in _HOME and not r.get("condition") and r["train"]["dataset"] == r["test"]["dataset"]
-    ]  # fmt: skip
-    if not home:
-        raise Absent(
-            "evaluation.json holds no test inside the training data set; "
-            "main.py evaluate --protocol=in_dataset,cross_compression adds them."
-            if run.evaluation else run.why(RESULTS)
-        )  # fmt: skip
-    pooled = [r for r in home if is_pooled(r, run.results)]
-    plates = [
-        _matrix(
-            "compression_matrix",
-            "Video AUC by the compressions of training (rows) and of the test (columns), with the 95 % interval.",
-            {(" + ".join(r["train"]["compressions"]), r["test"]["compression"]): r for r in pooled},
-            "trained on",
-        )
     ]
+    if not home:
+        reason = (
+            "evaluation.json holds no test on the training data set; "
+            "main.py evaluate --protocol=in_dataset,cross_compression adds such tests."
+        )
+        raise Absent(reason if run.evaluation else run.why(RESULTS))
+    pooled = {
+        (" + ".join(r["train"]["compressions"]), r["test"]["compression"]): r for r in home if is_pooled(r, run.results)
+    }
+    title = "Video AUC by compression of training (rows) and of the test (columns), with its 95 % interval."
+    plates = [_matrix("compression_matrix", title, pooled, "trained on")]
     single = {(r["test"]["methods"][0], r["test"]["compression"]): r for r in home if len(r["test"]["methods"]) == 1}
     if single:
-        title = "Video AUC by method (rows) and compression of the test (columns), with the 95 % interval."
+        title = "Video AUC by method (rows) and compression of the test (columns), with its 95 % interval."
         plates.append(_matrix("method_matrix", title, single, "method"))
     return plates
 
@@ -47,29 +48,22 @@ def _matrix(name: str, title: str, cells: dict[tuple[str, str], dict], row_label
     rows = list(dict.fromkeys(row for row, _ in cells))
     tests = sorted({test for _, test in cells}, key=lambda q: (schema.compression_rank(q), q))
     values = np.full((len(rows), len(tests)), np.nan)
-    columns = {
-        row_label.replace(" ", "_"): [],
-        "test_compression": [],
-        "auc": [],
-        "auc_low": [],
-        "auc_high": [],
-        "note": [],
-    }
+    names = (row_label.replace(" ", "_"), "test_compression", "auc", "auc_low", "auc_high", "note")
+    columns = {column: [] for column in names}
     figure, axes = canvas.panel(1.2 + 0.62 * len(rows))
     colours = matplotlib.colormaps[_MAP]
     for (row, test), result in cells.items():
-        level = result["video"]
+        video = result["video"]
         i, j = rows.index(row), tests.index(test)
-        value, interval = number(level.get("auc")), level.get("auc_ci95") or (None, None)
-        for column, entry in zip(columns.values(), (row, test, value, *interval, level.get("note")), strict=True):
-            column.append(entry)
+        value, interval = number(video.get("auc")), video.get("auc_ci95") or (None, None)
+        canvas.extend(columns, row, test, [value], *([end] for end in interval), [video.get("note")])
         values[i, j] = np.nan if value is None else value
-        said = "none" if value is None else f"{value:.3f}"
+        label = "none" if value is None else f"{value:.3f}"
         if value is not None and interval[0] is not None:
-            said += f"\n{interval[0]:.2f}\N{EN DASH}{interval[1]:.2f}"
+            label += f"\n{interval[0]:.2f}\N{EN DASH}{interval[1]:.2f}"
         on_colour = "#000000" if value is not None and _scaled(value) > 0.55 else "#fefefe"
-        colour = canvas.INK if value is None else on_colour  # an empty cell is the page
-        axes.text(j, i, said, ha="center", va="center", fontsize=10, color=colour)
+        colour = canvas.INK if value is None else on_colour  # an empty cell shows the page
+        axes.text(j, i, label, ha="center", va="center", fontsize=10, color=colour)
     edges = np.arange(len(tests) + 1) - 0.5, np.arange(len(rows) + 1) - 0.5
     mesh = axes.pcolormesh(*edges, values, cmap=colours, vmin=0.5, vmax=1.0, edgecolors=canvas.SOFT, lw=1)
     axes.set_xticks(range(len(tests)), [canvas.shown(t, 12) for t in tests])
@@ -83,7 +77,7 @@ def _matrix(name: str, title: str, cells: dict[tuple[str, str], dict], row_label
     bar.outline.set_visible(False)
     spoken = "; ".join(
         f"{row}, {test}: {'none' if value is None else f'{value:.3f}'}"
-        for row, test, value in zip(*list(columns.values())[:3], strict=True)
+        for row, test, value in zip(*(columns[column] for column in names[:3]), strict=True)
     )
     return Plate(name, title, f"Heat map of the video AUC. {spoken}.", figure, columns)
 
@@ -93,14 +87,14 @@ def _scaled(value: float) -> float:
 
 
 def rate_curves(run: RunFiles) -> list[Plate]:
-    """AUC against the bit rate, a curve a codec, a figure a data set."""
-    found = _conditioned(run, "codec", "bitrate_bps", "compression_curve")
+    """AUC against the bit rate: one curve per codec, one figure per data set."""
+    by_dataset = _conditioned(run, "codec", "bitrate_bps", "compression_curve")
     plates = []
-    for dataset, results in found.items():
+    for dataset, results in by_dataset.items():
         figure, axes = canvas.panel(4.3)
         lines = _lines(results, "codec", "bitrate_bps")
         axes.set_xscale("log")
-        columns, _ = _draw(axes, lines, scale=1e-3)
+        columns, _ = _draw(axes, lines, ("codec", "bitrate_bps", "auc", "auc_low", "auc_high", "crf"), scale=1e-3)
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -108,64 +102,75 @@ def rate_curves(run: RunFiles) -> list[Plate]:
         axes.set(xlabel="bit rate of the re-encoding, kbit/s (log)", ylabel="video AUC")
         canvas.legend_below(figure, axes, 2)  # the lines end together at 1: names at their ends would crowd
         title = f"AUC against the bit rate on {canvas.shown(dataset)}; bars are 95 % intervals."
-        columns = {"codec": columns[0], "bitrate_bps": columns[1], "crf": columns[5], "auc": columns[2],
-                   "auc_low": columns[3], "auc_high": columns[4]}  # fmt: skip
-        name = _file("rate_curves", dataset, found)
+        columns = {key: columns[key] for key in ("codec", "bitrate_bps", "crf", "auc", "auc_low", "auc_high")}
+        name = _file("rate_curves", dataset, by_dataset)
         plates.append(Plate(name, title, f"{title} {_spoken(lines)}", figure, columns))
     return plates
 
 
 def corruption_curves(run: RunFiles) -> list[Plate]:
-    """AUC against the strength, a curve a corruption; strength 0 is the same test without one."""
-    found = _conditioned(run, "corruption", "strength", "corruption")
+    """AUC against the strength, one curve per corruption; strength 0 is the same test without one."""
+    by_dataset = _conditioned(run, "corruption", "strength", "corruption")
     plates = []
-    for dataset, results in found.items():
+    for dataset, results in by_dataset.items():
         figure, axes = canvas.panel(4.6)
         clean = [
-            r for r in run.results
-            if r["protocol"] == "corruption" and (r.get("condition") or {}).get("kind") == "original"
+            r
+            for r in run.results
+            if r["protocol"] == "corruption"
+            and (r.get("condition") or {}).get("kind") == "original"
             and r["test"]["dataset"] == dataset
-        ]  # fmt: skip
+        ]
         lines = _lines(results, "corruption", "strength")
         if clean:
             lines = {name: [(0.0, clean[0]), *points] for name, points in lines.items()}
-        columns, ends = _draw(axes, lines, intervals=False)
+        columns, ends = _draw(axes, lines, ("corruption", "strength", "auc", "auc_low", "auc_high"), intervals=False)
         axes.set(xlabel="strength (0: untouched)", ylabel="video AUC")
-        canvas.label_ends(axes, ends)
+        canvas.label_ends(figure, axes, ends)
         title = f"AUC against the strength of a corruption on {canvas.shown(dataset)}."
-        names = ("corruption", "strength", "auc", "auc_low", "auc_high")
-        name = _file("corruption_curves", dataset, found)
-        plates.append(Plate(name, title, f"{title} {_spoken(lines)}", figure, dict(zip(names, columns, strict=False))))
+        name = _file("corruption_curves", dataset, by_dataset)
+        plates.append(Plate(name, title, f"{title} {_spoken(lines)}", figure, columns))
     return plates
 
 
 def _conditioned(run: RunFiles, kind: str, key: str, protocol: str) -> dict[str, list[dict]]:
-    found: dict[str, list[dict]] = {}
+    """Results under conditions of one kind whose `key` is known, by data set."""
+    by_dataset: dict[str, list[dict]] = {}
     for result in run.results:
         condition = result.get("condition") or {}
         if condition.get("kind") == kind and number(condition.get(key)) is not None and is_pooled(result, run.results):
-            found.setdefault(result["test"]["dataset"], []).append(result)
-    if not found:
-        reason = f"evaluation.json holds no {kind} test; main.py evaluate --protocol={protocol} adds them."
+            by_dataset.setdefault(result["test"]["dataset"], []).append(result)
+    if not by_dataset:
+        reason = f"evaluation.json holds no {kind} test; main.py evaluate --protocol={protocol} adds such tests."
         raise Absent(reason if run.evaluation else run.why(RESULTS))
-    return found
+    return by_dataset
 
 
-def _file(name: str, dataset: str, found: dict) -> str:
-    return name if dataset == next(iter(found)) else f"{name}_{list(found).index(dataset) + 1}"
+def _file(name: str, dataset: str, by_dataset: dict[str, list[dict]]) -> str:
+    place = list(by_dataset).index(dataset)
+    return f"{name}_{place + 1}" if place else name
 
 
-def _lines(results: list[dict], name: str, key: str) -> dict[str, list[tuple[float, dict]]]:
-    """name -> (x, result) in order of x."""
-    lines: dict[str, list] = {}
+def _lines(results: list[dict], name: str, key: str) -> Lines:
+    lines: Lines = {}
     for result in results:
         lines.setdefault(result["condition"][name], []).append((float(result["condition"][key]), result))
     return {line: sorted(points, key=lambda point: point[0]) for line, points in lines.items()}
 
 
-def _draw(axes, lines: dict, scale: float = 1.0, intervals: bool = True):
-    """Draws the lines; returns CSV columns (name, x, auc, low, high, crf) and the lines' ends for their labels."""
-    columns, ends, lowest = ([], [], [], [], [], []), [], 0.5
+def _draw(
+    axes: Axes, lines: Lines, names: Sequence[str], scale: float = 1.0, intervals: bool = True
+) -> tuple[dict[str, list], list[tuple[float, float, str, str]]]:
+    """Draw the lines.
+
+    Args:
+      names: of the CSV columns: what a line is, what x is, AUC and its interval's ends, and the crf if it is named.
+      scale: of x in the drawing. intervals: whether to draw them.
+
+    Returns:
+      CSV columns, and the ends of the lines for canvas.label_ends.
+    """
+    columns, ends, lowest = {name: [] for name in names}, [], 0.5
     for place, (name, points) in enumerate(lines.items()):
         x = np.array([point[0] for point in points])
         y = np.array([_or_nan(result["video"].get("auc")) for _, result in points])
@@ -176,26 +181,25 @@ def _draw(axes, lines: dict, scale: float = 1.0, intervals: bool = True):
         known = np.isfinite(y) & np.isfinite(low) & np.isfinite(high)
         if intervals and known.any():
             reach = np.clip([y - low, high - y], 0, None)[:, known]
-            axes.errorbar(x[known] * scale, y[known], reach, fmt="none", ecolor=look["color"], elinewidth=1, capsize=3,
-                          alpha=0.6)  # fmt: skip
+            bars = {"ecolor": look["color"], "elinewidth": 1, "capsize": 3, "alpha": 0.6}
+            axes.errorbar(x[known] * scale, y[known], reach, fmt="none", **bars)
         finite = np.flatnonzero(np.isfinite(y))
         if len(finite):
             ends.append((x[finite[-1]] * scale, y[finite[-1]], canvas.shown(name, 14), look["color"]))
             lowest = min(lowest, float(np.nanmin(np.where(known, low, y) if intervals else y)))
-        crf = [(result.get("condition") or {}).get("crf") for _, result in points]
-        for column, values in zip(columns, ([name] * len(x), x, y, low, high, crf), strict=True):
-            column.extend(values)
+        crf = [[(result.get("condition") or {}).get("crf") for _, result in points]] if "crf" in columns else []
+        canvas.extend(columns, name, x, y, low, high, *crf)
     axes.axhline(0.5, color=canvas.SOFT, lw=1, ls=":")
     axes.set_ylim(lowest - 0.02, 1.02)
     return columns, ends
 
 
-def _or_nan(value) -> float:
+def _or_nan(value: object) -> float:
     known = number(value)
     return np.nan if known is None else known
 
 
-def _spoken(lines: dict) -> str:
+def _spoken(lines: Lines) -> str:
     """The first and the last point of every line in words."""
     parts = []
     for name, points in lines.items():

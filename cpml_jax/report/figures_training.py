@@ -1,6 +1,8 @@
-"""Training curves from metrics.jsonl: a small panel a term, and the validation's figures."""
+"""Training curves from metrics.jsonl: one small panel per term of the loss, and the figures of validation."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -10,18 +12,23 @@ from cpml_jax.report.run_files import CURVES, RunFiles, number
 
 _FIRST = ("loss", "ce", "accuracy")  # the others follow in order of name
 _LEFT_OUT = ("kind", "step", "clips_per_s")
-_NAMES = {"ce": "cross-entropy", "gradient_norm": "gradient norm", "learning_rate": "learning rate",
-          "cross_entropy": "cross-entropy", "auc": "AUC"}  # fmt: skip
+_NAMES = {
+    "ce": "cross-entropy",
+    "gradient_norm": "gradient norm",
+    "learning_rate": "learning rate",
+    "cross_entropy": "cross-entropy",
+    "auc": "AUC",
+}
 _SHOWN = 300  # points of a line: more than a phone has pixels; further steps are averaged
 
 
 def training(run: RunFiles) -> list[Plate]:
     """Every number of training and of validation against the step."""
-    plates = [_panels(run, kind, *words) for kind, words in {
-        "val": ("validation", "Validation during training: the checkpoint is chosen by its AUC."),
-        "train": ("training", "Terms of the loss and what else training tells, each on its own scale."),
-    }.items()]  # fmt: skip
-    plates = [plate for plate in plates if plate]
+    kinds = (
+        ("val", "validation", "Validation during training: the checkpoint is chosen by its AUC."),
+        ("train", "training", "Terms of the loss and other figures of training, each on a scale of its own."),
+    )
+    plates = [plate for kind, name, title in kinds if (plate := _panels(run, kind, name, title))]
     if not plates:
         raise Absent(run.why(CURVES))
     return plates
@@ -35,13 +42,13 @@ def _panels(run: RunFiles, kind: str, name: str, title: str) -> Plate | None:
     if not keys:
         return None
     steps = np.array([row["step"] for row in rows], float)
-    table = {"step": steps} | {key: [number(row.get(key)) for row in rows] for key in keys}
+    series = {key: [number(row.get(key)) for row in rows] for key in keys}
     lines = -(-len(keys) // 2)
-    figure, panels = canvas.panel(0.4 + 1.45 * lines, rows=lines, columns=2, squeeze=False, sharex=True)
-    said = []
-    for axes, key in zip(panels.flat, keys, strict=False):
-        values = np.array([np.nan if v is None else v for v in table[key]], float)
-        marker = {"marker": "o", "markersize": 5} if len(steps) <= 30 else {}
+    figure, panels = canvas.panels(0.4 + 1.45 * lines, rows=lines, columns=2)
+    ranges = []
+    for axes, key in zip(panels, keys, strict=False):
+        values = np.array([np.nan if value is None else value for value in series[key]], float)
+        marker: dict[str, Any] = {"marker": "o", "markersize": 5} if len(steps) <= 30 else {}
         axes.plot(*_thinned(steps, values), color=canvas.BLUE, lw=1.5, **marker)
         axes.set_title(canvas.shown(_NAMES.get(key, key), 18), loc="left", pad=3)
         axes.tick_params(labelsize=9)
@@ -49,18 +56,18 @@ def _panels(run: RunFiles, kind: str, name: str, title: str) -> Plate | None:
         axes.yaxis.get_offset_text().set_fontsize(9)
         axes.locator_params(nbins=4)
         known = values[np.isfinite(values)]
-        said.append(f"{_NAMES.get(key, key)} from {known[0]:.3g} to {known[-1]:.3g}")
-    for axes in list(panels.flat)[len(keys) :]:
+        ranges.append(f"{_NAMES.get(key, key)} from {known[0]:.3g} to {known[-1]:.3g}")
+    for axes in panels[len(keys) :]:
         axes.set_axis_off()
-    for axes in list(panels.flat)[max(len(keys) - 2, 0) : len(keys)]:
+    for axes in panels[max(len(keys) - 2, 0) : len(keys)]:
         axes.set_xlabel("step")
         axes.tick_params(labelbottom=True)
-    alt = f"Curves over {int(steps.max())} steps: {'; '.join(said)}."
-    return Plate(name, title, alt, figure, table)
+    alt = f"Curves over {int(steps.max())} steps: {'; '.join(ranges)}."
+    return Plate(name, title, alt, figure, {"step": steps} | series)
 
 
 def _thinned(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most _SHOWN points: means of equal runs of steps."""
+    """At most _SHOWN points, each the mean of equally many steps."""
     if len(steps) <= _SHOWN:
         return steps, values
     known = np.isfinite(values)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from cpml_jax.metrics import summary
+from cpml_jax.metrics.summary import Column, Metric
 from cpml_jax.report.canvas import Absent
 from cpml_jax.report.run_files import RESULTS, RunFiles, is_pooled, number
 from cpml_jax.report.words import figure_of, foreign, table, text
 
-_HEAD = (
-    "test set", "protocol", "trained on", "methods", "videos", "clip AUC", "95 %", "video AUC", "95 %", "AP", "EER",
-    "acc", "TPR at FPR 1 %", "0.1 %", "ECE",
-)  # fmt: skip
-_WORDS = 4
+_ABOUT = ("test set", "protocol", "trained on", "methods")
+_DASH = "\N{EN DASH}"
 
 
 def header(run: RunFiles, folder: str) -> str:
@@ -52,36 +53,35 @@ def results(run: RunFiles) -> str:
     pooled = [r for r in plain if is_pooled(r, run.results)]
     single = [r for r in plain if not is_pooled(r, run.results)]
     other = [r for r in run.results if r.get("condition")]
-    parts = [table(_HEAD, [cells(r) for r in pooled], _WORDS)]
+    head = (*_ABOUT, "videos", *(column.title for _, column in summary.columns()))
+    parts = [table(head, [cells(r) for r in pooled], len(_ABOUT))]
     for title, group in (("By method", single), ("Re-encodings and corruptions", other)):
         if group:
-            listing = table(_HEAD, [cells(r) for r in group], _WORDS)
+            listing = table(head, [cells(r) for r in group], len(_ABOUT))
             parts.append(f"<details><summary>{title}: {len(group)} results</summary>{listing}</details>")
-    notes = dict.fromkeys(_notes(run))
-    listed = "".join(f"<li>{note}</li>" for note in notes)
-    return "".join(parts) + (f'<ul class="notes">{listed}</ul>' if listed else "") + _rules(run.results[0])
+    notes = "".join(f"<li>{note}</li>" for note in dict.fromkeys(_notes(run)))
+    return "".join(parts) + (f'<ul class="notes">{notes}</ul>' if notes else "") + _rules(run.results[0])
 
 
 def cells(result: dict) -> list[str]:
     """HTML cells of one result."""
-    train, test, clip, video = result["train"], result["test"], result["clip"], result["video"]
+    train, test, video = result["train"], result["test"], result["video"]
     methods = test["methods"][0] if len(test["methods"]) == 1 else f"{len(test['methods'])} together"
-    rates = video.get("tpr_at_fpr") or {}
     return [
         f"{foreign(test['dataset'])} {foreign(test['compression'])}{_condition(result.get('condition'))}",
         text(result["protocol"]).replace("_", " "),
         foreign(" + ".join(map(str, train["compressions"]))),
         foreign(methods),
         f"{video.get('n_real', 0)}+{video.get('n_fake', 0)}",
-        figure_of(clip.get("auc")),
-        _interval(clip.get("auc_ci95")),
-        f"<b>{figure_of(video.get('auc'))}</b>",
-        _interval(video.get("auc_ci95")),
-        *(figure_of(video.get(key)) for key in ("ap", "eer", "acc")),
-        figure_of(rates.get("0.01")),
-        figure_of(rates.get("0.001")),
-        figure_of(video.get("ece")),
+        *(_figure(result, metric, column) for metric, column in summary.columns()),
     ]
+
+
+def _figure(result: dict, metric: Metric, column: Column) -> str:
+    shown = column.text(result[column.of].get(metric.name))
+    shown = _DASH if shown is None else text(shown)
+    shown = shown[:1].replace("-", "\N{MINUS SIGN}") + shown[1:].replace("-", _DASH)
+    return f"<b>{shown}</b>" if (metric.name, column.of) == ("auc", "video") else shown
 
 
 def _condition(condition: dict | None) -> str:
@@ -94,13 +94,7 @@ def _condition(condition: dict | None) -> str:
     return f" {foreign(condition.get('corruption', condition.get('kind')))} {foreign(condition.get('strength', ''))}"
 
 
-def _interval(span) -> str:
-    if not span or number(span[0]) is None:
-        return "\N{EN DASH}"
-    return f"{span[0]:.2f}\N{EN DASH}{span[1]:.2f}"
-
-
-def _notes(run: RunFiles):
+def _notes(run: RunFiles) -> Iterator[str]:
     """Each note once, with the tests that it is about; those of re-encodings and corruptions repeat the others'."""
     about: dict[str, list[str]] = {}
     for result in (r for r in run.results if not r.get("condition")):
@@ -119,13 +113,19 @@ def _notes(run: RunFiles):
 
 def _rules(first: dict) -> str:
     threshold = first.get("threshold") or {}
-    cut = (
-        f"Accuracy at the threshold that {text(threshold.get('rule'))} (video: {figure_of(threshold.get('video'))}). "
-        if threshold.get("rule") else ""
-    )  # fmt: skip
-    aggregation = text(first.get("aggregation") or "not said")
+    accuracy = ""
+    if threshold.get("rule"):
+        value = figure_of(threshold.get("video"))
+        accuracy = f"Accuracy is at the threshold that {text(threshold['rule'])} (for videos {value}). "
+    aggregation = text(first.get("aggregation") or "unknown")
+    entries = [
+        f"<dt>{text(', '.join(dict.fromkeys(column.title for column in metric.columns)))}</dt>"
+        f"<dd>{text(metric.sentence)}</dd>"
+        for metric in summary.METRICS
+        if metric.columns
+    ]
     return (
-        f'<p class="soft">AP, EER, accuracy, TPR and ECE are of videos. Aggregation, {aggregation}. {cut}'
-        "Intervals by bootstrap over identities. A dash: the figure does not exist or an older evaluation did not "
-        "write it.</p>"
+        f'<p class="soft">Figures are of videos unless they are marked clip. Aggregation, {aggregation}. {accuracy}'
+        "A dash: the figure does not exist, or an older evaluation did not write it.</p>"
+        f"<details><summary>What the figures mean</summary><dl>{''.join(entries)}</dl></details>"
     )

@@ -1,6 +1,6 @@
-"""A run's report as one HTML file that carries everything, and its figures as PNG and CSV beside it.
+"""A run's report as one HTML file that holds everything it shows, and its figures as PNG and CSV beside it.
 
-No script, no font, no picture comes from elsewhere: it opens on any machine, from a mail, years later.
+It has no script and fetches no font and no picture: it opens on any machine, as an attachment, years later.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 
+from cpml_jax.data.records import RecordSet
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
 from cpml_jax.report import (
@@ -26,16 +27,9 @@ from cpml_jax.report import (
 )
 from cpml_jax.report.canvas import Absent, Plate
 from cpml_jax.report.run_files import RunFiles
-from cpml_jax.report.words import text
+from cpml_jax.report.words import text, whole_page
 
 PAGE, FIGURES = "report.html", "figures"
-HEAD = (
-    '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-    '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    # Nothing may be fetched, whatever a name manages to be.
-    '<meta http-equiv="Content-Security-Policy" '
-    "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
-)
 # anchor, heading, what draws it
 _FIGURES: tuple[tuple[str, str, Callable[[RunFiles], list[Plate]]], ...] = (
     ("curves", "ROC and DET", figures_curves.roc_and_det),
@@ -54,28 +48,28 @@ _PICTURES = (
 )
 _LAST = (("training", "Training", figures_training.training),)
 _INTRO = {
-    "features": "Neighbours in the plane are neighbours in the feature; distances between far groups mean little. The "
-    "large marks are the prompts.",
-    "pulse": "One clip at every compression: a real one whose wave is of middling quality, and a fake of the same "
-    "person where there is one. The wave should survive compression.",
+    "features": "Clips that are close in the plane have similar features; the distance between far groups means "
+    "little. The large marks are the prompts.",
+    "pulse": "One real clip and one fake clip, each at every compression: a real clip of median correlation with the "
+    "classical trace and, where the test set has one, a fake of the same person. The wave should survive compression.",
 }
 
 
-def write(workdir, record_sets: Mapping) -> Path:
+def write(workdir: str | Path, record_sets: Mapping[str, RecordSet]) -> Path:
     """Write <workdir>/report.html, and <workdir>/figures/<name>.png and .csv of every figure.
 
-    What is missing (an older evaluation, no saliency, no records) is said in its section, with the command that
-    makes it.
+    Where something is missing (an older evaluation, no saliency, no records), its section names what is missing and
+    the command that makes it.
 
     Args:
       workdir: the run's folder: evaluation.json, scores.jsonl, features.npz, saliency.npz, metrics.jsonl.
-      record_sets: name -> records.RecordSet, for the frames; may be empty.
+      record_sets: by name, for the frames; may be empty.
 
     Returns:
       The page's path.
 
     Raises:
-      UserError: nothing to report, a file cannot be read, or the page cannot be written.
+      UserError: the run has nothing to report, a file cannot be read, or the page cannot be written.
     """
     workdir = Path(workdir)
     run = run_files.read(workdir)
@@ -93,8 +87,8 @@ def write(workdir, record_sets: Mapping) -> Path:
     return workdir / PAGE
 
 
-def document(run: RunFiles, record_sets: Mapping, folder: Path, name: str) -> str:
-    """The whole page as text; figures are written to `folder` on the way."""
+def document(run: RunFiles, record_sets: Mapping[str, RecordSet], folder: Path, name: str) -> str:
+    """The whole page as text; its figures are written to `folder`."""
     frames = faces.Frames(record_sets)
     sections = [("results", "Results", _or_reason(lambda: headline.results(run) + headline.provenance(run)))]
     for anchor, title, draw in _FIGURES:
@@ -103,7 +97,6 @@ def document(run: RunFiles, record_sets: Mapping, folder: Path, name: str) -> st
         sections.append((anchor, title, _or_reason(lambda a=anchor, d=draw: _pictures(a, d(run, frames), folder))))
     for anchor, title, draw in _LAST:
         sections.append((anchor, title, _or_reason(lambda draw=draw: _plates(draw(run), folder))))
-    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     links = "".join(f'<li><a href="#{anchor}">{title}</a></li>' for anchor, title, _ in sections)
     body = "".join(
         f'<section id="{anchor}"{_width(content)}><h2>{title}</h2>'
@@ -111,14 +104,12 @@ def document(run: RunFiles, record_sets: Mapping, folder: Path, name: str) -> st
         + f"{content}</section>"
         for anchor, title, content in sections
     )
-    return (
-        f"{HEAD}<title>{text(name)}: report</title><style>{style}</style></head><body>{headline.header(run, name)}"
-        f'<nav aria-label="Sections"><ul>{links}</ul></nav><main>{body}</main></body></html>\n'
-    )
+    navigation = f'<nav aria-label="Sections"><ul>{links}</ul></nav>'
+    return whole_page(f"{name}: report", f"{headline.header(run, name)}{navigation}<main>{body}</main>")
 
 
 def _width(content: str) -> str:
-    """Sections of one figure share a line with their neighbour where there is room."""
+    """Two sections of one figure each stand side by side where the window is wide enough."""
     return ' class="half"' if content.count("<figure") == 1 else ""
 
 
@@ -135,7 +126,7 @@ def _plates(plates: list[Plate], folder: Path) -> str:
 
 
 def plate_html(plate: Plate, folder: Path | None) -> str:
-    """A <figure>; its PNG and CSV are written to `folder`, if there is one."""
+    """A <figure>; its PNG and CSV are written to `folder`, unless that is None."""
     picture = canvas.svg(plate.figure, plate.name)
     image = canvas.png(plate.figure) if folder or len(picture) > canvas.LARGEST_SVG else b""
     if len(picture) > canvas.LARGEST_SVG and len(image) * 4 // 3 < len(picture):
@@ -149,7 +140,7 @@ def plate_html(plate: Plate, folder: Path | None) -> str:
     return f'<figure id="figure-{plate.name}">{picture}<figcaption>{text(plate.title)}</figcaption></figure>'
 
 
-def _pictures(name: str, drawn: tuple, folder: Path) -> str:
+def _pictures(name: str, drawn: faces.Pictures, folder: Path) -> str:
     html, sheet, columns = drawn
     if sheet is not None:
         write_whole(folder / f"{name}.png", cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())

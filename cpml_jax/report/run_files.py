@@ -1,4 +1,4 @@
-"""What a run left behind, read for the report. A file that is not there is empty here, and `missing` says why."""
+"""The files of a run, read for the report. A file that is missing is empty here, and `missing` has the reason."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import math
 from pathlib import Path
 
 import numpy as np
+from scipy.special import logit
 
 from cpml_jax import schema
 from cpml_jax.errors import UserError
+from cpml_jax.evaluation import results_file
+from cpml_jax.evaluation.results_file import FEATURES, RESULTS, SCORES
 
-RESULTS, SCORES, FEATURES, SALIENCY, CURVES = (
-    "evaluation.json", "scores.jsonl", "features.npz", "saliency.npz", "metrics.jsonl",
-)  # fmt: skip
+SALIENCY, CURVES = "saliency.npz", "metrics.jsonl"
 _MADE_BY = dict.fromkeys((RESULTS, SCORES, FEATURES, SALIENCY), "main.py evaluate") | {CURVES: "main.py train"}
 LARGEST_MARGIN = 36.0  # of a score that double precision rounds to 0 or 1
 
@@ -25,12 +26,12 @@ class RunFiles:
 
     Attributes:
       evaluation: evaluation.json, or {}.
-      scores: lines of scores.jsonl whose score is finite, with `logit_margin` in all of them (from the probability in
-        files that have none) and `row`, the line's number.
+      scores: lines of scores.jsonl whose score is finite, each with `logit_margin` (computed from p_fake in files that
+        lack it) and `row`, its place among the lines without a condition, which is its row in `features`.
       features, saliency: arrays of features.npz and saliency.npz by name, or {}.
       curves: lines of metrics.jsonl.
-      missing: file name -> one line: why it is not there and what makes it.
-      dropped: lines of scores.jsonl without a finite score.
+      missing: file name -> one line: why it is empty and what makes it.
+      dropped: number of lines of scores.jsonl without a finite score.
     """
 
     evaluation: dict
@@ -42,35 +43,37 @@ class RunFiles:
     dropped: int = 0
 
     def why(self, name: str) -> str:
+        """Why nothing can be drawn from this file, in one line."""
         return self.missing.get(name, f"{name} holds nothing that could be drawn.")
 
     @property
     def results(self) -> list[dict]:
+        """The results of evaluation.json."""
         return self.evaluation.get("results") or []
 
 
-def read(workdir) -> RunFiles:
+def read(workdir: str | Path) -> RunFiles:
     """Read a run's folder.
 
     Raises:
-      UserError: the folder holds nothing to report, or a file that is there cannot be read.
+      UserError: the folder holds nothing to report, or one of its files cannot be read.
     """
-    workdir, missing = Path(workdir), {}
-
-    def there(name: str) -> bool:
-        if (workdir / name).is_file():
-            return True
-        missing[name] = f"{name} is not in this run's folder; {_MADE_BY[name]} writes it."
-        return False
-
-    evaluation = _json(workdir / RESULTS) if there(RESULTS) else {}
-    lines = _json_lines(workdir / SCORES) if there(SCORES) else []
-    features = _arrays(workdir / FEATURES) if there(FEATURES) else {}
-    saliency = _arrays(workdir / SALIENCY) if there(SALIENCY) else {}
-    curves = _json_lines(workdir / CURVES, cut_short=True) if there(CURVES) else []
+    workdir = Path(workdir)
+    missing = {
+        name: f"{name} is not in this run's folder; {command} writes it."
+        for name, command in _MADE_BY.items()
+        if not (workdir / name).is_file()
+    }
+    evaluation = {} if RESULTS in missing else _evaluation(workdir)
+    lines = [] if SCORES in missing else _json_lines(workdir / SCORES)
+    features = {} if FEATURES in missing else _arrays(workdir / FEATURES)
+    saliency = {} if SALIENCY in missing else _arrays(workdir / SALIENCY)
+    curves = [] if CURVES in missing else _json_lines(workdir / CURVES, cut_short=True)
     if not (evaluation or lines or curves):
-        raise UserError(f"{workdir}: nothing to report; run `main.py train` and `main.py evaluate` with it first")
-    # Re-encoded and corrupted clips have scores and no features: they come into no figure that is drawn from clips.
+        raise UserError(
+            f"{workdir}: nothing to report; run `main.py train` and `main.py evaluate` with this --workdir first"
+        )
+    # Re-encoded and corrupted clips have scores but no features: no figure of single clips shows them.
     lines = [line for line in lines if not line.get("condition")]
     scores = [line | {"row": row, "logit_margin": _margin(line)} for row, line in enumerate(lines)]
     scores = [line for line in scores if number(line.get("p_fake")) is not None]
@@ -98,30 +101,25 @@ def _margin(line: dict) -> float:
     p = number(line.get("p_fake"))
     if p is None:
         return math.nan
-    if not 0.0 < p < 1.0:
-        return math.copysign(LARGEST_MARGIN, p - 0.5)
-    return min(max(math.log(p) - math.log1p(-p), -LARGEST_MARGIN), LARGEST_MARGIN)
+    return float(np.clip(logit(np.clip(p, 0.0, 1.0)), -LARGEST_MARGIN, LARGEST_MARGIN))
 
 
-def number(value) -> float | None:
+def number(value: object) -> float | None:
     """A finite number as float, or None."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
         return None
     return float(value) if math.isfinite(value) else None
 
 
-def _json(path: Path) -> dict:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as JSON ({error}); run `main.py evaluate` again") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: an object was expected; run `main.py evaluate` again")
-    return value
+def _evaluation(workdir: Path) -> dict:
+    evaluation = results_file.read(workdir)
+    if evaluation is None:
+        raise UserError(f"{workdir / RESULTS}: not readable as an evaluation; run `main.py evaluate` again")
+    return evaluation
 
 
 def _json_lines(path: Path, cut_short: bool = False) -> list[dict]:
-    """cut_short: a training that still runs, or was killed, may leave half a last line."""
+    """cut_short: a training run that goes on, or was killed, may leave half a last line."""
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     rows = []
     for place, line in enumerate(lines, 1):
@@ -138,7 +136,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except Exception as error:  # NumPy and zipfile each raise their own kinds on damaged bytes
+    except Exception as error:  # NumPy and zipfile raise many kinds of exceptions on damaged bytes
         raise UserError(
             f"{path}: not readable as NumPy's npz ({type(error).__name__}); run `main.py evaluate` again"
         ) from None
@@ -156,26 +154,20 @@ def sets_of_test(run: RunFiles) -> dict[tuple[str, str], list[dict]]:
     for line in lines_of_test(run):
         sets.setdefault((line["dataset"], line["compression"]), []).append(line)
 
-    def order(key: tuple[str, str]):
-        return key[0] not in home, key[0], schema.compression_rank(key[1]), key[1]
+    def order(key: tuple[str, str]) -> tuple:
+        dataset, compression = key
+        return dataset not in home, dataset, schema.compression_rank(compression), compression
 
     return {key: sets[key] for key in sorted(sets, key=order)}
 
 
 def is_pooled(result: dict, results: list[dict]) -> bool:
-    """Whether no other result of the same test holds more methods: the line for the headline."""
+    """Whether no other result of the same test is of more methods: it is the one for the headline."""
     same = [r for r in results if _test_key(r) == _test_key(result)]
     return len(result["test"]["methods"]) >= max(len(r["test"]["methods"]) for r in same)
 
 
-def _test_key(result: dict) -> tuple:
-    train, test = result["train"], result["test"]
-    key = (
-        result["protocol"],
-        train["dataset"],
-        train["compressions"],
-        train["methods"],
-        test["dataset"],
-        test["compression"],
-    )
-    return json.dumps([key, result.get("condition")], sort_keys=True, default=list)
+def _test_key(result: dict) -> str:
+    """All that makes a test but its methods."""
+    test = result["test"]["dataset"], result["test"]["compression"]
+    return json.dumps([result["protocol"], result["train"], test, result.get("condition")], sort_keys=True)

@@ -1,6 +1,6 @@
-"""One video's page, or several videos' pages in one file: scores over time, faces, pulse, similarity, saliency.
+"""The page of one or several videos: scores over time, faces, pulse, similarity, saliency.
 
-Plain data in: predict's JSON answer (predict.describe) and, in the order of its `windows`, the arrays of each window.
+It is drawn from predict's JSON answer (predict.describe) and, in the order of its `windows`, the arrays of each window.
 """
 
 from __future__ import annotations
@@ -16,25 +16,31 @@ from cpml_jax.files import write_whole
 from cpml_jax.report import canvas, faces, page
 from cpml_jax.report.figures_video import pulses, score_over_time, similarity
 from cpml_jax.report.run_files import number
-from cpml_jax.report.words import figure_of, foreign, table, text
+from cpml_jax.report.words import figure_of, foreign, table, text, whole_page
 
 STRIPS = 6  # windows whose faces are shown: the highest scores first
 MEANING = (
     "The score is the model's P(fake) for the face that looks most forged, averaged over that face's windows. It is "
-    "not a proof and not the chance that this video is forged: it says how much the clips resemble the forgeries of "
-    "the training data, and it can be wrong for other kinds of forgery, heavy compression, small or covered faces. "
-    "A low score does not show that a video is genuine."
+    "not a proof and not the probability that this video is forged: it shows how much the clips resemble the forgeries "
+    "of the training data, and it can be wrong for other kinds of forgery, for heavy compression and for small or "
+    "covered faces. A low score does not show that a video is genuine."
 )
 
 
-def write(path, answers: Sequence[Mapping], windows: Sequence[Sequence[WindowArrays]], *, window_s: float) -> Path:
+def write(
+    path: str | Path,
+    answers: Sequence[Mapping],
+    windows: Sequence[Sequence[WindowArrays]],
+    *,
+    window_s: float,
+) -> Path:
     """Write the page of one or several videos.
 
     Args:
       path: of the HTML file.
-      answers: predict's JSON answer a video: {video, score, label, threshold, heart_rate_bpm, windows, faces, ...},
-        or {video, error}.
-      windows: a video's WindowArrays, in the order of its answer's `windows`; empty for an error.
+      answers: predict's JSON answer for each video: {video, score, label, threshold, heart_rate_bpm, windows, faces,
+        ...}, or {video, error}.
+      windows: each video's WindowArrays, in the order of its answer's `windows`; empty for an error.
       window_s: length of a window in seconds.
 
     Returns:
@@ -48,15 +54,10 @@ def write(path, answers: Sequence[Mapping], windows: Sequence[Sequence[WindowArr
     with canvas.style():
         videos = [video_html(n, a, w, window_s) for n, (a, w) in enumerate(zip(answers, windows, strict=True), 1)]
     index = _index(answers) if len(answers) > 1 else ""
-    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     title = Path(str(answers[0]["video"])).name if len(answers) == 1 else f"{len(answers)} videos"
-    source = (
-        f"{page.HEAD}<title>{text(title)}: prediction</title><style>{style}</style></head><body>"
-        f'<header><p class="soft">Prediction</p><h1>{foreign(title)}</h1><p>{MEANING}</p></header>'
-        f"<main>{index}{''.join(videos)}</main></body></html>\n"
-    )
+    header = f'<header><p class="soft">Prediction</p><h1>{foreign(title)}</h1><p>{MEANING}</p></header>'
     try:
-        write_whole(path, source)
+        write_whole(path, whole_page(f"{title}: prediction", f"{header}<main>{index}{''.join(videos)}</main>"))
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); choose another place with --report") from None
     return path
@@ -67,11 +68,15 @@ def _index(answers: Sequence[Mapping]) -> str:
     numbered = list(enumerate(answers, 1))
     numbered.sort(key=lambda pair: (number(pair[1].get("score")) is None, -(number(pair[1].get("score")) or 0.0)))
     rows = [
-        (f'<a href="#video-{n}">{foreign(answer["video"])}</a>',
-         text(answer.get("label") or "error"), figure_of(answer.get("score")),
-         figure_of(answer.get("heart_rate_bpm"), 0), figure_of(len(answer.get("windows") or []), 0))
+        (
+            f'<a href="#video-{n}">{foreign(answer["video"])}</a>',
+            text(answer.get("label") or "error"),
+            figure_of(answer.get("score")),
+            figure_of(answer.get("heart_rate_bpm"), 0),
+            figure_of(len(answer.get("windows") or []), 0),
+        )
         for n, answer in numbered
-    ]  # fmt: skip
+    ]
     listing = table(("video", "called", "score", "beats/min", "windows"), rows, words=2)
     return f'<section id="videos"><h2>Videos, the highest score first</h2>{listing}</section>'
 
@@ -101,7 +106,7 @@ def video_html(place: int, answer: Mapping, windows: Sequence[WindowArrays], win
 
 
 def verdict(answer: Mapping) -> str:
-    """One sentence on what this video's score says."""
+    """What the score of this video amounts to, in one or two sentences."""
     threshold = answer.get("threshold") or {}
     rule = "chosen on the validation split" if threshold.get("from") == "validation" else "the default, not calibrated"
     side = "at or above" if answer["label"] == "fake" else "below"
@@ -120,10 +125,15 @@ def _faces(answer: Mapping) -> str:
     if len(answer.get("faces") or []) < 2:
         return ""
     rows = [
-        (f"face {face['face']}", figure_of(face["score"]), figure_of(face.get("windows"), 0),
-         figure_of(face.get("heart_rate_bpm"), 0), figure_of(face.get("track_quality"), 2))
+        (
+            f"face {face['face']}",
+            figure_of(face["score"]),
+            figure_of(face.get("windows"), 0),
+            figure_of(face.get("heart_rate_bpm"), 0),
+            figure_of(face.get("track_quality"), 2),
+        )
         for face in answer["faces"]
-    ]  # fmt: skip
+    ]
     return table(("face", "score", "windows", "beats/min", "track quality"), rows)
 
 
@@ -139,7 +149,7 @@ def _window_card(span: Mapping, window: WindowArrays, window_s: float) -> str:
         overlay = (
             f'<figure class="pair"><div>{faces.jpeg(frames[len(frames) // 2], "")}'
             f"{faces.jpeg(picture, alt)}</div>"
-            "<figcaption>Where a small change of the picture moves the score most.</figcaption></figure>"
+            "<figcaption>Bright: a small change of the picture changes the score most.</figcaption></figure>"
         )
     return (
         f'<article class="card"><h3>{heading}</h3><p class="tags"><span>face {span["face"]}</span> '

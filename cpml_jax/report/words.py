@@ -1,25 +1,44 @@
-"""Words and numbers of the report's HTML: escaped, and never a nan."""
+"""The report's HTML: a whole page, its words and numbers (escaped, never a nan), its tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
 from cpml_jax.report.run_files import number
 
+_HEAD = (
+    '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    # Nothing is fetched, whatever a data set, a method or a file is called.
+    '<meta http-equiv="Content-Security-Policy" '
+    "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+)
 
-def text(value) -> str:
-    """A foreign string, escaped for HTML and its attributes; bytes that are no text are replaced."""
+
+def whole_page(title: str, body: str) -> str:
+    """A page of the report.
+
+    Args:
+      title: plain text; it is escaped here. body: HTML of what is shown.
+    """
+    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    return f"{_HEAD}<title>{text(title)}</title><style>{style}</style></head><body>{body}</body></html>\n"
+
+
+def text(value: object) -> str:
+    """A foreign string, escaped for HTML and its attributes; what UTF-8 cannot encode is replaced."""
     return escape(str(value).encode("utf-8", "replace").decode(), quote=True)
 
 
-def foreign(value) -> str:
-    """A foreign string, escaped and kept from turning the writing direction of what surrounds it."""
+def foreign(value: object) -> str:
+    """A foreign string, escaped and kept from reversing the writing direction of what surrounds it."""
     return f"<bdi>{text(value)}</bdi>"
 
 
-def figure_of(value, digits: int = 3, unit: str = "") -> str:
-    """A number as the page shows it; a dash where there is none."""
+def figure_of(value: object, digits: int = 3, unit: str = "") -> str:
+    """A number as the page shows it; a dash for anything but a finite number."""
     known = number(value)
     if known is None:
         return "\N{EN DASH}"
@@ -35,5 +54,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) ->
         cells = [f"<td{kind}>{cell}</td>" for cell, kind in zip(row, kinds, strict=True)]
         cells[0] = f'<th scope="row">{row[0]}</th>'
         body.append(f"<tr>{''.join(cells)}</tr>")
-    return (f'<div class="wide" tabindex="0" role="region" aria-label="Table"><table><thead><tr>{titles}</tr></thead>'
-            f"<tbody>{''.join(body)}</tbody></table></div>")  # fmt: skip
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="Table"><table><thead><tr>{titles}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
+    )

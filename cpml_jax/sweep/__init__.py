@@ -1,4 +1,4 @@
-"""The sweep: the runs that a protocol's tables need, trained and evaluated, one after the other."""
+"""The sweep: the runs that the tables of the protocols need, trained and evaluated one after the other."""
 
 from cpml_jax.sweep.command import run
 

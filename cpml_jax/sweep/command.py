@@ -1,7 +1,8 @@
-"""main.py sweep: train what a protocol's table lacks, evaluate it, fill the table. Started again, it goes on.
+"""main.py sweep: train the runs that the tables of the protocols lack, evaluate them, fill the tables.
 
-Runs lie in <workdir>/sweep/<name>, on the records of the workdir. After every run <workdir>/sweep.json and sweep.md are
-written anew, so that a kill costs the run that was under way its steps since the last checkpoint and nothing else.
+Runs lie in <workdir>/sweep/<name> and share the records of the workdir. <workdir>/sweep.json and sweep.md are written
+again after every run. A sweep that was killed resumes where it is started again: it loses no more than the steps of the
+current run since the last checkpoint.
 """
 
 from __future__ import annotations
@@ -23,36 +24,48 @@ from cpml_jax.sweep import plan
 from cpml_jax.sweep.ablation import Ablation
 from cpml_jax.sweep.pace import forecast
 from cpml_jax.sweep.plan import Run
-from cpml_jax.sweep.results import FINISHED, FOLDER, RESULTS, TABLES, TRAINED, earlier_cells, folder_of, state_of, write
+from cpml_jax.sweep.results import (
+    BEGUN,
+    FINISHED,
+    FOLDER,
+    RESULTS,
+    TABLES,
+    TRAINED,
+    earlier_cells,
+    folder_of,
+    state_of,
+    write,
+)
 from cpml_jax.training.run_files import check_same_records
 from cpml_jax.validation import validate
 
 COMPILED = ".compiled"  # XLA's programs, in the folder of the runs
-_WORDS = {"finished": "finished", "trained": "trained, to be evaluated", "begun": "begun, goes on"}
+_WORDS = {FINISHED: "finished", TRAINED: "trained, to be evaluated", BEGUN: "begun, to be resumed"}
+Step = Callable[[ConfigDict, Path], object]  # of (config, workdir)
 
 
 def run(
-    config,
-    workdir,
+    config: ConfigDict,
+    workdir: str | Path,
     names: Iterable[str] = (),
     seeds: Iterable[int] = (),
     rows: Iterable[str] = (),
     *,
     ablation: Ablation | None = None,
-    prepare: Callable = chain.prepare,
-    train: Callable = chain.train,
-    evaluate: Callable = chain.evaluate,
+    prepare: Step = chain.prepare,
+    train: Step = chain.train,
+    evaluate: Step = chain.evaluate,
 ) -> int:
     """Fill the tables of some protocols.
 
     Args:
-      config: the base ConfigDict.
-      workdir: holds the records, and gets sweep/, sweep.json and sweep.md.
+      config: the base configuration.
+      workdir: holds the records; sweep/, sweep.json and sweep.md are written there.
       names: from sweep.plan.PROTOCOLS; eval.protocols if empty.
-      seeds: the configuration's own if empty.
+      seeds: the seed of the configuration if empty.
       rows: of the ablation table; all if empty.
       ablation: the table; that of configs/ablation.py if None.
-      prepare, train, evaluate: of (config, workdir).
+      prepare, train, evaluate: the verbs of the chain, or functions like them.
 
     Returns:
       The exit status: 1 if a run failed.
@@ -70,8 +83,8 @@ def run(
         raise UserError("--rows chooses rows of the ablation table; give it with --protocol=ablation")
     chain.make_workdir(workdir)
     record_sets = opened_records(config, workdir, names, prepare)
-    methods = {name: protocols.test_methods(found.rows) for name, found in record_sets.items()}
-    stored = {name: protocols.test_compressions(found.rows) for name, found in record_sets.items()}
+    methods = {name: protocols.tested_methods(records.rows) for name, records in record_sets.items()}
+    stored = {name: protocols.tested_compressions(records.rows) for name, records in record_sets.items()}
     runs = plan.planned_runs(
         config, names, tuple(seeds) or (config.seed,), methods=methods, stored=stored, ablation=ablation
     )
@@ -81,25 +94,38 @@ def run(
         check_records(run, configs[run.name], record_sets)
         check_same_records(folder_of(workdir, run), described)
     states = {run.name: state_of(folder_of(workdir, run), configs[run.name], run) for run in runs}
-    _tell(listing(runs, configs, states, workdir))
+    _print(listing(runs, configs, states, Path(workdir)))
 
     keep_compiled(Path(workdir) / FOLDER / COMPILED)
     failed = carry_out_all(config, workdir, runs, configs, states, train, evaluate)
-    _tell((Path(workdir) / TABLES).read_text())
+    _print((Path(workdir) / TABLES).read_text())
     for name, reason in failed.items():
-        _tell(f"failed: {name}: {reason}")
+        _print(f"failed: {name}: {reason}")
     inform(f"written: {Path(workdir) / RESULTS} and {Path(workdir) / TABLES}")
     return 1 if failed else 0
 
 
 def keep_compiled(folder: Path) -> None:
-    """Runs that differ in their data alone are one program, compiled once; a cache of the user's own is left alone."""
+    """Let runs that differ in their data alone share one compiled program, unless the user has set a cache."""
+    # pyrefly: ignore[missing-attribute] - JAX adds the attributes of its options when it is imported.
     if jax.config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
 
 
-def carry_out_all(config, workdir, runs: list[Run], configs: dict, states: dict, train, evaluate) -> dict[str, str]:
-    """Train and evaluate what is not finished, the tables written after each. Returns why runs failed, by name."""
+def carry_out_all(
+    config: ConfigDict,
+    workdir: str | Path,
+    runs: list[Run],
+    configs: dict[str, ConfigDict],
+    states: dict[str, str],
+    train: Step,
+    evaluate: Step,
+) -> dict[str, str]:
+    """Train and evaluate what is not finished, and write the tables after each run.
+
+    Returns:
+      Why runs failed, by name.
+    """
     failed: dict[str, str] = {}
     kept = earlier_cells(config, workdir, runs)
     write(config, workdir, runs, configs, failed, kept)
@@ -112,34 +138,40 @@ def carry_out_all(config, workdir, runs: list[Run], configs: dict, states: dict,
             failed[run.name] = str(error)
             inform(f"sweep: {run.name} failed: {error}")
         finally:
-            jax.clear_caches()  # without this a long sweep fills the memory; the next run reads it back from disk
+            jax.clear_caches()  # or a long sweep fills the memory; the next run reads its program from disk
         write(config, workdir, runs, configs, failed, kept)
     return failed
 
 
-def _tell(text: str) -> None:
+def _print(text: str) -> None:
     if jax.process_index() == 0:
         print(text, flush=True)
 
 
-def opened_records(config, workdir, names: tuple[str, ...], prepare: Callable) -> dict[str, RecordSet]:
-    """The records that these protocols need, by name; what is not there is prepared first, once for all runs."""
+def opened_records(
+    config: ConfigDict, workdir: str | Path, names: tuple[str, ...], prepare: Step
+) -> dict[str, RecordSet]:
+    """The records that these protocols need, by name; missing ones are prepared first, once for all runs.
+
+    Raises:
+      UserError: a data set is not in data.sources, or cannot be prepared.
+    """
     others = tuple(config.eval.cross_datasets) if {"cross_dataset", "ablation"} & set(names) else ()
     needed = tuple(dict.fromkeys((config.train.dataset, *others)))
     unknown = [name for name in needed if name not in config.data.sources]
     if unknown:
-        raise UserError(f"no data set {unknown[0]!r} in data.sources; there are: {', '.join(config.data.sources)}")
+        raise UserError(f"no data set {unknown[0]!r} in data.sources, which has: {', '.join(config.data.sources)}")
     missing = [name for name in needed if not (records_dir(config, workdir, name) / SUMMARY).is_file()]
     if missing:
         inform(f"sweep: preparing {', '.join(missing)} first, once for all runs")
         only = ConfigDict(config.to_dict())
         only.data.sources = ConfigDict({name: config.data.sources[name].to_dict() for name in missing})
-        prepare(only, workdir)
+        prepare(only, Path(workdir))
     return {name: RecordSet(records_dir(config, workdir, name)) for name in needed}
 
 
-def run_config(config, run: Run, workdir) -> ConfigDict:
-    """The configuration of one run: the base, its changes, the base's records, and its own tests.
+def run_config(config: ConfigDict, run: Run, workdir: str | Path) -> ConfigDict:
+    """The configuration of one run: the base with the run's changes and tests, and the records of the base.
 
     Raises:
       UserError: a change is of another type than the key, or the configuration cannot be (validation.validate).
@@ -160,32 +192,32 @@ def run_config(config, run: Run, workdir) -> ConfigDict:
     return made
 
 
-def check_records(run: Run, config, record_sets: dict[str, RecordSet]) -> None:
-    """Refuse, before anything is trained, what would only be found out hours later.
+def check_records(run: Run, config: ConfigDict, record_sets: dict[str, RecordSet]) -> None:
+    """Refuse, before any training, what would otherwise fail hours later.
 
     Raises:
       UserError: a compression or a method is missing from the split that needs it.
     """
-    learned = itertools.product(("train", "val"), config.train.compressions, config.train.methods)
-    needs = [(config.train.dataset, *need) for need in learned]
+    training = itertools.product(("train", "val"), config.train.compressions, config.train.methods)
+    needs = [(config.train.dataset, *need) for need in training]
     needs += [(c.test.dataset, "test", c.test.compression, method) for c in run.cells for method in c.test.methods]
-    there = {
+    recorded = {
         name: {(row["split"], row["compression"], row["method"]) for row in records.rows}
         for name, records in record_sets.items()
     }
     for name, split, compression, method in needs:
-        if name not in there or (split, compression, method) in there[name]:
+        if name not in recorded or (split, compression, method) in recorded[name]:
             continue
-        has = sorted({q for s, q, m in there[name] if (s, m) == (split, method)})
+        has = sorted({q for s, q, m in recorded[name] if (s, m) == (split, method)})
         raise UserError(
             f"run {run.name} needs {method} at {compression} in the {split} split of {name!r}, whose records hold "
-            f"{'it at ' + ', '.join(has) if has else 'none of it'}; nothing was trained. Prepare it (the benchmark "
-            "has every compression in every split with --config=configs/protocols.py:cross_compression:synthetic), or "
-            "leave it out of eval.compressions, eval.cross_compression or train.methods"
+            f"{'it at ' + ', '.join(has) if has else 'none of it'}; nothing was trained. Prepare it (the drawn "
+            "benchmark of --config=configs/protocols.py:cross_compression:synthetic has every compression in every "
+            "split), or leave it out of eval.compressions, eval.cross_compression or train.methods"
         )
 
 
-def carry_out(run: Run, config, folder: Path, state: str, train: Callable, evaluate: Callable) -> None:
+def carry_out(run: Run, config: ConfigDict, folder: Path, state: str, train: Step, evaluate: Step) -> None:
     """Train, unless that is done, and evaluate.
 
     Raises:
@@ -197,14 +229,14 @@ def carry_out(run: Run, config, folder: Path, state: str, train: Callable, evalu
     evaluate(config, folder)
     if jax.process_index() == 0 and state_of(folder, config, run) != FINISHED:
         raise UserError(
-            f"{folder}: the evaluation lacks a test that the sweep asks of it; delete {folder} to start anew"
+            f"{folder}: the evaluation lacks a test that the sweep needs; delete {folder} to start this run anew"
         )
 
 
-def listing(runs: list[Run], configs: dict, states: dict, workdir) -> str:
-    """What is there and what will be trained, with how long it may take."""
+def listing(runs: list[Run], configs: dict[str, ConfigDict], states: dict[str, str], workdir: Path) -> str:
+    """What is finished and what will be trained, with how long it may take."""
     waiting = {run.name: configs[run.name] for run in runs if states[run.name] not in (FINISHED, TRAINED)}
-    times, note = forecast(Path(workdir), Path(workdir) / FOLDER, waiting)
+    times, note = forecast(workdir, workdir / FOLDER, waiting)
     width = max(len(run.name) for run in runs)
     lines = [
         f"  {run.name.ljust(width)}  {len(run.cells):3d} cells  {_WORDS.get(states[run.name], 'to be trained')}"

@@ -1,9 +1,9 @@
-"""Which trainings fill which cells of the protocols' tables. Pure: nothing is read, nothing is trained.
+"""Which training runs fill which cells of the protocols' tables. Pure: nothing is read, nothing is trained.
 
-in_dataset          one training run per compression (eval.compressions), tested at it: all methods, then each alone
-cross_compression   each compression and each pair of them, tested at each: the full matrix
+in_dataset          one run per compression (eval.compressions), tested at it: all methods, then each alone
+cross_compression   one run per compression and per pair of them, tested at each: the full matrix
 cross_manipulation  leave one method out, tested on it; and train on one, tested on each of the others
-cross_dataset       one training at eval.cross_compression, tested on every set of eval.cross_datasets
+cross_dataset       one run at eval.cross_compression, tested on every set of eval.cross_datasets
 ablation            every row of configs/ablation.py, tested like cross_compression and cross_dataset
 """
 
@@ -14,7 +14,9 @@ import difflib
 import functools
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+
+from ml_collections import ConfigDict
 
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import protocols
@@ -32,7 +34,7 @@ class Cell:
 
     Attributes:
       protocol: name from PROTOCOLS.
-      table, row, column: where it stands; (protocol, table, row, column, seed) is a cell's own.
+      table, row, column: where it stands; no two cells have the same (protocol, table, row, column, seed).
       test: what its run is tested on; test.protocol is the one of eval.protocols that makes this test.
     """
 
@@ -46,11 +48,11 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One training and the cells that it fills.
+    """One training run and the cells that it fills.
 
     Attributes:
       name: of its folder: train_c23, train_raw+c23, without_Deepfakes, only_Face2Face, <ablation row>_c23, ..._seed1.
-      changes: dotted key -> value, what it changes of the configuration; the seed is one of them.
+      changes: dotted key -> value: how its configuration differs from the base; the seed is one of them.
     """
 
     name: str
@@ -60,12 +62,12 @@ class Run:
 
     @property
     def protocols(self) -> tuple[str, ...]:
-        """What to evaluate: eval.protocols of the run."""
+        """eval.protocols of the run."""
         return tuple(dict.fromkeys(cell.test.protocol for cell in self.cells))
 
 
 def planned_runs(
-    config,
+    config: ConfigDict,
     names: Iterable[str],
     seeds: Iterable[int],
     *,
@@ -73,18 +75,18 @@ def planned_runs(
     stored: Mapping[str, tuple[str, ...]] | None = None,
     ablation: Ablation | None = None,
 ) -> list[Run]:
-    """Every run that the protocols need, once, in the order in which to train them: seed by seed.
+    """Every run that the protocols need, once, in the order of training: seed by seed.
 
     Args:
-      config: the base ConfigDict; train.methods are the methods to rotate, eval.compressions the compressions.
+      config: the base configuration; train.methods are the methods to rotate, eval.compressions the compressions.
       names: from PROTOCOLS.
       seeds: every run is trained with each.
-      methods: data set -> the manipulations of its test split, of the training set and of those of cross_dataset.
-      stored: data set -> the compressions of its test split; needed where that is not eval.cross_compression.
-      ablation: needed for "ablation".
+      methods: data set -> the methods of its test split, for the training data set and those of cross_dataset.
+      stored: data set -> the compressions of its test split; needed for sets that lack eval.cross_compression.
+      ablation: the table, needed for "ablation".
 
     Raises:
-      UserError: an unknown protocol, nothing to rotate or to compare, or a row of the ablation that does not fit.
+      UserError: an unknown protocol, too little to rotate or to compare, or a row of the ablation that does not fit.
     """
     names, seeds = tuple(dict.fromkeys(names)), tuple(dict.fromkeys(seeds))
     if not seeds:
@@ -104,53 +106,62 @@ def planned_runs(
 
 
 def check_name(name: str) -> None:
+    """Refuse a protocol that the sweep does not know.
+
+    Raises:
+      UserError: with the name that was probably meant.
+    """
     if name in PROTOCOLS:
         return
     if name in ("compression_curve", "corruption"):
-        raise UserError(f"--protocol={name} needs no training of its own: main.py evaluate --protocol={name}")
+        raise UserError(f"--protocol={name} needs no training; run `main.py evaluate --protocol={name}`")
     near = difflib.get_close_matches(name, PROTOCOLS, n=1)
-    hint = f", did you mean {near[0]!r}?" if near else f"; there are: {', '.join(PROTOCOLS)}"
+    hint = f", did you mean {near[0]!r}?" if near else f"; choose from: {', '.join(PROTOCOLS)}"
     raise UserError(f"--protocol: unknown protocol {name!r}{hint}")
 
 
-# A training before it meets its seed: name, changes, cells as (protocol, table, row, column, test).
+# A run without its seed: name, changes, cells as (protocol, table, row, column, test).
 _Entry = tuple[str, dict, list[tuple[str, str, str, str, Test]]]
+_TestsOf = Callable[[str, Mapping], list[Test]]  # of (protocol, changes)
 
 
-def _merged(config, planned: list[_Entry], seed: int) -> list[Run]:
-    """Trainings that change the same become one run with the cells of all."""
+def _merged(config: ConfigDict, planned: list[_Entry], seed: int) -> list[Run]:
+    """Entries with the same changes become one run with the cells of all."""
     base = flatten(config.to_dict())
-    found: dict[str, tuple[str, dict, list[Cell]]] = {}
+    merged: dict[str, tuple[str, dict, list[Cell]]] = {}
     for name, changes, cells in planned:
         changes = {"seed": seed} | _differences(base, changes)
         key = json.dumps(changes, sort_keys=True)
-        name, _, held = found.setdefault(key, (name + (f"_seed{seed}" if seed else ""), changes, []))
+        name, _, held = merged.setdefault(key, (name + (f"_seed{seed}" if seed else ""), changes, []))
         held += [Cell(*cell, seed=seed) for cell in cells]
-    names = [name for name, _, _ in found.values()]
+    names = [name for name, _, _ in merged.values()]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UserError(f"two different trainings are called {twice[0]!r}; rename the row of the ablation table")
-    return [Run(name, changes, seed, tuple(dict.fromkeys(cells))) for name, changes, cells in found.values()]
+        raise UserError(f"two different runs are called {twice[0]!r}; rename the row of the ablation table")
+    return [Run(name, changes, seed, tuple(dict.fromkeys(cells))) for name, changes, cells in merged.values()]
 
 
-def _differences(base: dict, changes: Mapping) -> dict:
-    def plain(value):
+def _differences(base: Mapping, changes: Mapping) -> dict:
+    """The changes that differ from the base once both are JSON, where a tuple is a list."""
+
+    def plain(value: object) -> object:
         return json.loads(json.dumps(value))
 
     return {key: value for key, value in changes.items() if plain(base.get(key)) != plain(value)}
 
 
 def joined(compressions: Iterable[str]) -> str:
+    """A set of training compressions in the name of a run."""
     return "+".join(compressions)
 
 
 def trained_at(compressions: tuple[str, ...]) -> dict:
-    """Several compressions are views of one another; one alone has views that the model makes itself."""
+    """Changes for training at these: several are views of each other; for one alone the model makes the views."""
     return {"train.compressions": compressions, "train.views": "recorded" if len(compressions) > 1 else "downsampled"}
 
 
 def _tests(
-    config,
+    config: ConfigDict,
     methods: Mapping[str, tuple[str, ...]],
     stored: Mapping[str, tuple[str, ...]],
     protocol: str,
@@ -174,14 +185,14 @@ def _tests(
     )
 
 
-def _compressions(config) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys(config.eval.compressions))
-    if not found:
-        raise UserError("eval.compressions is empty; it holds the compressions to train on and to test at")
-    return tuple(sorted(found, key=compression_rank))
+def _compressions(config: ConfigDict) -> tuple[str, ...]:
+    """eval.compressions, each once, best first."""
+    if not config.eval.compressions:
+        raise UserError("eval.compressions is empty; set it to the compressions to train on and to test at")
+    return tuple(sorted(dict.fromkeys(config.eval.compressions), key=compression_rank))
 
 
-def _in_dataset(config, tests_of) -> list[_Entry]:
+def _in_dataset(config: ConfigDict, tests_of: _TestsOf) -> list[_Entry]:
     entries = []
     for compression in _compressions(config):
         changes = trained_at((compression,))
@@ -193,7 +204,7 @@ def _in_dataset(config, tests_of) -> list[_Entry]:
     return entries
 
 
-def _cross_compression(config, tests_of) -> list[_Entry]:
+def _cross_compression(config: ConfigDict, tests_of: _TestsOf) -> list[_Entry]:
     singles, entries = _compressions(config), []
     for chosen in [*((q,) for q in singles), *itertools.combinations(singles, 2)]:
         changes = trained_at(chosen)
@@ -204,16 +215,18 @@ def _cross_compression(config, tests_of) -> list[_Entry]:
     return entries
 
 
-def _cross_manipulation(config, tests_of, there: tuple[str, ...]) -> list[_Entry]:
+def _cross_manipulation(config: ConfigDict, tests_of: _TestsOf, testable: tuple[str, ...]) -> list[_Entry]:
     every = tuple(config.train.methods)
     if len(every) < 2:
         raise UserError(
             f"cross_manipulation rotates train.methods, which holds {joined(every) or 'none'}; give several"
         )
-    missing = [method for method in every if method not in there]
+    missing = [method for method in every if method not in testable]
     if missing:
-        where = f"the records of {config.train.dataset!r} hold no test clips of {missing[0]}"
-        raise UserError(f"cross_manipulation: {where}; take it out of train.methods, or prepare it")
+        raise UserError(
+            f"cross_manipulation: the records of {config.train.dataset!r} hold no test clips of {missing[0]}; "
+            "take it out of train.methods, or prepare it"
+        )
     protocol, entries = "cross_manipulation", []
 
     def on_one(changes: dict, wanted: tuple[str, ...]) -> list[Test]:
@@ -231,7 +244,7 @@ def _cross_manipulation(config, tests_of, there: tuple[str, ...]) -> list[_Entry
     return entries
 
 
-def _cross_dataset(config, tests_of) -> list[_Entry]:
+def _cross_dataset(config: ConfigDict, tests_of: _TestsOf) -> list[_Entry]:
     compression = config.eval.cross_compression
     changes = trained_at((compression,))
     tests = tests_of("cross_dataset", changes)
@@ -239,24 +252,24 @@ def _cross_dataset(config, tests_of) -> list[_Entry]:
     return [(f"train_{compression}", changes, cells)]
 
 
-def _ablation(config, tests_of, ablation: Ablation) -> list[_Entry]:
+def _ablation(config: ConfigDict, tests_of: _TestsOf, ablation: Ablation) -> list[_Entry]:
     base = flatten(config.to_dict())
     ablation.check(base)
     entries: list[_Entry] = []
-    for row, own in ablation.rows.items():
-        trained_on = ablation.trained_on or (tuple(config.train.compressions),)
-        for compressions in [tuple(own["train.compressions"])] if "train.compressions" in own else trained_on:
-            # Without a word of its own in the table, the configuration's own views stay.
-            changes = (trained_at(compressions) if ablation.trained_on or "train.compressions" in own else {}) | dict(
-                own
-            )
+    for row, row_changes in ablation.rows.items():
+        trained_on = ablation.trained_on
+        if "train.compressions" in row_changes:
+            trained_on = (tuple(row_changes["train.compressions"]),)
+        for compressions in trained_on or (tuple(config.train.compressions),):
+            # A row that is trained as configured keeps the views of the configuration.
+            changes = (trained_at(compressions) if trained_on else {}) | dict(row_changes)
             tests = tests_of("cross_compression", changes)
             tests += tests_of("cross_dataset", changes) if config.eval.cross_datasets else []
             home = changes.get("train.dataset", config.train.dataset)
             columns = [t.compression if t.dataset == home else f"{t.dataset} {t.compression}" for t in tests]
             table = f"trained on {joined(compressions)}"
             cells = [("ablation", table, row, column, t) for column, t in zip(columns, tests, strict=True)]
-            # The unchanged method is a run of other protocols too: its name must not depend on which were asked.
+            # The unchanged method is a run of other protocols too: its name must not depend on the protocols.
             unchanged = _differences(base, changes) == _differences(base, trained_at(compressions))
             entries.append((f"{'train' if unchanged else row}_{joined(compressions)}", changes, cells))
     return entries

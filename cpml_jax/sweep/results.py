@@ -1,4 +1,4 @@
-"""sweep.json and sweep.md: which runs are there, and what their evaluations put into the cells."""
+"""sweep.json and sweep.md: the state of the runs, and what their evaluations put into the cells."""
 
 from __future__ import annotations
 
@@ -6,47 +6,50 @@ import json
 from pathlib import Path
 
 import jax
+from ml_collections import ConfigDict
 
+from cpml_jax.evaluation import results_file, versions
+from cpml_jax.evaluation.results import described
 from cpml_jax.files import write_json, write_whole
 from cpml_jax.sweep import tables
 from cpml_jax.sweep.plan import Cell, Run
 from cpml_jax.training.run_files import FREE_KEYS, flatten
 
-SCHEMA = "cpml-sweep/1.0.0"
 FOLDER, RESULTS, TABLES = "sweep", "sweep.json", "sweep.md"
 FINISHED, TRAINED, BEGUN, MISSING = "finished", "trained", "begun", "missing"
-# What of eval.* shapes no figure of a run.
+# Keys of eval.* that change no figure of a run.
 _FREE_EVAL = ("eval.protocols", "eval.batch_size")
 
 
-def folder_of(workdir, run: Run) -> Path:
+def folder_of(workdir: str | Path, run: Run) -> Path:
+    """The folder of a run."""
     return Path(workdir) / FOLDER / run.name
 
 
 def _read(path: Path) -> dict:
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return versions.current(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _shaping(config: dict, free: tuple[str, ...]) -> dict:
+    """The dotted keys of a configuration that change figures, with their values as JSON has them."""
     flat = flatten(json.loads(json.dumps(config)))
     return {k: v for k, v in flat.items() if not any(k == key or k.startswith(key + ".") for key in free)}
 
 
-def state_of(folder: Path, config, run: Run) -> str:
-    """FINISHED: every cell is there. TRAINED: evaluation is missing tests. BEGUN: there are checkpoints. Or MISSING."""
-    report = _read(folder / "evaluation.json")  # written when training had ended
+def state_of(folder: Path, config: ConfigDict, run: Run) -> str:
+    """FINISHED: it has every cell; TRAINED: its evaluation lacks tests; BEGUN: it has checkpoints; or MISSING."""
+    report = results_file.read(folder) or {}  # written after training
     ours = config.to_dict()
     if "config" in report and _shaping(report["config"], FREE_KEYS) == _shaping(ours, FREE_KEYS):
         tests = [
             {k: v for k, v in _shaping(c, _FREE_EVAL).items() if k.startswith("eval.")}
             for c in (report["config"], ours)
         ]
-        found = all(result_of(report, cell) for cell in run.cells)
-        return FINISHED if found and tests[0] == tests[1] else TRAINED
+        complete = all(result_of(report, cell) for cell in run.cells)
+        return FINISHED if complete and tests[0] == tests[1] else TRAINED
     return BEGUN if (folder / "checkpoints").is_dir() else MISSING
 
 
@@ -54,14 +57,14 @@ def result_of(report: dict, cell: Cell) -> dict | None:
     """The entry of evaluation.json that a cell shows. The same test has the same figures under every protocol."""
     test = cell.test
     wanted = {"dataset": test.dataset, "compression": test.compression, "methods": list(test.methods)}
-    found = (r for r in report.get("results", ()) if r["test"] == wanted and r.get("condition") is None)
-    return next(found, None)
+    results = (r for r in report.get("results", ()) if r["test"] == wanted and r.get("condition") is None)
+    return next(results, None)
 
 
-def earlier_cells(config, workdir, runs: list[Run]) -> list[dict]:
-    """Filled cells of sweep.json that other calls made with the same configuration and this one does not ask for."""
+def earlier_cells(config: ConfigDict, workdir: str | Path, runs: list[Run]) -> list[dict]:
+    """Filled cells of sweep.json that an earlier call with the same configuration made and this one does not."""
     written = _read(Path(workdir) / RESULTS)
-    if written.get("schema") != SCHEMA:
+    if written.get("schema") != versions.SWEEP:
         return []
     if _shaping(written["config"], (*FREE_KEYS, "seed")) != _shaping(config.to_dict(), (*FREE_KEYS, "seed")):
         return []
@@ -74,8 +77,7 @@ def _place(cell: dict) -> tuple:
 
 
 def cell_json(run: Run, cell: Cell, report: dict, why_not: str) -> dict:
-    """A cell of sweep.json; clip and video are null, with a note, as long as there is no figure."""
-    test = cell.test
+    """A cell of sweep.json; clip and video are null, with a note, until it has figures."""
     result = result_of(report, cell)
     filled = {key: result[key] if result else None for key in ("clip", "video")}
     return {
@@ -83,31 +85,37 @@ def cell_json(run: Run, cell: Cell, report: dict, why_not: str) -> dict:
         "table": cell.table,
         "row": cell.row,
         "column": cell.column,
-        "train": {
-            "dataset": test.train.dataset,
-            "compressions": test.train.compressions,
-            "methods": test.train.methods,
-        },
-        "test": {"dataset": test.dataset, "compression": test.compression, "methods": test.methods},
+        **described(cell.test),
         "seed": cell.seed,
         "run": run.name,
         **filled,
     } | ({} if result else {"note": why_not})
 
 
-def write(config, workdir, runs: list[Run], configs: dict, failed: dict[str, str], kept: list[dict]) -> None:
-    """sweep.json and sweep.md from the evaluations that are there, on the first of several hosts."""
+def write(
+    config: ConfigDict,
+    workdir: str | Path,
+    runs: list[Run],
+    configs: dict[str, ConfigDict],
+    failed: dict[str, str],
+    kept: list[dict],
+) -> None:
+    """Write sweep.json and sweep.md from the evaluations so far, on the first of several hosts.
+
+    Args:
+      configs: of the runs, by name. failed: why runs failed, by name. kept: cells of `earlier_cells`.
+    """
     if jax.process_index() != 0:
         return
     cells, described = list(kept), []
     for run in runs:
         folder = folder_of(workdir, run)
         state = state_of(folder, configs[run.name], run)
-        report = _read(folder / "evaluation.json") if state == FINISHED else {}
-        why_not = f"failed: {failed[run.name]}" if run.name in failed else f"not there yet: {state}"
+        report = (results_file.read(folder) or {}) if state == FINISHED else {}
+        why_not = f"failed: {failed[run.name]}" if run.name in failed else f"no figure yet: {state}"
         cells += [cell_json(run, cell, report, why_not) for cell in run.cells]
         described.append({"name": run.name, "seed": run.seed, "changes": run.changes, "state": state})
         described[-1] |= {"note": failed[run.name]} if run.name in failed else {}
-    value = {"schema": SCHEMA, "config": config.to_dict(), "runs": described, "cells": cells}
+    value = {"schema": versions.SWEEP, "config": config.to_dict(), "runs": described, "cells": cells}
     write_json(Path(workdir) / RESULTS, value)
     write_whole(Path(workdir) / TABLES, "# Sweep\n\n" + tables.tables(cells))

@@ -1,4 +1,4 @@
-"""The tables of a sweep, from the cells of sweep.json to Markdown that reads well in a terminal too."""
+"""The tables of a sweep: the cells of sweep.json as Markdown that reads well in a terminal too."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LEGENDS = {
 
 
 def tables(cells: Iterable[dict]) -> str:
-    """Every table of the cells of sweep.json, in the order of their first cell: AUC of videos.
+    """All tables of the cells of sweep.json, in the order of their first cell: AUC of videos.
 
-    Of several seeds a figure is the mean and the standard deviation over them, with their number.
+    With several seeds, a figure is their mean and standard deviation, with their number.
     """
     grouped: dict[tuple[str, str], list[dict]] = {}
     for cell in cells:
@@ -27,7 +27,7 @@ def tables(cells: Iterable[dict]) -> str:
     blocks = []
     for (protocol, name), members in grouped.items():
         rows, columns = (list(dict.fromkeys(cell[key] for cell in members)) for key in ("row", "column"))
-        if set(columns) <= set(rows):  # of two things named alike, the same order both ways
+        if set(columns) <= set(rows):  # rows and columns of one kind, in the same order
             columns = [row for row in rows if row in columns]
         body = [
             [row, *(_figure([c for c in members if (c["row"], c["column"]) == (row, column)]) for column in columns)]
@@ -37,7 +37,7 @@ def tables(cells: Iterable[dict]) -> str:
         blocks.append("\n".join([title, "", markdown(["", *columns], body)]))
     explained = (
         "One seed: the AUC and its 95 % interval, a bootstrap over identities. Several: mean ± standard deviation over "
-        "the seeds, with their number. `-`: there is no figure (yet); sweep.json says why."
+        "the seeds, with their number. `-`: no figure (yet); sweep.json has the reason."
     )
     return "\n\n".join([*blocks, explained]) + "\n"
 
@@ -51,12 +51,12 @@ def _legend(protocol: str, table: str) -> str:
 
 
 def _figure(cells: Sequence[dict]) -> str:
-    levels = [cell["video"] for cell in cells if cell["video"] and cell["video"]["auc"] is not None]
-    if not levels:
+    results = [cell["video"] for cell in cells if cell["video"] and cell["video"]["auc"] is not None]
+    if not results:
         return "-"
     if len(cells) == 1:
-        interval = levels[0]["auc_ci95"]
-        return f"{levels[0]['auc']:.3f}" + (f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else "")
-    values = [level["auc"] for level in levels]
+        interval = results[0]["auc_ci95"]
+        return f"{results[0]['auc']:.3f}" + (f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else "")
+    values = [result["auc"] for result in results]
     spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
     return f"{np.mean(values):.3f}{spread} ({len(values)})"

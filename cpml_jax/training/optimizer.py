@@ -56,7 +56,10 @@ def group_labels(params: Any, groups: Sequence[tuple[str, float]], frozen: Seque
 
 
 def learning_rate_schedule(peak: float, steps: int, warmup_steps: int, final_fraction: float) -> optax.Schedule:
-    """Linear warm-up from 0 to `peak`, then a cosine to `final_fraction * peak` at `steps`; all counted in updates."""
+    """Linear warm-up from 0 to `peak`, then a cosine to `final_fraction * peak` at `steps`; all counted in updates.
+
+    The warm-up is shorter than `steps` (validation.py).
+    """
     return optax.warmup_cosine_decay_schedule(0.0, peak, warmup_steps, max(steps, 1), end_value=final_fraction * peak)
 
 
@@ -86,7 +89,7 @@ def make_optimizer(
       groups, frozen: group_labels.
 
     Raises:
-      UserError: as group_labels and learning_rate_schedule.
+      UserError: as group_labels.
     """
     labels = group_labels(params, groups, frozen)
     factors: dict[Hashable, float] = {BASE_GROUP: 1.0}

@@ -43,6 +43,12 @@ def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
     return flatten_dict(dict(config), sep=".")
 
 
+def _write(workdir: str | os.PathLike, name: str, text: str) -> None:
+    folder = Path(workdir) / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / name, text)
+
+
 def _under(name: str, keys: tuple[str, ...]) -> bool:
     return any(name == key or name.startswith(key + ".") for key in keys)
 
@@ -65,18 +71,18 @@ def check_config(workdir: str | os.PathLike, config: Mapping[str, Any], *, resum
         saved = current_names(flatten(json.loads(path.read_text())))
     except ValueError:
         raise UserError(f"{path}: not readable as JSON; delete {path.parent} to train again") from None
-    ours = flatten(json.loads(json.dumps(config)))
+    current = flatten(json.loads(json.dumps(config)))
     # Scoring reads checkpoints of earlier releases: a key that they did not have had today's default.
-    compared = saved.keys() | ours.keys() if resume else saved.keys()
+    compared = saved.keys() | current.keys() if resume else saved.keys()
     differing = [
         key
         for key in sorted(compared)
-        if saved.get(key) != ours.get(key)
+        if saved.get(key) != current.get(key)
         and key not in CONTENT_KEYS
         and (not _under(key, FREE_KEYS) if resume else _under(key, MODEL_KEYS))
     ]
     if differing:
-        shown = "; ".join(f"{key} was {saved.get(key)!r}, is {ours.get(key)!r}" for key in differing[:3])
+        shown = "; ".join(f"{key} was {saved.get(key)!r}, is {current.get(key)!r}" for key in differing[:3])
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
         raise UserError(
             f"{path.parent}: checkpoints of another configuration ({shown}{more}); use another --workdir or set it back"
@@ -85,16 +91,13 @@ def check_config(workdir: str | os.PathLike, config: Mapping[str, Any], *, resum
 
 def write_config(workdir: str | os.PathLike, config: Mapping[str, Any]) -> None:
     """Write the configuration beside the checkpoints, once and atomically."""
-    path = Path(workdir) / FOLDER / CONFIG
-    if path.is_file():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(config, indent=1, sort_keys=True))
+    if not (Path(workdir) / FOLDER / CONFIG).is_file():
+        _write(workdir, CONFIG, json.dumps(config, indent=1, sort_keys=True))
 
 
 def write_prompts(workdir: str | os.PathLike, bank: Bank) -> None:
     """Write every class's prompts, in the order of the classes, beside the checkpoints: the user may edit a bank."""
-    write_whole(Path(workdir) / FOLDER / PROMPTS, json.dumps(bank, indent=1))
+    _write(workdir, PROMPTS, json.dumps(bank, indent=1))
 
 
 def check_prompts(workdir: str | os.PathLike, bank: Bank) -> None:
@@ -134,9 +137,8 @@ def write_training_data(
       identities: of the training clips, targets and sources.
       records: provenance.describe_records.
     """
-    path = Path(workdir) / FOLDER / TRAINING_DATA
     value = {"dataset": dataset, "identities": sorted(identities - {""}), "records": records}
-    write_whole(path, json.dumps(value, indent=1))
+    _write(workdir, TRAINING_DATA, json.dumps(value, indent=1))
 
 
 def read_training_data(workdir: str | os.PathLike) -> dict[str, Any] | None:

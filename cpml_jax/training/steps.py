@@ -24,6 +24,62 @@ from cpml_jax.training.state import TrainState
 TrainStep = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]
 
 
+def class_prompts(
+    model: nn.Module,
+    variables: dict[str, Any],
+    tokens: jax.Array | None,
+    constants: np.ndarray | None,
+    key: jax.Array,
+    *,
+    sampled: bool,
+    every: bool,
+) -> tuple[jax.Array | None, jax.Array | None]:
+    """t_c (C, D), and every prompt's embedding (C, P, D) where they are known.
+
+    Args:
+      model, variables: CPML and its parameters.
+      tokens: (C, P, L) int32; None with the linear head, which has no prompts.
+      constants: (C, P, D) if nothing of the prompts is trained.
+      key: of the draw.
+      sampled: one prompt per class, drawn; else the mean of all.
+      every: whether a loss needs every prompt's embedding.
+    """
+    if tokens is None:
+        return None, None
+    templates: Any = constants
+    if templates is None and every:
+        templates = model.apply(variables, tokens, method="encode_templates")
+    is_prompt, chosen = present(tokens), tokens if templates is None else templates
+    if sampled:
+        chosen, is_prompt = draw(key, chosen, is_prompt), jnp.ones_like(is_prompt[:, :1])
+    if templates is not None:
+        return ensemble(chosen, is_prompt), templates
+    embeddings: Any = model.apply(variables, chosen, method="encode_prompts")
+    return embeddings, None
+
+
+def augmented_views(
+    model: nn.Module,
+    variables: dict[str, Any],
+    frames: jax.Array,
+    batch: dict[str, jax.Array],
+    tokens: jax.Array | None,
+    templates: jax.Array | None,
+    key: jax.Array,
+) -> dict[str, Any]:
+    """FLIP-MCL's two random views of the best compression (CPML.augmented).
+
+    With tokens, also the halves of each class's prompts that they are compared with, and the prompts' embeddings.
+    """
+    view_key, half_key = jax.random.split(key)
+    features: Any = model.apply(variables, frames[:, 0], batch["weight"], view_key, method="augmented")
+    if tokens is None:
+        return features
+    label = batch["label"] if len(tokens) == 2 else batch["class_index"]
+    halves = prompt_halves(half_key, present(tokens), label)
+    return features | {"templates": templates, "halves": halves}
+
+
 def make_train_step(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
@@ -45,7 +101,7 @@ def make_train_step(
       class_embeddings: (C, P, D) of every prompt when the text encoder is frozen: constants then, not a computation.
       weights: of the losses.
       seed: every random draw of step n comes from fold_in(seed, n).
-      sampled_prompts: True: one prompt a class a step; False: the mean of all.
+      sampled_prompts: True: one prompt per class and step; False: the mean of all.
       flip: mirror half of the clips.
       downsampled: views that the model makes itself from view 0.
 
@@ -54,36 +110,7 @@ def make_train_step(
       gradient's norm and the share of clips on their label's side.
     """
 
-    def class_prompts(variables: dict[str, Any], key: jax.Array) -> tuple[jax.Array | None, jax.Array | None]:
-        """t_c, and every prompt's embedding where they are known: constants, or needed by a loss."""
-        if tokens is None:
-            return None, None
-        templates: Any = class_embeddings
-        if templates is None and weights.prompt_mse:
-            templates = model.apply(variables, tokens, method="encode_templates")
-        is_prompt, chosen = present(tokens), tokens if templates is None else templates
-        if sampled_prompts:
-            chosen, is_prompt = draw(key, chosen, is_prompt), jnp.ones_like(is_prompt[:, :1])
-        if templates is not None:
-            return ensemble(chosen, is_prompt), templates
-        embeddings: Any = model.apply(variables, chosen, method="encode_prompts")
-        return embeddings, None
-
-    def augmented(
-        variables: dict[str, Any],
-        frames: jax.Array,
-        batch: dict[str, jax.Array],
-        templates: jax.Array | None,
-        key: jax.Array,
-    ) -> dict[str, Any]:
-        """FLIP-MCL's two views of the best compression; the halves of the prompts that they are compared with."""
-        view_key, half_key = jax.random.split(key)
-        features: Any = model.apply(variables, frames[:, 0], batch["weight"], view_key, method="augmented")
-        if weights.prompt_mse and tokens is not None:
-            label = batch["label"] if len(tokens) == 2 else batch["class_index"]
-            halves = prompt_halves(half_key, present(tokens), label)
-            features |= {"templates": templates, "halves": halves}
-        return features
+    needs_templates = bool(weights.prompt_mse)
 
     def train_step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
@@ -95,14 +122,24 @@ def make_train_step(
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
             variables = {"params": params, "batch_stats": state.batch_stats}
-            embeddings, templates = class_prompts(variables, prompt_key)
+            embeddings, templates = class_prompts(
+                model, variables, tokens, class_embeddings, prompt_key, sampled=sampled_prompts, every=needs_templates
+            )
             outputs, changed = model.apply(
-                variables, inputs, embeddings, train=True, downsampled=downsampled,
-                rngs={"dropout": dropout_key}, mutable=["batch_stats"],
-            )  # fmt: skip
+                variables,
+                inputs,
+                embeddings,
+                train=True,
+                downsampled=downsampled,
+                rngs={"dropout": dropout_key},
+                mutable=["batch_stats"],
+            )
             if weights.simclr or weights.prompt_mse:
                 view_key = jax.random.fold_in(key, 3)  # the fourth of a split: the other draws stay what they were
-                outputs["augmented"] = augmented(variables, inputs["frames"], batch, templates, view_key)
+                compared = tokens if needs_templates else None
+                outputs["augmented"] = augmented_views(
+                    model, variables, inputs["frames"], batch, compared, templates, view_key
+                )
             loss, terms = total_loss(outputs, embeddings, batch, weights, state.step)
             right = (real_and_fake(outputs["logits"][:, 0]).argmax(-1) == batch["label"]) * batch["weight"]
             terms["accuracy"] = right.sum() / jnp.maximum(batch["weight"].sum(), 1e-8)
@@ -157,7 +194,9 @@ def jit_saliency_step(model: nn.Module, mesh: Mesh) -> Callable[..., jax.Array]:
     ICLR workshop 2014). Zero without a stream that sees frames.
     """
 
-    def saliency_step(variables: dict, class_embeddings: jax.Array | None, inputs: dict[str, jax.Array]) -> jax.Array:
+    def saliency_step(
+        variables: dict[str, Any], class_embeddings: jax.Array | None, inputs: dict[str, jax.Array]
+    ) -> jax.Array:
         def margin(pixels: jax.Array) -> jax.Array:
             outputs: Any = model.apply(variables, inputs | {"frames": pixels}, class_embeddings, train=False)
             logits = real_and_fake(outputs["logits"][:, 0])

@@ -94,7 +94,7 @@ def test_a_loss_that_is_not_finite_stops_with_one_line_and_keeps_what_was_saved(
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"train.compressions": ("raw", "c40")}, "c40"),
         ({"train.methods": ("NeuralTextures",)}, "leaves out of preparation"),
@@ -106,8 +106,8 @@ def test_a_loss_that_is_not_finite_stops_with_one_line_and_keeps_what_was_saved(
         ({"optim.groups": (("nothing", 0.0),)}, "matches no parameter"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_in_one_line(tiny_records, tmp_path, changes, said):
-    with pytest.raises(UserError, match=said) as error:
+def test_what_cannot_be_trained_is_refused_in_one_line(tiny_records, tmp_path, changes, message):
+    with pytest.raises(UserError, match=message) as error:
         train.train(tiny.training_config(tiny_records, **changes), tmp_path)
     assert "\n" not in str(error.value)
 
@@ -127,8 +127,8 @@ def test_evaluation_of_the_run(uninterrupted, tiny_records):
     assert {"schema", "config", "checkpoint", "results", "excluded"} <= written.keys()
     assert {r["protocol"] for r in written["results"]} == {"in_dataset", "cross_compression"}
     for result in written["results"]:
-        for level in ("clip", "video"):
-            assert {"n_real", "n_fake", "auc", "auc_ci95", "ap", "eer", "acc"} <= result[level].keys()
+        for unit in ("clip", "video"):
+            assert {"n_real", "n_fake", "auc", "auc_ci95", "ap", "eer", "acc"} <= result[unit].keys()
     assert len((workdir / "scores.jsonl").read_text().splitlines()) >= 2 * 3 * 2
 
 

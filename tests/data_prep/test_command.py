@@ -34,12 +34,12 @@ def test_verify_looks_and_makes_nothing(videos, tmp_path, capsys):
     assert "test/real/unknown" in capsys.readouterr().out and not (tmp_path / "run").exists()
 
 
-def test_what_is_not_what_it_should_be_stops_there(videos, tmp_path, capsys):
+def test_another_data_set_stops_there(videos, tmp_path, capsys):
     shutil.copytree(videos, tmp_path / "videos")
     shutil.copy(tmp_path / "videos/real/real.mp4", tmp_path / "videos/fake/copy.mp4")
     assert prepare(tmp_path / "videos", tmp_path / "run", "--verify") == 2
-    said = capsys.readouterr()
-    assert "copy.mp4" in said.out and "error: folder: not what it should be" in said.err
+    captured = capsys.readouterr()
+    assert "copy.mp4" in captured.out and "error: folder: not the expected data set" in captured.err
     assert not (tmp_path / "run").exists()
 
 
@@ -64,7 +64,7 @@ def test_the_crop_tree_is_the_records_and_can_be_read(videos, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "captured"),
     [
         (("train", "--verify"), "--verify goes with prepare: main.py prepare"),
         (("--crop_tree=x",), "--crop_tree goes with prepare: main.py prepare"),
@@ -72,6 +72,6 @@ def test_the_crop_tree_is_the_records_and_can_be_read(videos, tmp_path, capsys):
         (("prepare", "--beam_options=a=b"), "give --beam_runner too"),
     ],
 )
-def test_flags_that_do_not_go_together_are_one_line(tmp_path, capsys, arguments, said):
+def test_flags_that_do_not_go_together_are_one_line(tmp_path, capsys, arguments, captured):
     assert run_main(*arguments, "--config=configs/folder.py:x", f"--workdir={tmp_path}") == 2
-    assert said in capsys.readouterr().err
+    assert captured in capsys.readouterr().err

@@ -23,20 +23,20 @@ def tests(*names, training=None, **changes):
 tests.__test__ = False
 
 
-def shape(found):
-    return [(t.dataset, t.compression, t.methods) for t in found]
+def shape(made):
+    return [(t.dataset, t.compression, t.methods) for t in made]
 
 
-def test_in_dataset_pools_the_methods_and_takes_each_alone_at_the_training_qualities():
+def test_in_dataset_pools_the_methods_and_takes_each_alone_at_the_training_compressions():
     expected = [("a", q, m) for q in ("raw", "c23") for m in (FOUR, *[(one,) for one in FOUR])]
     assert shape(tests("in_dataset")) == expected
 
 
-def test_in_dataset_of_one_method_is_one_test_a_quality():
+def test_in_dataset_of_one_method_is_one_test_per_compression():
     assert shape(tests("in_dataset", training=Training("a", ("c23",), ("FaceSwap",)))) == [("a", "c23", ("FaceSwap",))]
 
 
-def test_cross_compression_tests_every_quality():
+def test_cross_compression_tests_every_compression():
     assert shape(tests("cross_compression")) == [("a", q, FOUR) for q in ("raw", "c23", "c40")]
 
 
@@ -74,8 +74,8 @@ def test_a_mistake_is_named(names, changes, said):
 
 
 def test_no_test_twice_and_the_order_is_the_configurations():
-    found = tests("cross_dataset", "in_dataset", "cross_dataset", cross_datasets=("b", "b"))
-    assert len(found) == len(set(found)) == 11 and found[0].protocol == "cross_dataset"
+    made = tests("cross_dataset", "in_dataset", "cross_dataset", cross_datasets=("b", "b"))
+    assert len(made) == len(set(made)) == 11 and made[0].protocol == "cross_dataset"
 
 
 def row(split, compression, method, identity="1", source=""):
@@ -83,7 +83,7 @@ def row(split, compression, method, identity="1", source=""):
     return dict(split=split, compression=compression, method=method, label=int(method != "real"), **who)
 
 
-def test_reals_of_the_test_split_belong_to_every_test_of_the_quality():
+def test_reals_of_the_test_split_belong_to_every_test_of_the_compression():
     rows = [row(s, c, m) for s in ("train", "val", "test") for c in ("raw", "c23", "c40") for m in ("real", *FOUR)]
     for test in tests("in_dataset", "cross_compression"):
         chosen = protocols.select(rows, test)
@@ -92,7 +92,7 @@ def test_reals_of_the_test_split_belong_to_every_test_of_the_quality():
     chosen = protocols.validation_rows(rows, Training("a", ("raw", "c23"), FOUR[:1]))
     assert {(r["split"], r["compression"]) for r in chosen} == {("val", "raw"), ("val", "c23")}
     assert {r["method"] for r in chosen} == {"real", "Deepfakes"}
-    assert protocols.test_methods(rows) == FOUR
+    assert protocols.tested_methods(rows) == FOUR
 
 
 def test_an_identity_in_two_splits_is_refused_as_target_and_as_source():

@@ -7,22 +7,22 @@ from cpml_jax.metrics import calibration
 
 
 @pytest.mark.parametrize("true", [0.4, 1.0, 3.0])
-def test_the_temperature_that_made_the_labels_is_found_again(true):
+def test_the_temperature_that_made_the_labels_is_recovered(true):
     rng = np.random.default_rng(0)
     margins = rng.normal(0, 4, 20_000)
     labels = rng.random(20_000) < expit(margins / true)
-    found, note = calibration.fit_temperature(labels, margins)
-    assert found == pytest.approx(true, rel=0.06) and note is None
-    p = calibration.calibrated(margins, found)
-    np.testing.assert_allclose(p, expit(margins / found), rtol=1e-12)
+    fitted, note = calibration.fit_temperature(labels, margins)
+    assert fitted == pytest.approx(true, rel=0.06) and note is None
+    p = calibration.calibrated(margins, fitted)
+    np.testing.assert_allclose(p, expit(margins / fitted), rtol=1e-12)
     assert calibration.ece(labels, p) < 0.012 < calibration.ece(labels, expit(margins / true * 4))
 
 
 def test_validation_without_an_error_fits_nothing_and_the_bounds_say_so():
-    found, note = calibration.fit_temperature([0, 0, 1, 1], [-3.0, -1.0, 1.0, 2.0])
-    assert found == 1.0 and "separated without an error" in note
-    found, note = calibration.fit_temperature([1, 1, 0, 0], [-3.0, -1.0, 1.0, 2.0])
-    assert found == pytest.approx(20.0, rel=1e-3) and "at its bound" in note
+    fitted, note = calibration.fit_temperature([0, 0, 1, 1], [-3.0, -1.0, 1.0, 2.0])
+    assert fitted == 1.0 and "separated without an error" in note
+    fitted, note = calibration.fit_temperature([1, 1, 0, 0], [-3.0, -1.0, 1.0, 2.0])
+    assert fitted == pytest.approx(20.0, rel=1e-3) and "at its bound" in note
 
 
 def test_one_class_or_nothing_has_no_temperature():

@@ -36,8 +36,8 @@ def test_no_wave_has_no_snr(wave):
 
 
 def test_rate_errors_count_only_what_is_known_on_both_sides():
-    found = pulse_waves.rate_errors([70.0, 80.0, None, 100.0, 60.0], [72.0, 76.0, 70.0, None, float("nan")])
-    assert found == {"mae_bpm": 3.0, "rmse_bpm": pytest.approx(np.sqrt(10)), "pearson": None, "n": 2}
+    figures = pulse_waves.rate_errors([70.0, 80.0, None, 100.0, 60.0], [72.0, 76.0, 70.0, None, float("nan")])
+    assert figures == {"mae_bpm": 3.0, "rmse_bpm": pytest.approx(np.sqrt(10)), "pearson": None, "n": 2}
     assert pulse_waves.rate_errors([None], [70.0]) == {"mae_bpm": None, "rmse_bpm": None, "pearson": None, "n": 0}
     rng = np.random.default_rng(0)
     a, b = rng.normal(70, 9, 30), rng.normal(70, 9, 30)
@@ -59,19 +59,19 @@ def test_a_summary_keeps_the_classes_apart_and_invents_nothing():
         ),
         line(1, "Deepfakes", "1_2", "raw", pulse_correlation_pos=0.1, pulse_snr_db=None, heart_rate_bpm=99.0),
     ]
-    found = pulse_waves.summary(lines)
-    assert found["real"] == 0.9 and found["fake"] == 0.1 and found["real_truth"] is None
-    assert found["heart_rate_truth"]["mae_bpm"] == 2.0 and found["heart_rate_pos"]["n"] == 0
-    assert found["snr_db_real"] == 3.0 and found["snr_db_fake"] is None
+    figures = pulse_waves.summary(lines)
+    assert figures["real"] == 0.9 and figures["fake"] == 0.1 and figures["real_truth"] is None
+    assert figures["heart_rate_truth"]["mae_bpm"] == 2.0 and figures["heart_rate_pos"]["n"] == 0
+    assert figures["snr_db_real"] == 3.0 and figures["snr_db_fake"] is None
 
 
 def test_similarity_pairs_the_compressions_of_a_clip_and_of_no_other():
     names = [(0, "real", "1"), (0, "real", "2"), (1, "Deepfakes", "1_2"), (1, "FaceSwap", "1_2")]
     lines = [line(*name, c) for name in names for c in ("c40", "raw", "c23")]
     waves = np.stack([tone(60 + 7 * i, p) for i in range(4) for p in (np.pi / 2, 0.0, 0.0)])
-    found = {tuple(f["compressions"]): f for f in pulse_waves.similarity_across(lines, waves)}
-    assert list(found) == [("raw", "c23"), ("raw", "c40"), ("c23", "c40")]
-    same, shifted = found["raw", "c23"], found["raw", "c40"]
+    figures = {tuple(f["compressions"]): f for f in pulse_waves.similarity_across(lines, waves)}
+    assert list(figures) == [("raw", "c23"), ("raw", "c40"), ("c23", "c40")]
+    same, shifted = figures["raw", "c23"], figures["raw", "c40"]
     assert same["real"] == {"mean": pytest.approx(1.0), "std": pytest.approx(0.0, abs=1e-6), "n": 2}
     assert same["fake"]["n"] == 2 and abs(shifted["real"]["mean"]) < 0.1
     alone = pulse_waves.similarity_across([lines[0]], waves[:1])

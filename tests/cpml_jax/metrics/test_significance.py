@@ -29,13 +29,13 @@ def sample(rng, reals=15, fakes=22, gain=1.0, digits=None):
 @pytest.mark.parametrize("digits", [None, 0])  # 0: many ties
 def test_delong_is_what_counting_every_pair_gives(digits):
     labels, a, b = sample(np.random.default_rng(0), digits=digits)
-    found = significance.delong(labels, a, b)
+    answer = significance.delong(labels, a, b)
     (auc_a, auc_b), variance = placement_delong(labels, a, b)
-    assert found["auc_a"] == pytest.approx(auc_a) == pytest.approx(roc_auc_score(labels, a))
-    assert found["auc_b"] == pytest.approx(auc_b) and found["difference"] == pytest.approx(auc_b - auc_a)
-    assert found["se"] ** 2 == pytest.approx(variance)
+    assert answer["auc_a"] == pytest.approx(auc_a) == pytest.approx(roc_auc_score(labels, a))
+    assert answer["auc_b"] == pytest.approx(auc_b) and answer["difference"] == pytest.approx(auc_b - auc_a)
+    assert answer["se"] ** 2 == pytest.approx(variance)
     other = significance.delong(labels, b, a)
-    assert other["z"] == pytest.approx(-found["z"]) and other["p"] == pytest.approx(found["p"])
+    assert other["z"] == pytest.approx(-answer["z"]) and other["p"] == pytest.approx(answer["p"])
 
 
 def test_under_the_null_a_twentieth_is_significant_and_a_true_difference_nearly_always():
@@ -49,15 +49,15 @@ def test_under_the_null_a_twentieth_is_significant_and_a_true_difference_nearly_
 def test_equal_runs_do_not_differ_and_degenerate_ones_say_why():
     labels, a, _ = sample(np.random.default_rng(2))
     for b in (a, 3 * a + 1):
-        found = significance.paired(labels, a, b, np.arange(len(a)), resamples=50)
-        assert found["delong"]["p"] == 1.0 and found["delong"]["difference"] == 0.0
-        assert found["bootstrap"]["p"] == 1.0 and found["bootstrap"]["ci95"] == [0.0, 0.0]
+        answer = significance.paired(labels, a, b, np.arange(len(a)), resamples=50)
+        assert answer["delong"]["p"] == 1.0 and answer["delong"]["difference"] == 0.0
+        assert answer["bootstrap"]["p"] == 1.0 and answer["bootstrap"]["ci95"] == [0.0, 0.0]
     perfect = significance.delong([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], [0.9, 0.8, 0.2, 0.1])
     assert perfect["difference"] == -1.0 and perfect["p"] is None and "no variance" in perfect["note"]
     for labels, reason in (([], "no clips"), ([1, 1], "no real clips"), ([0, 0], "no fake clips")):
         scores = np.linspace(0.1, 0.9, len(labels))
-        found = significance.paired(labels, scores, scores, ["a"] * len(labels))
-        for test in found.values():
+        answer = significance.paired(labels, scores, scores, ["a"] * len(labels))
+        for test in answer.values():
             assert test["p"] is None and test["note"] == reason
     assert significance.delong([0, 1], [0.1, 0.9], [0.3, 0.2])["note"] == "a class has a single clip"
     assert "single identity" in significance.bootstrap([0, 1], [0.1, 0.9], [0.3, 0.2], ["a", "a"])["note"]
@@ -67,16 +67,16 @@ def test_the_bootstrap_draws_identities_and_is_reproducible():
     rng = np.random.default_rng(3)
     labels, a, b = sample(rng, 20, 20, gain=3.0)
     people = np.arange(40)
-    found = significance.bootstrap(labels, a, b, people, seed=1)
-    assert found == significance.bootstrap(labels, a, b, people, seed=1)
-    assert found["ci95"][0] <= found["difference"] <= found["ci95"][1] and found["p"] < 0.05
-    assert found["difference"] == pytest.approx(roc_auc_score(labels, b) - roc_auc_score(labels, a))
+    answer = significance.bootstrap(labels, a, b, people, seed=1)
+    assert answer == significance.bootstrap(labels, a, b, people, seed=1)
+    assert answer["ci95"][0] <= answer["difference"] <= answer["ci95"][1] and answer["p"] < 0.05
+    assert answer["difference"] == pytest.approx(roc_auc_score(labels, b) - roc_auc_score(labels, a))
     # Seeds are averaged: those of one run twice are that run.
     twice = significance.bootstrap(labels, np.stack([a, a], 1), np.stack([b, b], 1), people, seed=1)
-    assert twice["difference"] == pytest.approx(found["difference"])
-    np.testing.assert_allclose(twice["ci95"], found["ci95"], atol=1e-12)
+    assert twice["difference"] == pytest.approx(answer["difference"])
+    np.testing.assert_allclose(twice["ci95"], answer["ci95"], atol=1e-12)
     # Every clip four times, as clips of one person: nothing was learned, so nothing gets narrower. DeLong's does.
     four = [np.tile(x, 4) for x in (labels, a, b, people)]
     same = significance.bootstrap(*four, seed=1)
-    np.testing.assert_allclose(same["ci95"], found["ci95"], atol=1e-9)
+    np.testing.assert_allclose(same["ci95"], answer["ci95"], atol=1e-9)
     assert significance.delong(*four[:3])["se"] < 0.6 * significance.delong(labels, a, b)["se"]

@@ -41,7 +41,7 @@ def test_a_file_gives_the_classes_in_their_order_and_serves_other_classes_too(tm
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("real: [a]", "not JSON"), ("", "not JSON"), (b"\xff\xfe\x00", "not JSON"), ("[" * 100_000, "not JSON"),
         ("[]", "JSON object"), ('"real"', "JSON object"), ("null", "JSON object"),
@@ -55,9 +55,9 @@ def test_a_file_gives_the_classes_in_their_order_and_serves_other_classes_too(tm
         ('{"real": ["a"], "fake": [["b"]]}', "of the class 'fake' is no prompt"),
     ],
 )  # fmt: skip
-def test_a_bad_file_is_one_line_that_names_it(tmp_path, text, said):
+def test_a_bad_file_is_one_line_that_names_it(tmp_path, text, message):
     path = write(tmp_path / "bank.json", text)
-    with pytest.raises(UserError, match=said) as error:
+    with pytest.raises(UserError, match=message) as error:
         prompt_bank.make(("real", "fake"), path)
     assert "bank.json" in str(error.value) and "\n" not in str(error.value)
 

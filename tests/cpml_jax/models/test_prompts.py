@@ -53,8 +53,8 @@ def test_a_missing_tokenizer_is_one_line(tmp_path):
 def test_banks_of_different_sizes_are_filled_up_with_rows_that_are_no_prompts(tokenizer):
     banks = (("a real face",), ("a forgery face", "an attack face", "a printout"), ("a photo", "a forgery"))
     tokens = prompts.tokenize(tokenizer, banks, 24)
-    there = prompts.present(tokens)
-    assert tokens.shape == (3, 3, 24) and there.tolist() == [[1, 0, 0], [1, 1, 1], [1, 1, 0]]
+    is_prompt = prompts.present(tokens)
+    assert tokens.shape == (3, 3, 24) and is_prompt.tolist() == [[1, 0, 0], [1, 1, 1], [1, 1, 0]]
     alone = prompts.tokenize(tokenizer, banks[:1], 24)
     np.testing.assert_array_equal(tokens[0, 0], alone[0, 0])
     assert prompts.present(prompts.tokenize(tokenizer, TEMPLATES, 24)).all()

@@ -1,4 +1,4 @@
-"""Trained weights into fresh variables: the right places, their sharding, what is told, and what is refused."""
+"""Trained weights into fresh variables: the right places, their sharding, what is reported, and what is refused."""
 
 import importlib
 
@@ -108,11 +108,11 @@ def test_shapes_come_from_the_folder(folder, keras_file):
 
 
 def test_a_source_s_error_names_its_option_in_one_line(folder, tmp_path):
-    for option, source, said in (
+    for option, source, message in (
         ("model.text_encoder.weights", str(tmp_path / "nothing"), "no such folder"),
         ("model.visual.weights", str(tmp_path), "config.json"),
     ):
-        with pytest.raises(UserError, match=f"^{option}={source}: .*{said}") as caught:
+        with pytest.raises(UserError, match=f"^{option}={source}: .*{message}") as caught:
             scoring.build_model(config_with(**{option: source}))
         assert "\n" not in str(caught.value)
     config = config_with(**{"model.rppg.weights": "open-rppg:vipl"})
@@ -134,8 +134,8 @@ def test_a_tokenizer_of_another_vocabulary_is_refused(tmp_path):
 
 def test_the_last_word_is_the_whole_model_s():
     assert apply.OPTIONS[-1] == "init_from"
-    found = apply.sources({"init_from": "a", "model": {"text_encoder": {"weights": "b"}, "rppg": {"weights": ""}}})
-    assert list(found.items()) == [("model.text_encoder.weights", "b"), ("init_from", "a")]
+    options = apply.sources({"init_from": "a", "model": {"text_encoder": {"weights": "b"}, "rppg": {"weights": ""}}})
+    assert list(options.items()) == [("model.text_encoder.weights", "b"), ("init_from", "a")]
 
 
 @pytest.mark.parametrize("loader", apply.LOADERS, ids=lambda loader: loader.function)

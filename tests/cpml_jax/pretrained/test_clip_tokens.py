@@ -83,11 +83,11 @@ def test_a_folder_without_a_tokenizer_is_refused(folder, tmp_path):
     with pytest.raises(UserError, match="neither"):
         prompts.load_tokenizer(tmp_path)
     (tmp_path / "merges.txt").write_text((folder / "merges.txt").read_text() + "cut")
-    with pytest.raises(UserError, match="no CLIP tokenizer there.*line"):
+    with pytest.raises(UserError, match="no CLIP tokenizer in it.*line"):
         prompts.load_tokenizer(tmp_path)
     (tmp_path / "merges.txt").write_bytes((folder / "merges.txt").read_bytes())
     (tmp_path / "tokenizer.json").write_text("{")
-    with pytest.raises(UserError, match="no CLIP tokenizer there"):
+    with pytest.raises(UserError, match="no CLIP tokenizer in it"):
         prompts.load_tokenizer(tmp_path)
     (tmp_path / "tokenizer.json").unlink()
     vocab = json.loads((folder / "vocab.json").read_text())

@@ -1,4 +1,4 @@
-"""A whole training state of the reference: the map is complete both ways, and each part gives its twin's numbers."""
+"""Weights of the whole reference model: the map is complete both ways, and each part gives its twin's numbers."""
 
 import jax
 import jax.numpy as jnp
@@ -187,15 +187,15 @@ def test_text_encoder_equals_torchs_attention_under_openai_names():
     with torch.no_grad():
         x = w["token_embedding.weight"][torch.from_numpy(tokens).long()] + w["positional_embedding"][:6]
         for i in range(2):
-            own = {k.removeprefix(f"transformer.resblocks.{i}."): v for k, v in w.items()}
+            layer = {k.removeprefix(f"transformer.resblocks.{i}."): v for k, v in w.items()}
             attention = torch.nn.MultiheadAttention(16, 2, batch_first=True)
-            attention.load_state_dict({k.removeprefix("attn."): v for k, v in own.items() if k.startswith("attn.")})
-            y = functional.layer_norm(x, (16,), own["ln_1.weight"], own["ln_1.bias"])
+            attention.load_state_dict({k.removeprefix("attn."): v for k, v in layer.items() if k.startswith("attn.")})
+            y = functional.layer_norm(x, (16,), layer["ln_1.weight"], layer["ln_1.bias"])
             x = x + attention(y, y, y, attn_mask=causal, need_weights=False)[0]
-            y = functional.layer_norm(x, (16,), own["ln_2.weight"], own["ln_2.bias"])
-            y = functional.linear(y, own["mlp.c_fc.weight"], own["mlp.c_fc.bias"])
+            y = functional.layer_norm(x, (16,), layer["ln_2.weight"], layer["ln_2.bias"])
+            y = functional.linear(y, layer["mlp.c_fc.weight"], layer["mlp.c_fc.bias"])
             y = y * torch.sigmoid(1.702 * y)
-            x = x + functional.linear(y, own["mlp.c_proj.weight"], own["mlp.c_proj.bias"])
+            x = x + functional.linear(y, layer["mlp.c_proj.weight"], layer["mlp.c_proj.bias"])
         x = functional.layer_norm(x, (16,), w["ln_final.weight"], w["ln_final.bias"])
         expected = (x[torch.arange(2), torch.tensor([3, 5])] @ w["text_projection"]).numpy()
     np.testing.assert_allclose(encoder.apply({"params": loaded.params}, jnp.asarray(tokens)), expected, atol=2e-5)

@@ -126,7 +126,7 @@ def test_published_shapes_come_from_files_that_say_little(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"model_type": "bert"}, "'bert', not 'clip'"),
         ({"text_config": {"hidden_act": "relu"}}, "hidden_act='relu'"),
@@ -136,12 +136,12 @@ def test_published_shapes_come_from_files_that_say_little(tmp_path):
         ({"text_config": {"hidden_size": "wide"}}, "config.json"),
     ],
 )
-def test_another_model_is_refused(folder, tmp_path, change, said):
+def test_another_model_is_refused(folder, tmp_path, change, message):
     config = json.loads((folder / "config.json").read_text())
     for key, value in change.items():
         config[key] = config[key] | value if isinstance(value, dict) else value
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match=said) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         huggingface.settings(tmp_path)
     assert "\n" not in str(caught.value)
 

@@ -81,7 +81,7 @@ def test_standardize_is_each_colour_s_own_and_finite():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda a: a.pop("ConvBlockLast/vars/1"), "missing.*ConvBlockLast/vars/1"),
         (lambda a: a.update({"layers/more/vars/0": np.zeros(3)}), "not used.*layers/more/vars/0"),
@@ -89,11 +89,11 @@ def test_standardize_is_each_colour_s_own_and_finite():
         (lambda a: a["layers/conv3d/vars/1"].__setitem__(0, np.nan), "NaN"),
     ],
 )
-def test_a_file_that_does_not_fit_is_one_line(arrays, shapes, tmp_path, change, said):
+def test_a_file_that_does_not_fit_is_one_line(arrays, shapes, tmp_path, change, message):
     altered = {name: value.copy() for name, value in arrays.items()}
     change(altered)
     keras_weights.write(tmp_path / "w.h5", altered)
-    with pytest.raises(UserError, match=said) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         open_rppg.load(f"open-rppg:pure:{tmp_path / 'w.h5'}", shapes)
     assert "\n" not in str(caught.value)
 

@@ -1,11 +1,12 @@
-"""A report of a run that lacks files, figures, classes or manners: it says so, and shows the rest."""
+"""A report of a run that lacks files, figures or a class, or whose names are hostile: it shows the rest, and why."""
 
 import json
 import re
 
 import numpy as np
+import old_versions
 import pytest
-from tiny_page import LENGTH, WIDTH, Records, evaluation, level, result, scores, table, write_run, written
+from tiny_page import LENGTH, WIDTH, Records, evaluation, figures, result, scores, table, write_run, written
 
 from cpml_jax import report
 from cpml_jax.errors import UserError
@@ -16,19 +17,19 @@ HOSTILE = "<script>alert(1)</script>&\"'$x^2$</svg>\u202e\udcff"
 
 @pytest.fixture
 def no_png(monkeypatch):
-    """Half of the time goes into PNG files, which one test looks at."""
+    """Half of the time goes into PNG files, which test_page.py looks at."""
     monkeypatch.setattr(canvas, "png", lambda figure: b"")
 
 
 @pytest.fixture
 def no_drawing(no_png, monkeypatch):
-    """Figures are made, and not drawn."""
+    """Figures are made, but not drawn."""
     monkeypatch.setattr(canvas, "svg", lambda figure, name: "<svg></svg>")
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_an_older_evaluation_says_what_it_lacks(tmp_path):
-    old = evaluation()
+def test_a_report_of_an_older_evaluation_names_what_it_lacks(tmp_path):
+    old = old_versions.evaluation_1_1(evaluation()) | {"schema": "cpml-evaluation/1.0.0"}
     for key in ("calibration", "provenance"):
         del old[key]
     del old["checkpoint"]["selection"]
@@ -59,7 +60,7 @@ def test_any_file_may_be_missing(tmp_path, gone):
 
 @pytest.mark.parametrize("arrays", [{"saliency": np.ones((2, 8, 8))}, {"clip_id": np.array(["a"])}])
 @pytest.mark.usefixtures("no_drawing")
-def test_saliency_of_nobody_is_said(tmp_path, arrays):
+def test_saliency_without_clips_is_reported(tmp_path, arrays):
     write_run(tmp_path / "run", scores(methods=("Deepfakes",), compressions=("raw",)), arrays=False)
     np.savez(tmp_path / "run" / "saliency.npz", **arrays)
     assert "saliency.npz does not hold a map for each clip_id" in written(tmp_path / "run", {})[1].text
@@ -85,7 +86,7 @@ def test_one_class_and_figures_that_are_none(tmp_path):
     lines = [line for line in scores(identities=2) if line["label"] == 0]
     lines += [lines[0] | {"clip_id": "x", "p_fake": None, "logit_margin": None}]
     none = dict(auc=None, auc_ci95=None, ap=None, eer=None, acc=None, tpr_at_fpr=None, ece=None, note="no fake clips")
-    plain = result(0.5, clip=level(0.5, **none), video=level(0.5, **none))
+    plain = result(0.5, clip=figures(0.5, **none), video=figures(0.5, **none))
     plain["threshold"] = {"clip": None, "video": None, "rule": "x", "note": "validation split: no fake clips"}
     codec = plain | {"condition": {"kind": "codec", "codec": "h264", "crf": 28, "bitrate_bps": 1e4}}
     write_run(tmp_path / "run", lines, evaluation() | {"results": [plain, codec], "calibration": {"note": "one class"}})
@@ -115,8 +116,8 @@ def test_equal_features_flat_waves_and_dark_saliency(tmp_path):
     for plate in (*figures_features.embedding(run), *figures_features.similarities(run)):
         for column in plate.columns.values():
             assert all(np.isfinite(value) for value in column if isinstance(value, float))
-    said = " ".join(plate.alt for plate in figures_pulse.waves_and_spectra(run))
-    assert "no peak" in said and "unknown" in said
+    descriptions = " ".join(plate.alt for plate in figures_pulse.waves_and_spectra(run))
+    assert "no peak" in descriptions and "unknown" in descriptions
     html, sheet, _ = faces.where_it_looks(run, faces.Frames({"faces": Records(lines)}))
     assert html.count("data:image/jpeg") == 4 and sheet.shape == (2 * faces.SIZE, 2 * faces.SIZE, 3)
 

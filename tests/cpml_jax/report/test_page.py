@@ -27,7 +27,9 @@ def whole(tmp_path_factory):
 def test_every_section_is_drawn(whole):
     folder, _, source, parsed = whole
     reasons = re.findall(r'class="missing">([^<]*)', source)
-    assert reasons == ["No frames: the records of this clip are not at hand."]  # of the broken record, and no other
+    assert reasons == [
+        "No frames: the records of this clip are missing or damaged."
+    ]  # of the broken record, and no other
     assert "1,234" in parsed.text and "selected by validation" in parsed.text and "ab12" in parsed.text
     drawn = {value for _, key, value in parsed.attributes if key == "id" and value.startswith("figure-")}
     pictures = {path.stem for path in (folder / "figures").glob("*.png")}
@@ -38,7 +40,7 @@ def test_every_section_is_drawn(whole):
     assert len(source) < 2_000_000
 
 
-def test_nothing_is_fetched_and_no_script_is_there(whole):
+def test_nothing_is_fetched_and_there_is_no_script(whole):
     _, _, source, parsed = whole
     assert not re.search(r"https?:|@import|url\((?!#)", source)
     assert not {"script", "iframe", "object", "embed", "base", "form", "link"} & set(parsed.tags)
@@ -53,15 +55,15 @@ def test_nothing_is_fetched_and_no_script_is_there(whole):
 def test_figures_have_words_for_those_who_do_not_see_them(whole):
     _, _, source, parsed = whole
     figures = source.count('<figure id="figure-')
-    said = [value for _, key, value in parsed.attributes if key == "aria-label" and len(value) > 30]
-    assert figures > 12 and len(said) >= figures
+    descriptions = [value for _, key, value in parsed.attributes if key == "aria-label" and len(value) > 30]
+    assert figures > 12 and len(descriptions) >= figures
     assert "<text" in source  # letters stay letters
 
 
 def test_roc_and_det_are_scikit_learns(whole):
     folder, lines, _, _ = whole
-    own = [line for line in lines if line["compression"] == "c23"]
-    y, s = [line["label"] for line in own], [line["p_fake"] for line in own]
+    tested = [line for line in lines if line["compression"] == "c23"]
+    y, s = [line["label"] for line in tested], [line["p_fake"] for line in tested]
     rows = [row for row in table(folder, "roc") if row["test"] == "faces c23"]
     false, true = ([float(row[key]) for row in rows] for key in ("false_positive_rate", "true_positive_rate"))
     assert np.trapezoid(true, false) == pytest.approx(sk.roc_auc_score(y, s), abs=1e-12)
@@ -101,15 +103,15 @@ def test_matrices_and_curves_hold_the_evaluations_numbers(whole):
     assert blur == [(0, 0.95), (1, pytest.approx(0.8)), (2, pytest.approx(0.7))]
 
 
-def test_reliability_counts_every_clip_once_a_stage(whole):
+def test_reliability_counts_every_clip_once_per_stage(whole):
     folder, lines, _, _ = whole
     rows = table(folder, "reliability")
     stages = {row["stage"] for row in rows}
     assert stages == {"as trained", "temperature 2.00"}
     for stage, divisor in (("as trained", 1.0), ("temperature 2.00", 2.0)):
-        own = [row for row in rows if row["stage"] == stage]
-        assert sum(int(row["clips"]) for row in own) == len(lines)
-        for row in own:
+        bins = [row for row in rows if row["stage"] == stage]
+        assert sum(int(row["clips"]) for row in bins) == len(lines)
+        for row in bins:
             p = [(1 / (1 + math.exp(-line["logit_margin"] / divisor)), line["label"]) for line in lines]
             inside = [(q, y) for q, y in p if float(row["from"]) < q <= float(row["to"])]
             assert float(row["mean_score"]) == pytest.approx(np.mean([q for q, _ in inside]))

@@ -1,4 +1,4 @@
-"""One video's page, and several in one file: plain data in, one file that fetches nothing out."""
+"""The page of one or several videos: from plain data, one file that fetches nothing."""
 
 import re
 
@@ -45,7 +45,7 @@ def arrays(count=3):
 
 @pytest.fixture
 def no_drawing(monkeypatch):
-    """Figures are made, and not drawn: one test looks at them."""
+    """Figures are made, but not drawn: one test looks at them."""
     monkeypatch.setattr(canvas, "svg", lambda figure, name: "<svg></svg>")
 
 
@@ -77,7 +77,7 @@ def test_the_windows_of_the_highest_scores_come_first_and_few(tmp_path):
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_several_videos_have_an_index_and_an_error_is_said(tmp_path):
+def test_several_videos_have_an_index_and_an_error_is_shown(tmp_path):
     low = answer(label="real", video="/videos/b.mp4") | {"score": 0.1}
     failed = {"video": HOSTILE, "error": f"{HOSTILE}: no face in this video could be measured"}
     source, parsed = written(tmp_path, [failed, low, answer()], [[], arrays(), arrays()])

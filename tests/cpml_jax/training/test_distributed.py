@@ -79,12 +79,12 @@ def test_two_processes_are_one(single, tmp_path):
         for i in range(2)
     ]  # fmt: skip
     try:
-        said = [process.communicate(timeout=300)[0] for process in processes]
+        outputs = [process.communicate(timeout=300)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()
-    assert [process.returncode for process in processes] == [0, 0], said
+    assert [process.returncode for process in processes] == [0, 0], outputs
     for i in range(2):
-        found = dict(np.load(tmp_path / f"{i}.npz"))
-        metrics = {k.removeprefix("metric:"): float(found.pop(k)) for k in list(found) if k.startswith("metric:")}
-        assert_same(metrics, found, single)
+        result = dict(np.load(tmp_path / f"{i}.npz"))
+        metrics = {k.removeprefix("metric:"): float(result.pop(k)) for k in list(result) if k.startswith("metric:")}
+        assert_same(metrics, result, single)

@@ -87,5 +87,5 @@ def test_a_hidden_copy_in_the_loop_is_an_error(hidden, monkeypatch):
 def test_a_loss_that_is_not_finite_is_an_error_that_names_step_and_term():
     held = [(4, {"loss": jnp.float32(1)}), (5, {"loss": jnp.float32("nan"), "ce": jnp.float32("inf"), "pull": 1.0})]
     assert loop.fetch(held[:1]) == [(4, {"loss": 1.0})]
-    with pytest.raises(UserError, match=r"not finite at step 5 .loss, ce.;"):
+    with pytest.raises(UserError, match=r"not finite at step 5 .ce, loss.;"):
         loop.fetch(held)

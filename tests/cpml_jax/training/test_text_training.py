@@ -1,4 +1,4 @@
-"""Each way of training the text side trains what it says, and nothing else; several classes from bank to score."""
+"""Each way of training the text side trains what it names, and nothing else; several classes from bank to score."""
 
 import json
 
@@ -70,7 +70,7 @@ def named(tree) -> dict[str, np.ndarray]:
         ),
     ],
 )
-def test_a_mode_trains_what_it_says_and_nothing_else(changes, trained, bank):
+def test_a_mode_trains_what_it_names_and_nothing_else(changes, trained, bank):
     changes = {"model.text_encoder." * (k != "groups") + "optim." * (k == "groups") + k: v for k, v in changes.items()}
     if "model.text_encoder.bank" in changes:
         changes["model.text_encoder.bank"] = bank
@@ -118,11 +118,11 @@ def test_context_from_words_begins_as_those_words(tmp_path):
 
 
 def test_a_class_is_the_mean_of_its_own_prompts_however_many_others_have(bank):
-    found, each = embedded(bank=bank, classes="methods", mode="frozen")
-    assert found.shape == (3, 16) and each.shape == (3, 3, 16)
+    classes, each = embedded(bank=bank, classes="methods", mode="frozen")
+    assert classes.shape == (3, 16) and each.shape == (3, 3, 16)
     for number, name in enumerate(BANK):
         mean = each[number, : len(BANK[name])].mean(axis=0)
-        np.testing.assert_allclose(found[number], mean / np.linalg.norm(mean), atol=1e-5)
+        np.testing.assert_allclose(classes[number], mean / np.linalg.norm(mean), atol=1e-5)
 
 
 def test_only_prompts_are_drawn_and_each_of_them():
@@ -132,8 +132,8 @@ def test_only_prompts_are_drawn_and_each_of_them():
     for number, count in enumerate(counts):
         tokens[number, count:, 0] = 9
         tokens[number, :, 1] = np.arange(4)
-    there = prompts.present(tokens)
-    drawn = jax.vmap(lambda key: class_embeddings.draw(key, jnp.asarray(tokens), jnp.asarray(there)))(
+    is_prompt = prompts.present(tokens)
+    drawn = jax.vmap(lambda key: class_embeddings.draw(key, jnp.asarray(tokens), jnp.asarray(is_prompt)))(
         jax.random.split(jax.random.key(0), 300)
     )
     assert drawn.shape == (300, 3, 1, 5)

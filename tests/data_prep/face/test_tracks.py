@@ -1,32 +1,17 @@
-"""Tracks and the choice among them, without MTCNN where it is not the matter."""
+"""Tracks from key frames: linking, cuts, smoothing, memory."""
 
 import tracemalloc
 
-import av
 import numpy as np
 import pytest
-from av.video.reformatter import VideoReformatter
 
-from cpml_jax.errors import UserError
-from data_prep.face import clips
-from data_prep.face.crop import CropPath
-from data_prep.face.detector import Detection, shared_detector
-from data_prep.face.tracks import Track, _smooth
-from data_prep.records import process
-from data_prep.sources import Video
-from data_prep.video.picture import Picture, Screen
-from data_prep.video.reader import StreamInfo
+from data_prep.face.detector import Detection
+from data_prep.face.tracks import DETECTION_SIDE, KEY_INTERVAL, _smooth, find_tracks, overlap
 
 
-def path(numbers):
+def path(numbers) -> list:
     eyes = np.array([[20.0, 30.0], [40.0, 30.0]])
     return [(n, Detection(np.array([10.0, 10.0, 60.0, 60.0]), eyes, 0.99)) for n in numbers]
-
-
-def track(length, size, start=0):
-    return Track(
-        start, np.full((length, 2), 60.0), np.full((length, 2), size), np.zeros(length), np.ones(length, bool), 0.99
-    )
 
 
 def test_a_long_video_needs_memory_by_its_length_not_its_square():
@@ -45,63 +30,67 @@ def test_seen_is_what_the_nearest_key_frame_shows():
     np.testing.assert_array_equal(seen, [n != 15 for n in nearest])
 
 
-def test_a_frame_too_small_for_a_face_has_none():
-    assert shared_detector()([np.full((16, 16, 3), 90, np.uint8)] * 2) == [[], []]
+class Frame:
+    """A picture of one grey level."""
+
+    def __init__(self, side: int = 96, level: int = 90) -> None:
+        self.rgb, self.level = np.full((side, side, 3), level, np.uint8), level
+
+    def thumbnail(self) -> np.ndarray:
+        return np.full((32, 32), self.level, np.float32)
 
 
-def listed(**changes):
-    fields = dict(
-        path="x.mp4", label=0, method="real", compression="raw", video="x", identity="x", source_identity="",
-        target_video="", split="test", track_key="real/x",
-    )  # fmt: skip
-    return Video(**(fields | changes))
+class Boxes:
+    """A detector that gives one list of boxes after another, frame by frame, and remembers the frames' sides."""
+
+    identity = {"name": "boxes"}
+
+    def __init__(self, boxes) -> None:
+        self.boxes, self.batches = list(boxes), []
+
+    def __call__(self, frames):
+        self.batches.append([frame.shape[0] for frame in frames])
+        return [[face(*box) for box in self.boxes.pop(0)] for _ in frames]
 
 
-@pytest.fixture
-def planned(monkeypatch, tmp_path):
-    """The windows that preparation plans for a video with the given tracks, or the reason that it gives."""
-
-    def plan(*tracks, num_frames=160):
-        ordered = sorted(tracks, key=lambda t: -t.area())
-        windows = []
-        monkeypatch.setattr(process.detector, "shared_detector", lambda: None)
-        monkeypatch.setattr(clips, "track_video", lambda *_: (ordered, 1000))
-        info = StreamInfo(30.0, 720, 1280, "h264", 1e6)
-        monkeypatch.setattr(clips, "stream_info", lambda _: info)
-        monkeypatch.setattr(clips, "cut_windows", lambda _, planned, __: windows.extend(planned) or iter(()))
-        written = {}
-        monkeypatch.setattr(process, "exclusion", lambda video, reason, window=None: written.setdefault("why", reason))
-        process.process_group([listed()], tmp_path / "work.pickle", process.Sampling(num_frames, 1))
-        return windows or written["why"]
-
-    return plan
+def face(x: float, y: float, side: float) -> Detection:
+    eyes = np.array([[x + 0.3 * side, y + 0.4 * side], [x + 0.7 * side, y + 0.4 * side]])
+    return Detection(np.array([x, y, x + side, y + side]), eyes, 0.95)
 
 
-def test_the_largest_face_that_lasts_a_clip_is_chosen(planned):
-    large_but_short, lasting, small = track(100, 300.0), track(400, 120.0, 100), track(500, 60.0)
-    assert [w.first for w in planned(large_but_short, lasting, small)] == [100]
-    assert "longest face track has 120 frames" in planned(large_but_short, track(120, 50.0))
+def test_only_key_frames_and_the_last_are_searched_in_batches():
+    detector = Boxes([[(10, 10, 40)]] * 6)
+    tracks, count = find_tracks((Frame() for _ in range(5 * KEY_INTERVAL - 3)), detector)
+    assert count == 72 and [len(batch) for batch in detector.batches] == [4, 2]
+    assert [len(track) for track in tracks] == [72] and tracks[0].seen.all()
+    np.testing.assert_allclose(tracks[0].centre, 30.0)
+    np.testing.assert_allclose(tracks[0].size, 40.0)
 
 
-def test_plan_windows_refuses_when_no_track_lasts():
-    with pytest.raises(UserError, match="the video has 90 frames"):
-        clips.plan_windows([track(90, 50.0)], 90, num_frames=160, max_windows=1)
+def test_large_frames_are_searched_small_and_tracked_in_their_own_pixels():
+    detector = Boxes([[(30, 30, 120)]] * 2)
+    (track,), _ = find_tracks((Frame(side=4 * DETECTION_SIDE) for _ in range(KEY_INTERVAL)), detector)
+    assert detector.batches == [[DETECTION_SIDE, DETECTION_SIDE]]
+    np.testing.assert_allclose(track.size, 480.0)
 
 
-@pytest.mark.parametrize("form", ["yuv420p", "yuv422p", "yuv444p", "rgb24"])
-@pytest.mark.parametrize("height, width", [(270, 480), (181, 321)])
-def test_the_face_alone_is_converted_to_the_same_bits_as_the_whole_picture(form, height, width):
-    rng = np.random.default_rng(0)
-    noise = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
-    frame = VideoReformatter().reformat(av.VideoFrame.from_ndarray(noise, format="rgb24"), format=form)
-    centres = np.array([(width / 2, height / 2), (3.0, 5.0), (width - 2.0, height - 4.0), (width + 30.0, -20.0)])
-    for side in (40.0, 150.0, 300.0):
-        path = CropPath(centres, side, 0.1, np.array([90.0, 100.0]))
-        for index in range(len(centres)):
-            picture, whole = Picture(frame, Screen(frame, 1.0)), Picture(frame, Screen(frame, 1.0)).rgb
-            x, y, w, h = path.region(index, *picture.size)
-            part = picture.region(x, y, w, h)
-            np.testing.assert_array_equal(part, whole[y : y + h, x : x + w])
-            # OpenCV rounds positions to 1/32 pixel, and from another origin now and then to the next.
-            crop, expected = path.crop(part, index, (x, y)).astype(int), path.crop(whole, index).astype(int)
-            assert np.abs(crop - expected).max() <= 4 and (crop != expected).mean() < 0.01
+def test_a_face_missing_on_two_key_frames_ends_its_track():
+    frames = 6 * KEY_INTERVAL
+    detector = Boxes([[(10, 10, 40)], [(10, 10, 40)], [], [], [(10, 10, 40)], [(10, 10, 40)], [(10, 10, 40)]])
+    tracks, _ = find_tracks((Frame() for _ in range(frames)), detector)
+    spans = sorted((track.start, track.start + len(track)) for track in tracks)
+    assert spans == [(0, 2 * KEY_INTERVAL), (4 * KEY_INTERVAL, frames)]
+
+
+def test_a_cut_between_scenes_ends_every_track_and_is_a_key_frame():
+    detector = Boxes([[(10, 10, 40)]] * 5)
+    cut = KEY_INTERVAL + 4
+    frames = (Frame(level=90 if k < cut else 200) for k in range(2 * KEY_INTERVAL))
+    tracks, _ = find_tracks(frames, detector)
+    assert sorted((track.start, len(track)) for track in tracks) == [(0, cut), (cut, 2 * KEY_INTERVAL - cut)]
+
+
+def test_overlap_is_intersection_over_union():
+    box = np.array([0.0, 0.0, 2.0, 2.0])
+    assert overlap(box, box) == 1.0 and overlap(box, box + 2) == 0.0
+    assert overlap(box, box + [1, 0, 1, 0]) == pytest.approx(2 / 6)

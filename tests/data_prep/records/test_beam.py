@@ -1,26 +1,18 @@
 """The same records with Beam, on its local runner, as without; and every mistake in one line."""
 
-import functools
 import importlib.util
-import pickle
 import sys
-from pathlib import Path
 
-import numpy as np
 import pytest
-import tensorflow_datasets as tfds
-import tiny
 from tensorflow_datasets.core.utils.shard_utils import ShardConfig
 
-from cpml_jax.data.records import DATASET, RecordSet, open_split
+from cpml_jax.data.records import RecordSet
 from cpml_jax.errors import UserError
-from cpml_jax.schema import SCHEMA_VERSION
 from data_prep import prepare as preparation
-from data_prep.records import beam, shards, work_file
-from data_prep.records.work_file import Entry
+from data_prep.records import beam
 from data_prep.sources import Video
 from data_prep.synthetic import generate
-from data_prep.video import jpeg
+from tests.data_prep.records.shard_files import SHARD_BYTES, differing, files, write_two_splits
 
 needs_beam = pytest.mark.skipif(
     importlib.util.find_spec("apache_beam") is None, reason="apache_beam is not installed: the extra `beam`"
@@ -46,7 +38,7 @@ def drawn(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
     """As many shards of these few records as FF++ would have of its many."""
-    monkeypatch.setattr(ShardConfig, "min_shard_size", 60_000)
+    monkeypatch.setattr(ShardConfig, "min_shard_size", SHARD_BYTES)
 
 
 def prepare(root, records, pipelines=None):
@@ -60,61 +52,9 @@ def alone(drawn, tmp_path_factory):
     """The records without Beam: every file of them."""
     records = tmp_path_factory.mktemp("alone")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ShardConfig, "min_shard_size", 60_000)
+        patch.setattr(ShardConfig, "min_shard_size", SHARD_BYTES)
         prepare(drawn, records)
     return files(records)
-
-
-def files(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
-
-
-def differing(one: dict[str, bytes], other: dict[str, bytes]) -> list[str]:
-    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
-
-
-def entries(file: Path, count: int) -> list[Entry]:
-    """A work file of `count` records, every one another."""
-    rng = np.random.default_rng(1)
-    records = [
-        tiny.record(rng, jpeg, "train", "real", "raw", number, 0) | {"video": f"{number:03d}"}
-        for number in range(count)
-    ]
-    file.write_bytes(pickle.dumps((records, [])))
-    found = work_file.describe("faces", file)
-    return [Entry(row["clip_id"], str(file), i, found.sizes[i]) for i, row in enumerate(found.rows)]
-
-
-def read_back(directory: Path, split: str, count: int) -> list[str]:
-    """Clip ids by position."""
-    source = open_split(tfds.builder_from_directory(directory / DATASET / SCHEMA_VERSION), split)
-    assert len(source) == count
-    return [source[position]["clip_id"].decode() for position in range(count)]
-
-
-def test_shards_keep_the_order_and_are_even():
-    made = [Entry(str(i), "", i, 50_000) for i in range(37)]
-    parts = shards.cut(made)
-    assert len(parts) == 16 and sum(map(list, parts), []) == made
-    assert {len(part) for part in parts} == {2, 3}
-
-
-def write_two_splits(root: Path, runner: str | None) -> tuple[dict, dict[str, bytes]]:
-    root.mkdir()
-    splits = {"train": entries(root / "a.pickle", 37), "val": entries(root / "b.pickle", 3)[::-1]}
-    read = functools.partial(work_file.stream, "faces")
-    pipelines = beam.Pipelines(runner) if runner else None
-    shards.write(root / "faces", splits, read, tiny.NUM_FRAMES, pipelines=pipelines)
-    return splits, files(root / "faces")
-
-
-def test_positions_are_those_of_the_entries_in_more_than_ten_uneven_shards(tmp_path):
-    splits, written = write_two_splits(tmp_path / "alone", None)
-    assert len([name for name in written if "clips-train.array_record" in name]) == 16
-    assert not [name for name in written if not ("array_record" in name or name.endswith(".json"))], "left over"
-    for split, wanted in splits.items():
-        read = read_back(tmp_path / "alone/faces", split, len(wanted))
-        assert read == [entry.clip_id for entry in wanted]
 
 
 @needs_beam

@@ -13,7 +13,7 @@ from odd.encoder import draw, encode
 from cpml_jax.data.records import RecordSet
 from cpml_jax.errors import UserError
 from data_prep import prepare as preparation
-from data_prep.face import detector, landmarks, packages
+from data_prep.face import detector, landmarks
 from data_prep.face.detector import Detection
 from data_prep.prepare import Sampling, Source
 from data_prep.records import beam, process, recipe
@@ -104,14 +104,6 @@ def test_ready_made_crops_depend_on_no_detector(other_detector):
     parameters = recipe.complete({"kind": "crop_tree", "splits": ["test"]})
     assert parameters.keys() == {"kind", "splits", "clips", "pulse"}
     assert recipe.difference({"kind": "crop_tree", "splits": ["test"]}, parameters) is None
-
-
-def test_patch_releases_of_a_package_are_one_release(monkeypatch):
-    monkeypatch.setattr(packages.importlib.metadata, "version", lambda _: "2.6.11.post1")
-    assert packages.release("facenet-pytorch") == "2.6"
-    monkeypatch.undo()
-    with pytest.raises(UserError, match="'no-such-package': install the group `prepare`"):
-        packages.release("no-such-package")
 
 
 def test_asking_for_the_recipe_loads_no_network():

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from cpml_jax.errors import UserError
+from cpml_jax.schema import FFPP_METHODS
 from data_prep import sources
-from data_prep.sources import list_videos
+from data_prep.sources import Source, list_videos
 from tests.data_prep import miniatures as mini
 from tests.data_prep.sources.listing import by_path, facts
 
@@ -57,14 +58,44 @@ def test_hashed_splits_hold_still():
     assert 70 < sides.count("val") < 130
 
 
-@pytest.mark.parametrize("name, argument, kind", [("dfd", "/x", "dfd"), ("celebdf", "/x", "celebdf"),
-                                                  ("dfdc", "/x", "dfdc"), ("dfdc", "preview:/x", "dfdc_preview"),
-                                                  ("crop_tree", "/x", "crop_tree")])  # fmt: skip
-def test_configurations_name_their_source(name, argument, kind):
-    config = importlib.import_module(f"cpml_jax.configs.{name}").get_config(argument)
-    (source,) = config.data.sources.values()
-    assert (source.kind, source.root) == (kind, "/x") and kind in sources.kinds()
+def own_videos(root: Path) -> Path:
+    mini.touch(root / "real/a.mp4")
+    mini.touch(root / "fake/b.mp4")
+    return root
+
+
+@pytest.mark.parametrize(
+    "name, prefix, kind, make",
+    [
+        ("dfd", "", "dfd", mini.dfd),
+        ("celebdf", "", "celebdf", mini.celebdf),
+        ("dfdc", "", "dfdc", mini.dfdc),
+        ("dfdc", "preview:", "dfdc_preview", mini.dfdc_preview),
+        ("crop_tree", "", "crop_tree", lambda root: mini.crop_lists(mini.crop_tree(root))),
+        ("folder", "", "folder", own_videos),
+    ],
+)
+def test_configurations_list_their_data_set(tmp_path, name, prefix, kind, make):
+    config = importlib.import_module(f"cpml_jax.configs.{name}").get_config(f"{prefix}{make(tmp_path)}")
     assert config.train.dataset in config.data.sources
+    ((key, settings),) = config.data.sources.items()
+    assert (settings.kind, settings.root) == (kind, str(tmp_path))
+    videos = Source(key, **settings.to_dict()).list_videos()
+    assert {v.label for v in videos} == {0, 1}
+
+
+def test_the_configuration_of_ffpp_lists_the_papers_methods_and_not_faceshifter(tmp_path):
+    config = importlib.import_module("cpml_jax.configs.ffpp").get_config()
+    mini.ffpp(tmp_path, compressions=("raw", "c23", "c40"), methods=(*FFPP_METHODS, "FaceShifter"))
+    settings = config.data.sources.ffpp.to_dict() | {"root": str(tmp_path)}
+    videos = Source("ffpp", **settings).list_videos()
+    assert {v.method for v in videos} == {"real", *FFPP_METHODS}
+    assert {v.compression for v in videos} == {"raw", "c23", "c40"} and len(videos) == 3 * 3 * (2 + 4 * 2)
+
+
+def test_a_source_without_a_root_is_one_line_that_names_the_key():
+    with pytest.raises(UserError, match="data.sources.ffpp.root is empty"):
+        Source("ffpp", "ffpp", "").list_videos()
 
 
 def test_an_unknown_kind_names_the_nearest(tmp_path):

@@ -1,0 +1,139 @@
+"""From the clips' scores to the results of evaluation.json: thresholds, figures, conditions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from cpml_jax import conditions
+from cpml_jax.evaluation import protocols
+from cpml_jax.evaluation.clip_scores import ClipScores
+from cpml_jax.evaluation.protocols import Test
+from cpml_jax.metrics import calibration, detection, pulse_waves, summary
+
+Line = dict[str, Any]  # of scores.jsonl
+
+
+@dataclasses.dataclass(frozen=True)
+class Validated:
+    """What the validation split chooses.
+
+    Attributes:
+      thresholds: of clips and of videos, with their rule; as evaluation.json has them.
+      temperature: of the calibration, or None.
+      note: why there is no temperature, or how it is to be read.
+    """
+
+    thresholds: dict[str, Any]
+    temperature: float | None
+    note: str | None
+
+    @property
+    def calibration(self) -> dict[str, Any]:
+        """As evaluation.json has it."""
+        return {"temperature": self.temperature} | ({"note": self.note} if self.note else {})
+
+
+def validate(lines: Sequence[Line]) -> Validated:
+    """Thresholds and temperature from the scores of the validation clips."""
+    labels = [line["label"] for line in lines]
+    temperature, note = calibration.fit_temperature(labels, [line["logit_margin"] for line in lines])
+    return Validated(thresholds(lines), temperature, note)
+
+
+def thresholds(lines: Sequence[Line]) -> dict[str, Any]:
+    """Thresholds of clips and of videos from the scores of the validation clips."""
+    labels, scores = [line["label"] for line in lines], [line["p_fake"] for line in lines]
+    videos, means = detection.video_level(lines, scores)
+    chosen = {
+        "clip": detection.best_threshold(labels, scores),
+        "video": detection.best_threshold([video["label"] for video in videos], means),
+        "rule": detection.THRESHOLD_RULE,
+    }
+    reason = detection.undefined_reason(labels)
+    return chosen | ({"note": f"validation split: {reason}"} if reason else {})
+
+
+def result(
+    test: Test,
+    rows: Sequence[dict[str, Any]],
+    lines: Sequence[Line],
+    validated: Validated,
+    *,
+    sampler: dict[str, Any],
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """One entry of evaluation.json's results.
+
+    Args:
+      rows: the test's clips in the index.
+      lines: of those that could be scored.
+      sampler: which frames of a video were seen.
+      resamples, seed: of the intervals.
+    """
+    scores = [line["p_fake"] for line in lines]
+    calibrated = calibration.calibrated([line["logit_margin"] for line in lines], validated.temperature)
+    videos, means = detection.video_level(lines, scores)
+
+    def figures(of: str, lines: Sequence[Line], scores: Any, probabilities: np.ndarray) -> dict[str, Any]:
+        return summary.figures(
+            [line["label"] for line in lines],
+            scores,
+            [identity_of(line) for line in lines],
+            threshold=validated.thresholds[of],
+            resamples=resamples,
+            probabilities=probabilities,
+            seed=seed,
+        )
+
+    entry = {
+        "protocol": test.protocol,
+        **described(test),
+        "condition": condition(test, rows),
+        "sampler": sampler,
+        "aggregation": "video: mean of the video's clip scores",
+        "threshold": validated.thresholds,
+        "clip": figures("clip", lines, scores, calibrated),
+        "video": figures("video", videos, means, detection.video_level(lines, calibrated)[1]),
+    }
+    if any("heart_rate_bpm" in line for line in lines):
+        entry["pulse"] = pulse_waves.summary(lines)
+    missing = sorted(set(test.methods) - {line["method"] for line in lines})
+    return entry | ({"note": f"no clips of: {', '.join(missing)}"} if missing else {})
+
+
+def identity_of(line: Line) -> Hashable:
+    """What the bootstrap draws: a clip of an unknown identity stands for itself."""
+    return line["identity"] or line["video_key"]
+
+
+def described(test: Test) -> dict[str, dict[str, Any]]:
+    """{train, test} of evaluation.json and sweep.json."""
+    train, home = test.train, protocols.home_of(test.dataset)
+    return {
+        "train": {"dataset": train.dataset, "compressions": train.compressions, "methods": train.methods},
+        "test": {"dataset": home, "compression": test.compression, "methods": test.methods},
+    }
+
+
+def condition(test: Test, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """What was done to the videos (conditions.py), with the mean bitrate where that is what was varied."""
+    parsed = conditions.parse(test.compression)
+    if isinstance(parsed, conditions.Corruption):
+        return parsed.describe()
+    if parsed is None and not protocols.holds_conditions(test.dataset):
+        return None
+    rates = [row["source_bitrate"] for row in rows if row.get("source_bitrate")]
+    kind = {"kind": "original"} if parsed is None else parsed.describe()
+    return kind | {"bitrate_bps": float(np.mean(rates)) if rates else None}
+
+
+def pulse_across(scores: ClipScores) -> list[dict[str, Any]]:
+    """pulse_waves.similarity_across of the test clips; empty without the rPPG stream."""
+    lines = [line for name, line in scores.lines.items() if line["split"] == "test" and name in scores.arrays]
+    waves = scores.waves(lines)
+    return [] if waves is None else pulse_waves.similarity_across(lines, waves)

@@ -1,0 +1,47 @@
+"""Versions of evaluation.json and sweep.json, and older ones brought to today's names (CHANGELOG.md lists the changes).
+
+Earlier files stay as they are on the disk; whoever reads one, reads it through `current`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flax import traverse_util
+
+from cpml_jax.configuration import current_names
+
+EVALUATION, SWEEP = "cpml-evaluation/2.0.0", "cpml-sweep/2.0.0"
+_COMPLETE = {"cpml-evaluation/1.1.0": EVALUATION, "cpml-sweep/1.0.0": SWEEP}  # today's, but for the names
+# cpml-evaluation/1.0.0 lacks provenance, calibration and most figures: it can be shown, and no result of it is kept.
+READABLE = (EVALUATION, SWEEP, *_COMPLETE, "cpml-evaluation/1.0.0")
+_RENAMED = {"train": {"qualities": "compressions"}, "test": {"quality": "compression"}}
+
+
+def current(document: dict[str, Any]) -> dict[str, Any]:
+    """An evaluation.json or sweep.json of any version in today's names; a document of this version as it is.
+
+    `schema` becomes today's, unless the document lacks what today's version requires.
+    """
+    version = str(document.get("schema"))
+    if version in (EVALUATION, SWEEP):
+        return document
+    lists = {key: [_renamed(entry) for entry in document[key]] for key in ("results", "cells") if key in document}
+    config = {"config": current_config(document["config"])} if "config" in document else {}
+    return document | {"schema": _COMPLETE.get(version, version)} | lists | config
+
+
+def _renamed(entry: dict[str, Any]) -> dict[str, Any]:
+    """A result, or a cell of a sweep."""
+    parts = {
+        part: {names.get(key, key): value for key, value in entry[part].items()}
+        for part, names in _RENAMED.items()
+        if part in entry
+    }
+    return entry | parts
+
+
+def current_config(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration, nested, with today's keys."""
+    flat = traverse_util.flatten_dict(config, keep_empty_nodes=True, sep=".")
+    return traverse_util.unflatten_dict(current_names(flat), sep=".")

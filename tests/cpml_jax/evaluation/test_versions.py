@@ -1,0 +1,48 @@
+import copy
+
+import old_versions
+import published
+import pytest
+from fake_evaluation import evaluated
+
+from cpml_jax.evaluation import versions
+
+
+@pytest.fixture
+def report(tmp_path):
+    config = {"name": "t", "train": {"compressions": ["raw"]}, "data": {"sources": {}}, "eval": {"bootstrap": 50}}
+    return evaluated(tmp_path, protocols=("in_dataset",), config=config)[0]
+
+
+def test_todays_document_stays_as_it_is(report):
+    assert versions.current(report) is report
+
+
+def test_version_1_1_becomes_todays_and_is_left_unchanged(report):
+    old = old_versions.evaluation_1_1(report)
+    before = copy.deepcopy(old)
+    assert versions.current(old) == report and old == before
+    published.check("evaluation", versions.current(old))
+
+
+def test_version_1_0_gets_todays_names_and_stays_incomplete(report):
+    new = versions.current(old_versions.evaluation_1_0(report))
+    assert new["schema"] == "cpml-evaluation/1.0.0" in versions.READABLE
+    assert [r["train"] for r in new["results"]] == [r["train"] for r in report["results"]]
+    with pytest.raises(published.Invalid):
+        published.check("evaluation", new)
+
+
+def test_a_sweep_of_version_1_0_becomes_todays(report):
+    result = report["results"][0]
+    cell = {key: result[key] for key in ("protocol", "train", "test", "clip", "video")}
+    cell |= {"table": "matrix", "row": "raw", "column": "raw", "seed": 0, "run": "train_raw"}
+    sweep = {"schema": versions.SWEEP, "config": report["config"], "runs": [], "cells": [cell, cell | {"video": None}]}
+    published.check("sweep", sweep)
+    assert versions.current(old_versions.sweep_1_0(sweep)) == sweep
+
+
+def test_a_configuration_gets_todays_keys_and_keeps_the_rest():
+    old = {"eval": {"qualities": ["raw"], "variants": []}, "model": {"clip_text": {"bank": ""}, "dim": 3}, "x": {}}
+    new = {"eval": {"compressions": ["raw"], "conditions": []}, "model": {"text_encoder": {"bank": ""}, "dim": 3}}
+    assert versions.current_config(old) == new | {"x": {}} == versions.current_config(new | {"x": {}})

@@ -1,0 +1,61 @@
+"""One file -> its clips: windows, several faces, cuts."""
+
+import cv2
+import numpy as np
+import pytest
+from odd.encoder import draw, encode
+
+from cpml_jax.errors import UserError
+from data_prep.face import clips
+from data_prep.face.clips import video_clips
+from data_prep.face.tracks import Track
+
+
+def track(length, size, start=0):
+    return Track(
+        start, np.full((length, 2), 60.0), np.full((length, 2), size), np.zeros(length), np.ones(length, bool), 0.99
+    )
+
+
+def test_plan_windows_refuses_when_no_track_lasts():
+    with pytest.raises(UserError, match="the video has 90 frames"):
+        clips.plan_windows([track(90, 50.0)], 90, num_frames=160, max_windows=1)
+
+
+def test_no_more_windows_than_asked_for_of_each_track():
+    tracks = [track(50, 60.0), track(30, 40.0, start=7)]
+    planned = clips.plan_windows(tracks, 50, num_frames=16, max_windows=2)
+    assert [(w.face, w.number, w.first) for w in planned] == [(0, 0, 0), (0, 1, 16), (1, 0, 7)]
+    assert len(clips.plan_windows(tracks, 50, num_frames=16, max_windows=None)) == 4
+
+
+def test_two_faces_are_two_tracks_and_a_lost_face_ends_its_track(tmp_path):
+    left, right = draw(48, target=0), draw(48, target=1)
+    both = [
+        np.concatenate([a, np.full_like(a, 120) if k >= 30 else b], axis=1)
+        for k, (a, b) in enumerate(zip(left, right, strict=True))
+    ]
+    encode(tmp_path / "two.mp4", both)
+    made = list(video_clips(tmp_path / "two.mp4", num_frames=24))
+    assert {clip.face for clip in made} == {0, 1}
+    assert [clip.window for clip in made if clip.face == 0] == [0, 1]
+    assert len([clip for clip in made if clip.face == 1]) == 1
+    middles = {clip.face: clip.box[0, [0, 2]].mean() for clip in made}
+    assert middles[0] < 160 < middles[1]
+
+
+def test_a_scene_cut_starts_another_track(tmp_path):
+    frames = draw(30, target=0)
+    shifted = [255 - cv2.flip(np.roll(frame, 60, axis=1), 1) // 3 for frame in frames]
+    encode(tmp_path / "cut.mp4", frames + shifted + draw(30, target=1))
+    made = list(video_clips(tmp_path / "cut.mp4", num_frames=24))
+    assert made
+    for clip in made:
+        first = round(clip.start_s * 30)
+        assert first // 30 == (first + 23) // 30, "a clip runs over the cut"
+
+
+def test_a_video_without_a_face_gives_its_reason(tmp_path):
+    encode(tmp_path / "grey.mp4", [np.full((96, 96, 3), 90, np.uint8)] * 24)
+    with pytest.raises(UserError, match="no face found in the video"):
+        list(video_clips(tmp_path / "grey.mp4", num_frames=24))

@@ -1,0 +1,100 @@
+"""Videos that share a track: which face, whose measurements, which work file."""
+
+import pickle
+
+import numpy as np
+import pytest
+from odd.encoder import draw, encode
+
+from data_prep.face import clips
+from data_prep.face.tracks import Track
+from data_prep.records import process
+from data_prep.records.process import Sampling
+from data_prep.sources import Video
+from data_prep.video.reader import StreamInfo
+
+
+def track(length, size, start=0):
+    return Track(
+        start, np.full((length, 2), 60.0), np.full((length, 2), size), np.zeros(length), np.ones(length, bool), 0.99
+    )
+
+
+def listed(**changes):
+    fields = dict(
+        path="x.mp4", label=0, method="real", compression="raw", video="x", identity="x", source_identity="",
+        target_video="", split="test", track_key="real/x",
+    )  # fmt: skip
+    return Video(**(fields | changes))
+
+
+@pytest.fixture
+def planned(monkeypatch, tmp_path):
+    """The windows that preparation plans for a video with the given tracks, or the reason that it gives."""
+
+    def plan(*tracks, num_frames=160):
+        ordered = sorted(tracks, key=lambda t: -t.area())
+        windows = []
+        monkeypatch.setattr(process.detector, "shared_detector", lambda: None)
+        monkeypatch.setattr(clips, "track_video", lambda *_: (ordered, 1000))
+        info = StreamInfo(30.0, 720, 1280, "h264", 1e6)
+        monkeypatch.setattr(clips, "stream_info", lambda _: info)
+        monkeypatch.setattr(clips, "cut_windows", lambda _, planned, __: windows.extend(planned) or iter(()))
+        written = {}
+        monkeypatch.setattr(process, "exclusion", lambda video, reason, window=None: written.setdefault("why", reason))
+        process.process_group([listed()], tmp_path / "work.pickle", process.Sampling(num_frames, 1))
+        return windows or written["why"]
+
+    return plan
+
+
+def test_the_largest_face_that_lasts_a_clip_is_chosen(planned):
+    large_but_short, lasting, small = track(100, 300.0), track(400, 120.0, 100), track(500, 60.0)
+    assert [w.first for w in planned(large_but_short, lasting, small)] == [100]
+    assert "longest face track has 120 frames" in planned(large_but_short, track(120, 50.0))
+
+
+def test_one_work_file_per_state_of_the_videos(tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"1")
+    video = listed(path=str(path))
+    key = process.group_key([video])
+    assert process.group_key([video]) == key and len(key) == 24
+    assert process.group_key([video, listed(path=str(path), compression="c40")]) != key, "a compression was added"
+    assert process.group_key([listed(path=str(path), identity="y")]) != key, "the source names somebody else"
+    path.write_bytes(b"12")
+    assert process.group_key([video]) != key, "the file was replaced"
+    path.unlink()
+    assert process.group_key([video]) != key
+
+
+def test_the_best_compression_of_the_real_video_is_searched_first():
+    group = [
+        listed(label=label, method=method, compression=compression, path=f"{method}-{compression}")
+        for label, method in ((1, "Deepfakes"), (0, "real"))
+        for compression in ("c40", "raw")
+    ]
+    assert [v.path for v in process.in_order(group)] == ["real-raw", "Deepfakes-raw", "real-c40", "Deepfakes-c40"]
+
+
+def test_the_true_wave_is_that_of_the_clips_frames(tmp_path):
+    times = np.arange(90) / 30
+    np.savez(tmp_path / "truth.npz", times_s=times, pulse=np.sin(2 * np.pi * times), heart_rate=np.full(90, 60.0))
+    wave, rate = process.truth(str(tmp_path / "truth.npz"), 1.0, 30)
+    assert rate == 60.0 and wave.dtype == np.float32
+    np.testing.assert_allclose(wave, np.sqrt(2) * np.sin(2 * np.pi * np.arange(30) / 30), atol=1e-3)
+    wave, rate = process.truth("", 0.0, 30)
+    assert np.isnan(wave).all() and np.isnan(rate)
+
+
+def test_an_unexpected_error_excludes_one_video_and_is_named(tmp_path, monkeypatch):
+    encode(tmp_path / "a.mp4", draw(4))
+
+    def broken(*_):
+        raise RuntimeError("out of cheese")
+
+    monkeypatch.setattr(clips, "stream_info", broken)
+    group = [listed(path=str(tmp_path / "a.mp4"))]
+    process.process_group(group, tmp_path / "work.pickle", Sampling(4, 1))
+    records, excluded = pickle.loads((tmp_path / "work.pickle").read_bytes())
+    assert not records and excluded[0]["reason"] == "unexpected RuntimeError: out of cheese"
