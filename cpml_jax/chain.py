@@ -15,7 +15,7 @@ from cpml_jax.data.records import SUMMARY, RecordSet, records_dir, records_root
 from cpml_jax.errors import UserError, missing_packages
 from cpml_jax.validation import check_weights, validate
 
-Folder = str | os.PathLike[str]
+Folder = str | Path
 
 if TYPE_CHECKING:
     from data_prep.sources import Source
