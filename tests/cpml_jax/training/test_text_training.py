@@ -215,23 +215,6 @@ def test_a_bank_may_move_but_not_change(by_method, tmp_path):
         scoring.restore_for_scoring(workdir, fewer)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"classes": "many"}, "text_encoder.classes='many'"), ({"prompts": "sample"}, "text_encoder.prompts='sample'"),
-        ({"context_init": "a photo of a"}, "goes with mode='context'"),
-        ({"mode": "frozen", "context_per_class": True}, "goes with mode='context'"),
-        ({"mode": "context", "context_init": "a photo"}, "set model.text_encoder.context_tokens=2"),
-        ({"mode": "context", "context_tokens": 0}, "at least one"),
-        ({"context_length": 8}, "context_length=8 is too short"), ({"bank": "/none.json"}, "not readable"),
-    ],
-)  # fmt: skip
-def test_text_settings_that_do_not_fit_are_one_line(changes, message):
-    with pytest.raises(UserError, match=message) as error:
-        scoring.build_model(tiny.tiny_config(**{f"model.text_encoder.{k}": v for k, v in changes.items()}))
-    assert "\n" not in str(error.value)
-
-
 def test_a_class_without_a_training_clip_is_refused(tiny_records, tmp_path):
     changes = {"model.text_encoder.classes": "methods", "train.methods": ("FaceSwap", "NeuralTextures")}
     with pytest.raises(UserError, match="no training clip of NeuralTextures"):
