@@ -53,7 +53,7 @@ class Plan:
     trained_on: dict[str, Any] | None = None
 
 
-def run(config: ml_collections.ConfigDict, workdir: str | Path, names: Sequence[str] = ()) -> dict[str, Any]:
+def run(config: ml_collections.ConfigDict, workdir: str | Path, names: tuple[str, ...] = ()) -> dict[str, Any]:
     """Evaluate a run's checkpoint (eval.checkpoint) with the tests of its configuration.
 
     Args:
@@ -71,7 +71,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | Path, names: Sequence[
     from cpml_jax.evaluation import scoring  # the model and its packages: not needed by those who only read results
     from cpml_jax.validation import validate
 
-    validate(config, "evaluate", names)
+    validate(config, "evaluate", tuple(names))
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
     names = tuple(names or config.eval.protocols)
     record_sets = open_records(config, workdir, names)

@@ -209,7 +209,7 @@ def saliency_of(scorer: Scorer, clips: Sequence[FaceClip], size: InputSize) -> n
 
 def describe(scored: Sequence[ScoredWindow], threshold: Threshold) -> dict[str, Any]:
     """One video's answer. Heart rates are medians over windows; the video's are those of the face that decides it."""
-    faces = []
+    faces: list[dict[str, Any]] = []
     for number in sorted({window.face for window in scored}):
         of_face = [window for window in scored if window.face == number]
         rates = [window.heart_rate for window in of_face if window.heart_rate is not None]

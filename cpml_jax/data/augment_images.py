@@ -1,6 +1,6 @@
 """SimCLR's random views of images (Chen et al., ICML 2020, appendix A), with FLIP's amounts: pure functions of a key.
 
-The K frames of a clip get one draw: what differs between frames is the clip's own. Images are (B, K, S, S, 3) float32
+The K frames of a clip get one draw: only the clip's motion differs between frames. Images are (B, K, S, S, 3) float32
 in [0, 1] throughout, and every function draws once a clip.
 """
 
@@ -94,7 +94,7 @@ def turned_hue(images: jax.Array, turn: jax.Array) -> jax.Array:
 
 
 def blurred(key: jax.Array, images: jax.Array) -> jax.Array:
-    """Gaussian blur; past the border the weights of what is there are rescaled."""
+    """Gaussian blur; past the border the weights inside are rescaled."""
     size = images.shape[-2]
     deviation = _draw(key, images, *BLUR)[:, 0, 0] * size / 224  # (B, 1, 1)
     distance = jnp.arange(size)[:, None] - jnp.arange(size)[None, :]

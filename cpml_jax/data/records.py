@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from ml_collections import ConfigDict
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import CROP_SIZE
@@ -24,11 +25,11 @@ class CorruptRecord(Exception):
         self.clip_id, self.reason = clip_id, reason
 
 
-def records_root(config, workdir) -> Path:
+def records_root(config: ConfigDict, workdir: str | Path) -> Path:
     return Path(config.data.records.replace("{workdir}", str(workdir)))
 
 
-def records_dir(config, workdir, name: str) -> Path:
+def records_dir(config: ConfigDict, workdir: str | Path, name: str) -> Path:
     """Folder of one source's records."""
     return records_root(config, workdir) / name
 
@@ -45,11 +46,11 @@ class RecordSet:
 
     Attributes:
       name: name of the source.
-      rows: a dict a clip: schema.INDEX_FIELDS and `position`, the clip's place in its split's ArrayRecord.
+      rows: one dict per clip: schema.INDEX_FIELDS and `position`, the clip's place in its split's ArrayRecord.
       excluded: a dict for every video or clip that preparation set aside, with its reason.
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory: str | Path):
         self.directory = Path(directory)
         self.name = self.directory.name
         if not (self.directory / SUMMARY).is_file():

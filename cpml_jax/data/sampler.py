@@ -1,4 +1,4 @@
-"""Which clips make a training batch: class-balanced, fakes beside their own target's real video.
+"""Which clips make a training batch: class-balanced, fakes beside their target's real video.
 
 A batch is a pure function of (seed, step): nothing to save, and a run that was killed draws what it would have drawn.
 """
@@ -26,18 +26,18 @@ def clip_views(rows: list[dict], *, compressions: tuple[str, ...], methods: tupl
       split: train, val or test.
 
     Returns:
-      A tuple of rows a clip, in the order of `compressions`, sorted by clip key. Clips that lack a compression are
+      One tuple of rows per clip, in the order of `compressions`, sorted by clip key. Clips that lack a compression are
       left out; the caller compares lengths and says so.
     """
     wanted = [r for r in rows if r["split"] == split and (r["label"] == REAL or r["method"] in methods)]
-    found: dict[str, dict[str, dict]] = {}
+    clips: dict[str, dict[str, dict]] = {}
     for row in wanted:
-        found.setdefault(row["clip_key"], {})[row["compression"]] = row
-    return [tuple(by[q] for q in compressions) for _, by in sorted(found.items()) if all(q in by for q in compressions)]
+        clips.setdefault(row["clip_key"], {})[row["compression"]] = row
+    return [tuple(by[c] for c in compressions) for _, by in sorted(clips.items()) if all(c in by for c in compressions)]
 
 
 class BalancedSampler:
-    """Half a batch fakes, half real clips; a fake's real is its own target's where the data set has it."""
+    """Half a batch fakes, half real clips; a fake's real is its target's where the data set has it."""
 
     def __init__(self, clips: list[Views], *, batch_size: int, seed: int):
         self.fakes = [c for c in clips if c[0]["label"] == FAKE]
@@ -65,8 +65,8 @@ class BalancedSampler:
             epoch, place = divmod(step * self.half + offset, len(self.fakes))
             fake = self.fakes[self._order(epoch)[place]]
             row = fake[0]
-            stranger = int(rng.integers(len(self.reals)))  # always drawn, so one clip's pair does not shift the others
+            any_real = int(rng.integers(len(self.reals)))  # always drawn, so one clip's pair does not shift the others
             target = (row["dataset"], row["target_video"], row["window"], row["compression"])
-            real = self.reals[self._targets.get(target, stranger)]
+            real = self.reals[self._targets.get(target, any_real)]
             chosen += [real, fake]
         return chosen

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
 from cpml_jax.data.batch import zero_inputs
 from cpml_jax.errors import UserError
 from cpml_jax.models import cpml, heads, prompt_bank, prompts
+from cpml_jax.models.cpml import CPML
 from cpml_jax.pretrained import apply, huggingface
 from cpml_jax.schema import MODEL_INPUTS
 from cpml_jax.training import checkpoint, run_files, steps
@@ -22,11 +26,18 @@ class Scorer:
 
     Attributes:
       step: the training step that the parameters are of.
-      selection: how that step was chosen: validation (the best AUC there), latest, or oracle.
+      selection: how that step was chosen: validation (the best AUC), latest, or oracle.
     """
 
     def __init__(
-        self, model, mesh, tokens: jax.Array | None, *, variables=None, step: int = 0, selection: str = "latest"
+        self,
+        model: CPML,
+        mesh: Mesh,
+        tokens: jax.Array | None,
+        *,
+        variables: dict[str, Any] | None = None,
+        step: int = 0,
+        selection: str = "latest",
     ):
         self._mesh, self._tokens = mesh, tokens
         self._encode = jax.jit(lambda v, t: model.apply(v, t, method="encode_prompts"), out_shardings=replicated(mesh))
@@ -43,17 +54,17 @@ class Scorer:
 
     @property
     def class_embeddings(self) -> np.ndarray | None:
-        """(2, D) float32 unit vectors t_c, real then fake; of several kinds of fake, their mean's direction.
+        """(2, D) float32 unit vectors t_c, real then fake; with several kinds of fake, their mean's direction.
 
         None with the linear head.
         """
         if self._class_embeddings is None:
             return None
-        found = np.asarray(jax.device_get(self._class_embeddings), np.float32)
-        if len(found) == 2:
-            return found
-        fake = found[1:].mean(axis=0)
-        return np.stack([found[0], fake / np.linalg.norm(fake)])
+        classes = np.asarray(jax.device_get(self._class_embeddings), np.float32)
+        if len(classes) == 2:
+            return classes
+        fake = classes[1:].mean(axis=0)
+        return np.stack([classes[0], fake / np.linalg.norm(fake)])
 
     def score(self, batch: dict) -> dict[str, np.ndarray]:
         """Scores of a batch of one view.
@@ -81,7 +92,7 @@ class Scorer:
         return jax.tree.map(lambda value: value[:rows], jax.device_get(scores))
 
 
-def read_bank(config) -> dict[str, tuple[str, ...]]:
+def read_bank(config: ConfigDict) -> dict[str, tuple[str, ...]]:
     """{class: its prompts} of a configuration, real first."""
     text = config.model.text_encoder
     return prompt_bank.make(prompt_bank.class_names(text.classes, config.train.methods), text.bank)
@@ -101,7 +112,7 @@ def read_prompts(text: dict, bank: tuple, vocabulary: int) -> tuple[int, jax.Arr
         tokenizer = prompts.build_tokenizer((*bank, (text["context_init"],)))
     if vocabulary not in (0, len(tokenizer)):
         raise UserError(
-            f"model.text_encoder.weights={text['weights']!r}: the tokenizer there has {len(tokenizer)} tokens, "
+            f"model.text_encoder.weights={text['weights']!r}: its tokenizer has {len(tokenizer)} tokens, "
             f"config.json says {vocabulary}"
         )
     room = text["context_tokens"] if text["mode"] == "context" else 0
@@ -109,7 +120,7 @@ def read_prompts(text: dict, bank: tuple, vocabulary: int) -> tuple[int, jax.Arr
     return len(tokenizer), tokens, prompts.context_words(tokenizer, text["context_init"])
 
 
-def build_model(config):
+def build_model(config: ConfigDict) -> tuple[CPML, jax.Array | None]:
     """The model and its prompts' tokens from a valid configuration; shapes as its trained weights demand them.
 
     Returns:
@@ -132,24 +143,24 @@ def build_model(config):
     return model, tokens
 
 
-def dummy_inputs(config, rows: int = 1) -> dict[str, jax.Array]:
+def dummy_inputs(config: ConfigDict, rows: int = 1) -> dict[str, jax.Array]:
     """schema.MODEL_INPUTS of a batch of one view, all 0, for shapes."""
     inputs = zero_inputs(config.data.num_frames, config.model.rppg.frame_size, rows)
     return {name: jnp.zeros(x.shape, x.dtype) for name, x in inputs.items()}
 
 
-def restore_for_scoring(workdir, config, which: str = "best") -> Scorer:
+def restore_for_scoring(workdir: str | Path, config: ConfigDict, which: str = "best") -> Scorer:
     """A checkpoint of a run, ready to score. Arguments and errors as restore's."""
     model, tokens, mesh, variables, step, selection = restore(workdir, config, which)
     return Scorer(model, mesh, tokens, variables=variables, step=step, selection=selection)
 
 
-def restore(workdir, config, which: str = "best") -> tuple:
+def restore(workdir: str | Path, config: ConfigDict, which: str = "best") -> tuple:
     """A checkpoint of a run: model, prompts' tokens, mesh, variables, step, and how that step was chosen.
 
     Args:
       which: best (by validation AUC), latest, or the number of a step that is kept. A step that validation did not
-        choose is labelled an oracle's choice: nothing tells how its number was come by.
+        choose is labelled an oracle's choice: nothing records how it was chosen.
 
     Raises:
       UserError: there is no checkpoint, it is of another configuration, or it cannot be read.

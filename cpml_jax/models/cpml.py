@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -184,6 +184,7 @@ class CPML(nn.Module):
         classes, prompts, length = tokens.shape
         encoder, mode = self.text_encoder, self.text["mode"]
         flat = tokens.reshape(-1, length)
+        embedded: Any  # linen types what `apply` returns by its most general case
         if mode == "finetune" or self.is_initializing():
             embedded = encoder(flat)
         else:
@@ -192,7 +193,8 @@ class CPML(nn.Module):
             if mode == "context":
                 table = frozen["token_embedding"]["embedding"]
                 context = inserted_context(self.context, table, self.context_words, prompts)
-            embedded = encoder.clone(parent=None).apply({"params": frozen}, flat, context)
+            # apply returns a tuple only with mutable collections.
+            embedded = cast(jax.Array, encoder.clone(parent=None).apply({"params": frozen}, flat, context))
         return unit(embedded).reshape(classes, prompts, -1)
 
     def init_everything(self, inputs: Mapping[str, jax.Array], tokens: Int[Array, "C P L"] | None) -> dict[str, Any]:

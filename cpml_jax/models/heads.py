@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Num
 
 HEADS = ("prompts", "linear")
 FUSION_PROJECTIONS = ("linear", "none")
-PROJECTIONS = ("simclr", "affinity")  # losses with weights of their own, which exist only with them
+PROJECTIONS = ("simclr", "affinity")  # losses that train layers, which exist only with them
 
 
 class ContrastHead(nn.Module):

@@ -101,7 +101,7 @@ class Branch(nn.Module):
 
 
 class LandmarkRNN(nn.Module):
-    """Positions and deltas, each through its own Branch: (N, T, 68, 2) float32 -> (N, 4 hidden).
+    """Positions and deltas, each through a Branch: (N, T, 68, 2) float32 -> (N, 4 hidden).
 
     The deltas, landmarks[t+1] - landmarks[t], are made here: they are no independent input.
 

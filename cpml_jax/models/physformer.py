@@ -8,6 +8,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Num
 
+from cpml_jax.arrays import AnyArray
 from cpml_jax.errors import UserError
 from cpml_jax.models.attention import attend
 from cpml_jax.models.convolution import Conv3D, ConvPool, DepthwiseConv3D, PatchEmbedding
@@ -25,19 +26,19 @@ TEMPORAL_FLOOR = 16.0
 STANDARDIZE_FLOOR = 255e-6  # grey levels; open-rppg adds 1e-6 to the deviation of values in [0, 1]
 
 
-def normalise(frames: Num[Array, "N T S S 3"], kind: str) -> Float[Array, "N T S S 3"]:
+def normalise(frames: Num[AnyArray, "N T S S 3"], kind: str) -> Float[Array, "N T S S 3"]:
     """Grey levels to network input.
 
     Args:
       frames: (N, T, S, S, 3) uint8.
-      kind: center: (x - 127.5) / 128. temporal: every pixel's relative change from its own mean over the clip, in
+      kind: center: (x - 127.5) / 128. temporal: every pixel's relative change from its mean over the clip, in
         per cent, within +-10: (x / mean - 1) * 100, with a floor on the mean. standardize: (x - mean) / std, of
         each colour over the whole clip, as open-rppg's models are trained. unit: x / 255, as CPML's reference.
 
     Returns:
       (N, T, S, S, 3) float32, finite for any frames.
     """
-    x = frames.astype(jnp.float32)
+    x = jnp.asarray(frames, jnp.float32)
     if kind == "center":
         return (x - 127.5) / 128.0
     if kind == "unit":
@@ -158,7 +159,7 @@ class PhysFormer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, frames: Num[Array, "N T height width 3"], *, train: bool, downsampled: tuple[str, ...] = ()
+        self, frames: Num[AnyArray, "N T height width 3"], *, train: bool, downsampled: tuple[str, ...] = ()
     ) -> tuple[Float[Array, "NV T"], tuple[Float[Array, "NV tokens dim"], ...]]:
         """Encode clips, and with `downsampled` also their low-resolution views, as one batch.
 

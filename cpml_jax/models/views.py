@@ -1,6 +1,6 @@
 """Views made from one clip, for the landmark and the visual stream (docs/method.md, Views).
 
-The rPPG stream's own view, through the learned down-sampler, is made in resolution.py.
+The rPPG stream's views, through the learned down-sampler, are made in resolution.py.
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpml_jax import signal
+from cpml_jax.losses import cpml
+from cpml_jax.models.landmark_rnn import LandmarkRNN
 
 FPS = 30.0
 
@@ -60,3 +63,12 @@ def test_a_flat_wave_gives_finite_rates_and_gradients():
     flat = jnp.zeros(160)
     assert np.isfinite(signal.soft_heart_rate(flat, FPS))
     assert np.isfinite(jax.grad(lambda w: signal.soft_heart_rate(w, FPS))(flat)).all()
+
+
+def test_a_wrong_shape_is_refused_where_it_is_passed():
+    with pytest.raises(jaxtyping.TypeCheckError, match="pearson"):
+        signal.pearson(np.zeros((2, 40)), np.zeros((2, 41)))
+    with pytest.raises(jaxtyping.TypeCheckError, match="cqsl"):
+        cpml.cqsl(np.zeros((4, 40), np.float32), np.zeros(4, int), np.ones(4))
+    with pytest.raises(jaxtyping.TypeCheckError, match="LandmarkRNN.__call__"):
+        LandmarkRNN().init(jax.random.key(0), jnp.zeros((1, 4, 67, 2)), train=False)

@@ -12,9 +12,11 @@ T, GRID, DIM, F = 16, 4, 6, 8
 
 def inputs(n=3):
     rng = np.random.default_rng(0)
-    wave = rng.normal(size=(n, T)).astype(np.float32)
-    stages = tuple(rng.normal(size=(n, T // 4 * GRID, DIM)).astype(np.float32) for _ in range(3))
-    return wave, stages, rng.normal(size=(n, F)).astype(np.float32)
+
+    def normal(*shape):
+        return jnp.asarray(rng.normal(size=shape), jnp.float32)
+
+    return normal(n, T), tuple(normal(n, T // 4 * GRID, DIM) for _ in range(3)), normal(n, F)
 
 
 def test_cross_attention_against_numpy():

@@ -61,8 +61,16 @@ def named(tree) -> dict[str, np.ndarray]:
     ("changes", "trained"),
     [
         ({"mode": "finetune", "prompts": "sampled"}, {"text_encoder", "tau"}),
-        ({"mode": "frozen", "prompts": "sampled", "classes": "methods", "bank": "BANK"}, {"tau"}),
-        ({"mode": "frozen", "prompts": "ensemble", "groups": (("text_encoder/", 0.1), ("tau", 0.0))}, set()),
+        (
+            {
+                "mode": "frozen",
+                "prompts": "sampled",
+                "classes": "methods",
+                "bank": "BANK",
+                "groups": (("text_encoder/", 0.1),),  # frozen stays frozen
+            },
+            {"tau"},
+        ),
         ({"mode": "context", "prompts": "ensemble", "context_init": "a photo of a"}, {"context", "tau"}),
         (
             {"mode": "context", "prompts": "sampled", "classes": "methods", "bank": "BANK", "context_per_class": True},
