@@ -150,7 +150,7 @@ def prepare(config: ConfigDict, workdir: Folder, beam_runner: str = "", beam_opt
         prepare.prepare(source, sampling, records, workers=config.data.workers, pipelines=pipelines)
 
 
-def source_of(config, workdir, name: str) -> Source:
+def source_of(config: ConfigDict, workdir: Folder, name: str) -> Source:
     """The source of that name in the configuration; its root may be empty where its records are finished."""
     from data_prep.sources import Source
 

@@ -9,6 +9,7 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def write_whole(path: Path, data: bytes | str) -> None:
         os.fsync(file.fileno())
 
 
-def finite(value):
+def finite(value: Any) -> Any:
     """Plain JSON values of nested dicts and sequences; NaN and infinities, which JSON has not, become None."""
     if isinstance(value, Mapping):
         return {str(key): finite(item) for key, item in value.items()}

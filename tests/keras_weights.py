@@ -11,14 +11,14 @@ DIM, FF_DIM, STEM = 96, 144, (24, 48, 96)
 
 def shapes() -> dict[str, tuple]:
     """Path in the file -> shape, as in PhysFormer.rlap.weights.h5 of open-rppg 0.1.1."""
-    found = {"ConvBlockLast/vars/0": (1, DIM // 2, 1), "ConvBlockLast/vars/1": (1,)}
+    actual = {"ConvBlockLast/vars/0": (1, DIM // 2, 1), "ConvBlockLast/vars/1": (1,)}
 
     def conv(at, kernel, *bias):
-        found[f"{at}/vars/0"] = kernel
-        found.update({f"{at}/vars/1": bias} if bias else {})
+        actual[f"{at}/vars/0"] = kernel
+        actual.update({f"{at}/vars/1": bias} if bias else {})
 
     def norm(at, width, count):
-        found.update({f"{at}/vars/{i}": (width,) for i in range(count)})
+        actual.update({f"{at}/vars/{i}": (width,) for i in range(count)})
 
     conv("layers/conv3d", (4, 4, 4, DIM, DIM), DIM)
     kernels = [(1, 5, 5, 3, STEM[0]), (3, 3, 3, STEM[0], STEM[1]), (3, 3, 3, STEM[1], STEM[2])]
@@ -41,7 +41,7 @@ def shapes() -> dict[str, tuple]:
             }.items():  # fmt: skip
                 conv(f"{at}/pwff/{name}/layers/conv3d", kernel)
                 norm(f"{at}/pwff/{name}/layers/batch_normalization", kernel[-1], 4)
-    return found
+    return actual
 
 
 def arrays(seed: int = 0) -> dict[str, np.ndarray]:

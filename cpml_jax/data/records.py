@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -102,7 +103,7 @@ class RecordSet:
         return {key: value.decode() if isinstance(value, bytes) else value for key, value in record.items()}
 
 
-def open_split(builder, split: str):
+def open_split(builder: Any, split: str) -> Any:
     """A TFDS builder's split as a random-access source of records, their frames still JPEG bytes."""
     import tensorflow_datasets as tfds
 

@@ -76,10 +76,10 @@ class Block(nn.Module):
         x = x + drop(self.attention(nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm1")(x), train))
         return x + drop(self.feed_forward(nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm2")(x), train))
 
-    def norm(self, name: str, train: bool):
+    def norm(self, name: str, train: bool) -> nn.Module:
         return nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=self.dtype, name=name)
 
-    def dense(self, features: int, name: str, use_bias: bool = False):
+    def dense(self, features: int, name: str, use_bias: bool = False) -> nn.Module:
         """A 1x1x1 convolution."""
         return nn.Dense(features, use_bias=use_bias, dtype=self.dtype, name=name)
 

@@ -23,7 +23,7 @@ _ADVICE = {
 
 
 @contextlib.contextmanager
-def writing(directory) -> Iterator[None]:
+def writing(directory: str | os.PathLike[str]) -> Iterator[None]:
     """A disk that is full, or may not be written to, ends the block with a UserError that says so.
 
     ArrayRecord's writer raises RuntimeErrors with the system's message in the middle: they count as well.

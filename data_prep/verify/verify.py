@@ -77,7 +77,7 @@ def verify(
     return result
 
 
-def everything(module, root: str, listed: list[Video]) -> tuple[list[Video], bool]:
+def everything(module: ModuleType, root: str, listed: list[Video]) -> tuple[list[Video], bool]:
     """All videos of the root, of every split, method and compression; and whether these are all."""
     try:
         if hasattr(module, "inventory"):

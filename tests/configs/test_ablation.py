@@ -99,8 +99,8 @@ def test_a_row_has_its_parts_and_its_losses(row):
     halves = {"templates": jnp.ones((2, 6, 16)), "halves": jnp.ones((2, 4, 6), bool)}
     outputs["augmented"] = {"features": augmented, "projected": augmented, **halves}
     weights, batch = total.LossWeights(**config.loss.to_dict()), tiny.random_batch(4)
-    _, found = jax.eval_shape(lambda: total.total_loss(outputs, jnp.ones((2, 16)), batch, weights, jnp.int32(0)))
-    assert set(found) == terms
+    _, actual = jax.eval_shape(lambda: total.total_loss(outputs, jnp.ones((2, 16)), batch, weights, jnp.int32(0)))
+    assert set(actual) == terms
 
 
 # The others differ from one of these in the terms of the loss alone, or in a part that another one has.
@@ -171,7 +171,7 @@ def test_two_real_steps_change_what_the_row_trains_and_see_no_padding(row):
     one, other = tiny.random_batch(), tiny.random_batch(seed=1)
     two = {name: np.concatenate([one[name][:6], other[name][6:]]) for name in one}
     (_, first), (_, second) = (
-        step(create(), sharding.put_local_batch(found | {"weight": padded}, mesh)) for found in (one, two)
+        step(create(), sharding.put_local_batch(actual | {"weight": padded}, mesh)) for actual in (one, two)
     )
     for name in first:
         np.testing.assert_allclose(first[name], second[name], rtol=1e-4, atol=1e-6, err_msg=name)

@@ -139,9 +139,9 @@ def test_folders_are_searched_in_order_and_loops_of_links_end(tmp_path):
     touch(tmp_path, "b.mp4", "a/z.MOV", "a/note.txt", "a/.hidden.mp4", "c/deep/er/x.webm", "empty/readme.md")
     os.symlink(tmp_path, tmp_path / "a" / "loop")
     os.symlink(tmp_path / "c", tmp_path / "c" / "deep" / "self")
-    found = list(video_files.expand([tmp_path, tmp_path]))
-    assert found[:3] == [(str(tmp_path / n), None) for n in ("b.mp4", "a/z.MOV", "c/deep/er/x.webm")]
-    assert found[3:] == found[:3]  # asked for twice, answered twice
+    actual = list(video_files.expand([tmp_path, tmp_path]))
+    assert actual[:3] == [(str(tmp_path / n), None) for n in ("b.mp4", "a/z.MOV", "c/deep/er/x.webm")]
+    assert actual[3:] == actual[:3]  # asked for twice, answered twice
     ((path, problem),) = video_files.expand([tmp_path / "empty"])
     assert path == str(tmp_path / "empty") and "no video files" in problem
 

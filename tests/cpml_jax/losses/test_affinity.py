@@ -18,10 +18,10 @@ def unit(x):
 
 def sides(projected, t, label):
     """name -> (features, class) of every row: the prompts are rows too."""
-    found = {"prompts": [(f, c) for c, f in enumerate(unit(t))]}
+    actual = {"prompts": [(f, c) for c, f in enumerate(unit(t))]}
     for name, features in projected.items():
-        found[name] = [(f, label[i]) for i, views in enumerate(unit(features)) for f in views]
-    return found
+        actual[name] = [(f, label[i]) for i, views in enumerate(unit(features)) for f in views]
+    return actual
 
 
 def twin(projected, t, label, temperature):
@@ -31,9 +31,9 @@ def twin(projected, t, label, temperature):
             if a == b:
                 continue
             losses = []
-            for x, own in rows:
+            for x, of_class in rows:
                 shares = np.array([np.exp(x @ y / temperature) for y, _ in columns])
-                right = np.array([c == own for _, c in columns])
+                right = np.array([c == of_class for _, c in columns])
                 if right.any():
                     losses.append(-np.log(shares / shares.sum())[right].mean())
             terms.append(np.mean(losses))
@@ -48,8 +48,8 @@ def drawn(names, views, clips=5, dim=8):
 @pytest.mark.parametrize("names", [("rppg",), ("rppg", "landmarks"), ("rppg", "landmarks", "visual")])
 def test_the_mean_over_ordered_pairs(views, names):
     projected, t = drawn(names, views), RNG.normal(size=(2, 8)).astype(np.float32)
-    found = JITTED(projected, t, LABEL, np.ones(5), 0.2)
-    np.testing.assert_allclose(found, twin(projected, t, LABEL, 0.2), rtol=1e-4)
+    actual = JITTED(projected, t, LABEL, np.ones(5), 0.2)
+    np.testing.assert_allclose(actual, twin(projected, t, LABEL, 0.2), rtol=1e-4)
 
 
 def test_padding_rows_do_not_count():
@@ -62,8 +62,8 @@ def test_padding_rows_do_not_count():
 
 def test_a_class_without_clips_has_no_row_of_its_own():
     projected, t = drawn(("rppg", "landmarks"), 1), RNG.normal(size=(3, 8)).astype(np.float32)
-    found = JITTED(projected, t, LABEL, np.ones(5), 0.1)
-    np.testing.assert_allclose(found, twin(projected, t, LABEL, 0.1), rtol=1e-4)
+    actual = JITTED(projected, t, LABEL, np.ones(5), 0.1)
+    np.testing.assert_allclose(actual, twin(projected, t, LABEL, 0.1), rtol=1e-4)
 
 
 def test_features_at_their_prompts_are_better_than_at_the_others():

@@ -31,30 +31,30 @@ def test_cqsl_at_the_papers_batch_is_the_papers_sum():
         "push": sum(abs(rho(s[0, q], s[1, p])) for q in range(2) for p in range(2)),
         "rate": sum(abs(rates[i, 0] - rates[i, 1]) / 60 for i in range(2)),
     }
-    found = jax.jit(cpml.cqsl)(s, label, np.ones(2, np.float32))
+    actual = jax.jit(cpml.cqsl)(s, label, np.ones(2, np.float32))
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-4, err_msg=name)
+        np.testing.assert_allclose(actual[name], value, rtol=1e-4, err_msg=name)
 
 
 def test_cqsl_of_a_batch_is_the_mean_over_pairs_times_the_papers_count():
     s, label = waves(5), np.array([0, 1, 1, 0, 1])
     real, fake = [0, 3], [1, 2, 4]
     push = np.mean([abs(rho(s[i, q], s[j, p])) for i in real for j in fake for q in range(2) for p in range(2)])
-    found = cpml.cqsl(s, label, np.ones(5, np.float32))
-    np.testing.assert_allclose(found["push"], 4 * push, rtol=1e-4)
-    np.testing.assert_allclose(found["pull"], 2 * np.mean([1 - rho(*w) for w in s]), rtol=1e-4)
+    actual = cpml.cqsl(s, label, np.ones(5, np.float32))
+    np.testing.assert_allclose(actual["push"], 4 * push, rtol=1e-4)
+    np.testing.assert_allclose(actual["pull"], 2 * np.mean([1 - rho(*w) for w in s]), rtol=1e-4)
 
 
 def test_cmcl_at_the_papers_batch_is_the_papers_sum():
     u, label = RNG.normal(size=(2, 2, 16)).astype(np.float32), np.array([0, 1])
     t = RNG.normal(size=(2, 16)).astype(np.float32)
     t /= np.linalg.norm(t, axis=1, keepdims=True)
-    own = np.array([[cosine(u[i, q], t[label[i]]) for q in range(2)] for i in range(2)])
+    of_class = np.array([[cosine(u[i, q], t[label[i]]) for q in range(2)] for i in range(2)])
     other = np.array([[cosine(u[i, q], t[1 - label[i]]) for q in range(2)] for i in range(2)])
-    found = jax.jit(cpml.cmcl)(u, t, label, np.ones(2, np.float32))
-    np.testing.assert_allclose(found["align"], (1 - own).sum(), rtol=1e-4)
-    np.testing.assert_allclose(found["repel"], other.sum(), rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(found["steady"], ((own[:, 0] - own[:, 1]) ** 2).sum(), rtol=1e-4)
+    actual = jax.jit(cpml.cmcl)(u, t, label, np.ones(2, np.float32))
+    np.testing.assert_allclose(actual["align"], (1 - of_class).sum(), rtol=1e-4)
+    np.testing.assert_allclose(actual["repel"], other.sum(), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(actual["steady"], ((of_class[:, 0] - of_class[:, 1]) ** 2).sum(), rtol=1e-4)
 
 
 def test_two_classes_are_the_papers_sum_to_the_bit():
@@ -68,14 +68,16 @@ def test_two_classes_are_the_papers_sum_to_the_bit():
 
 
 def test_several_classes_repel_by_the_mean_over_the_others():
-    u, own = RNG.normal(size=(4, 2, 16)).astype(np.float32), np.array([0, 3, 1, 2])
+    u, of_class = RNG.normal(size=(4, 2, 16)).astype(np.float32), np.array([0, 3, 1, 2])
     t = RNG.normal(size=(4, 16)).astype(np.float32)
     t /= np.linalg.norm(t, axis=1, keepdims=True)
     cosines = np.array([[[cosine(u[i, q], t[c]) for c in range(4)] for q in range(2)] for i in range(4)])
-    others = [np.mean([cosines[i, q, c] for c in range(4) if c != own[i]]) for i in range(4) for q in range(2)]
-    found = cpml.cmcl(u, t, own, np.ones(4, np.float32))
-    np.testing.assert_allclose(found["repel"], 4 * np.mean(others), rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(found["align"], 4 * np.mean([1 - cosines[i, :, own[i]] for i in range(4)]), rtol=1e-4)
+    others = [np.mean([cosines[i, q, c] for c in range(4) if c != of_class[i]]) for i in range(4) for q in range(2)]
+    actual = cpml.cmcl(u, t, of_class, np.ones(4, np.float32))
+    np.testing.assert_allclose(actual["repel"], 4 * np.mean(others), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(
+        actual["align"], 4 * np.mean([1 - cosines[i, :, of_class[i]] for i in range(4)]), rtol=1e-4
+    )
 
 
 def test_cross_entropy_is_the_mean_of_minus_log_softmax():
@@ -110,15 +112,15 @@ def test_padding_rows_do_not_count():
 
 def test_teacher_looks_at_real_clips_only():
     wave, trace = waves(3, 1)[:, 0], waves(3, 1)[:, 0]
-    found = cpml.pulse_teacher(wave, trace, np.array([0, 1, 0]), np.ones(3, np.float32))
-    np.testing.assert_allclose(found, np.mean([1 - rho(wave[i], trace[i]) for i in (0, 2)]), rtol=1e-4)
+    actual = cpml.pulse_teacher(wave, trace, np.array([0, 1, 0]), np.ones(3, np.float32))
+    np.testing.assert_allclose(actual, np.mean([1 - rho(wave[i], trace[i]) for i in (0, 2)]), rtol=1e-4)
     assert cpml.pulse_teacher(wave, trace, np.ones(3, int), np.ones(3, np.float32)) == 0
 
 
 def test_equal_views_have_no_pull_rate_or_steadiness_to_pay():
     s = np.repeat(waves(3, 1), 2, axis=1)
-    found = cpml.cqsl(s, np.array([0, 1, 0]), np.ones(3, np.float32))
-    np.testing.assert_allclose([found["pull"], found["rate"]], 0, atol=1e-5)
+    actual = cpml.cqsl(s, np.array([0, 1, 0]), np.ones(3, np.float32))
+    np.testing.assert_allclose([actual["pull"], actual["rate"]], 0, atol=1e-5)
 
 
 def test_gradients_are_finite_where_waves_are_flat():

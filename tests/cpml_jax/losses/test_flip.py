@@ -44,9 +44,9 @@ def test_simclr_is_least_where_views_agree_and_clips_do_not():
 
 
 def test_halves_are_disjoint_equal_and_of_prompts_that_exist():
-    there = jnp.asarray([[True] * 6, [True] * 5 + [False]])
+    present = jnp.asarray([[True] * 6, [True] * 5 + [False]])
     label = jnp.asarray([0, 1] * 50)
-    halves = np.asarray(jax.jit(flip.prompt_halves)(jax.random.key(0), there, label))
+    halves = np.asarray(jax.jit(flip.prompt_halves)(jax.random.key(0), present, label))
     first, second = halves
     assert not (first & second).any()
     for chosen in halves:
@@ -67,7 +67,7 @@ def test_prompt_mse_is_the_mean_over_clips_of_squared_differences():
         cosines = [cosine(features[v, i], templates[LABEL[i]][np.asarray(halves[v, i])].mean(0)) for v in range(2)]
         return (cosines[0] - cosines[1]) ** 2
 
-    found = jax.jit(flip.prompt_mse)(features, templates, halves, LABEL, np.ones(4))
-    np.testing.assert_allclose(found, np.mean([term(i) for i in range(4)]), rtol=1e-4)
+    actual = jax.jit(flip.prompt_mse)(features, templates, halves, LABEL, np.ones(4))
+    np.testing.assert_allclose(actual, np.mean([term(i) for i in range(4)]), rtol=1e-4)
     some = flip.prompt_mse(features, templates, halves, LABEL, np.array([1, 0, 1, 0.0]))
     np.testing.assert_allclose(some, np.mean([term(0), term(2)]), rtol=1e-4)

@@ -12,8 +12,10 @@ def test_batch_norm_is_of_the_rows_that_count():
     weight = np.array([1, 1, 0, 1, 1, 0.0])
     kept = x[weight > 0]
     variables = {"params": {"scale": jnp.full(4, 2.0), "bias": jnp.ones(4)}}
-    found = BatchNorm().apply(variables, jnp.asarray(x), jnp.asarray(weight))[weight > 0]
-    np.testing.assert_allclose(found, 2 * (kept - kept.mean(0)) / np.sqrt(kept.var(0) + 1e-5) + 1, rtol=1e-4, atol=1e-4)
+    actual = BatchNorm().apply(variables, jnp.asarray(x), jnp.asarray(weight))[weight > 0]
+    np.testing.assert_allclose(
+        actual, 2 * (kept - kept.mean(0)) / np.sqrt(kept.var(0) + 1e-5) + 1, rtol=1e-4, atol=1e-4
+    )
 
 
 def test_the_contrast_head_has_flips_widths():

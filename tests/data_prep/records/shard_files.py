@@ -33,8 +33,8 @@ def entries(file: Path, count: int) -> list[Entry]:
         for number in range(count)
     ]
     file.write_bytes(pickle.dumps((records, [])))
-    found = work_file.describe("faces", file)
-    return [Entry(row["clip_id"], str(file), i, found.sizes[i]) for i, row in enumerate(found.rows)]
+    actual = work_file.describe("faces", file)
+    return [Entry(row["clip_id"], str(file), i, actual.sizes[i]) for i, row in enumerate(actual.rows)]
 
 
 def read_back(directory: Path, split: str, count: int) -> list[str]:

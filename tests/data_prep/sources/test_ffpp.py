@@ -14,9 +14,9 @@ def listed(root, **changes):
 
 @pytest.mark.parametrize("splits_in", [".", "dataset/splits", "splits"])
 def test_ffpp_one_by_one(tmp_path, splits_in):
-    found = {(v.method, v.compression, v.video): v for v in listed(ffpp(tmp_path, splits_in=splits_in))}
-    assert len(found) == 3 * 2 * (2 + 2 * 2)
-    real, fake = found["real", "c23", "004"], found["FaceSwap", "c40", "005_004"]
+    actual = {(v.method, v.compression, v.video): v for v in listed(ffpp(tmp_path, splits_in=splits_in))}
+    assert len(actual) == 3 * 2 * (2 + 2 * 2)
+    real, fake = actual["real", "c23", "004"], actual["FaceSwap", "c40", "005_004"]
     assert (real.label, real.identity, real.target_video, real.source_identity, real.split) == (
         0,
         "004",
@@ -32,9 +32,9 @@ def test_ffpp_one_by_one(tmp_path, splits_in):
         "test",
     )
     # One face in one place: the real target, all fakes of it, all compressions.
-    assert {v.track_key for v in found.values() if v.identity == "005"} == {"youtube/005"}
-    assert len({v.track_key for v in found.values()}) == 6
-    assert {v.split for v in found.values() if v.identity == "000"} == {"train"}
+    assert {v.track_key for v in actual.values() if v.identity == "005"} == {"youtube/005"}
+    assert len({v.track_key for v in actual.values()}) == 6
+    assert {v.split for v in actual.values() if v.identity == "000"} == {"train"}
 
 
 def test_only_what_is_asked_for(tmp_path):
@@ -52,10 +52,10 @@ def test_nothing_asked_for_is_everything(tmp_path):
 
 def test_masks_are_found_where_they_lie(tmp_path):
     root = ffpp_masks(ffpp(tmp_path))
-    found = {(v.method, v.compression, v.video): v.mask for v in listed(root)}
+    actual = {(v.method, v.compression, v.video): v.mask for v in listed(root)}
     mask = str(root / "manipulated_sequences/Deepfakes/masks/videos/000_001.mp4")
-    assert found["Deepfakes", "c23", "000_001"] == found["Deepfakes", "c40", "000_001"] == mask
-    assert not found["FaceSwap", "c23", "000_001"] and not found["real", "c23", "000"]
+    assert actual["Deepfakes", "c23", "000_001"] == actual["Deepfakes", "c40", "000_001"] == mask
+    assert not actual["FaceSwap", "c23", "000_001"] and not actual["real", "c23", "000"]
     assert {v.compression for v in listed(root, compressions=())} == {"c23", "c40"}, "masks are no compression"
 
 

@@ -10,9 +10,9 @@ def test_a_folder_of_ones_own(tmp_path):
     for name in ("real/a.mp4", "real/trip/b c.mov", "fake/ä.avi"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    found = {v.video: v for v in list_videos("folder", str(tmp_path), compressions=(), methods=(), splits=("test",))}
-    assert {k: v.label for k, v in found.items()} == {"a.mp4": 0, "trip/b c.mov": 0, "ä.avi": 1}
-    assert found["ä.avi"].method == "fake" and found["a.mp4"].compression == "unknown"
+    actual = {v.video: v for v in list_videos("folder", str(tmp_path), compressions=(), methods=(), splits=("test",))}
+    assert {k: v.label for k, v in actual.items()} == {"a.mp4": 0, "trip/b c.mov": 0, "ä.avi": 1}
+    assert actual["ä.avi"].method == "fake" and actual["a.mp4"].compression == "unknown"
     with pytest.raises(UserError, match="neither real/ nor fake/"):
         list_videos("folder", str(tmp_path / "real"), compressions=(), methods=(), splits=("test",))
 
@@ -21,11 +21,11 @@ def test_a_csv_and_its_mistakes(tmp_path):
     path = tmp_path / "list.csv"
     header = "path,label,identity,method,compression,split\n"
     path.write_text(header + "a.mp4,real,ann,,c23,train\nb.mp4,1,bob,lipsync,c40,\n")
-    found = {
+    actual = {
         v.video: v for v in list_videos("folder", str(path), compressions=(), methods=(), splits=("train", "test"))
     }
-    assert (found["a.mp4"].identity, found["a.mp4"].split, found["a.mp4"].method) == ("ann", "train", "real")
-    assert (found["b.mp4"].label, found["b.mp4"].method, found["b.mp4"].split) == (1, "lipsync", "test")
+    assert (actual["a.mp4"].identity, actual["a.mp4"].split, actual["a.mp4"].method) == ("ann", "train", "real")
+    assert (actual["b.mp4"].label, actual["b.mp4"].method, actual["b.mp4"].split) == (1, "lipsync", "test")
     for rows, said in [("a.mp4,maybe,,,,\n", "line 2: label 'maybe'"), ("a.mp4,1,,,,dev\n", "split 'dev'"),
                        ("a.mp4,1,,,,\na.mp4,0,,,,\n", "listed twice"), (",real,,,,\n", "line 2: the path is empty"),
                        ("a.mp4,1,,x/y,,\n", "may not contain /"), ("a.mp4,1,,real,,\n", "labelled fake"),
@@ -48,12 +48,12 @@ def csv_videos(path, text):
 
 def test_a_csv_pairs_compressions_and_names_targets(tmp_path):
     header = "path,label,identity,method,compression,split,video,target\n"
-    found = csv_videos(
+    actual = csv_videos(
         tmp_path / "list.csv",
         header + "a23.mp4,real,ann,,c23,train,a,\na40.mp4,real,ann,,c40,train,a,\nf.mp4,fake,,swap,c23,train,f,a\n"
         "b.mp4,real,,,,val,,\n",
     )
-    views, fake, alone = (found["a23.mp4"], found["a40.mp4"]), found["f.mp4"], found["b.mp4"]
+    views, fake, alone = (actual["a23.mp4"], actual["a40.mp4"]), actual["f.mp4"], actual["b.mp4"]
     assert {(v.video, v.track_key, v.identity, v.split) for v in views} == {("a", "real/a", "ann", "train")}
     assert [v.compression for v in views] == ["c23", "c40"]
     assert (fake.target_video, fake.identity, fake.method, fake.track_key) == ("a", "ann", "swap", "swap/f")
