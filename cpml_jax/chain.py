@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from cpml_jax.console import inform
 from cpml_jax.data.input_size import InputSize
-from cpml_jax.data.records import SUMMARY, RecordSet, records_dir, records_root
+from cpml_jax.data.records import RecordSet, is_finished, records_dir, records_root
 from cpml_jax.errors import UserError, missing_packages
 from cpml_jax.validation import check_weights, validate
 
@@ -217,7 +217,7 @@ def report(config: ConfigDict, workdir: Folder) -> None:
 
     if results_file.read(workdir) is None:
         raise UserError(f"{workdir}: no evaluation.json here; run `main.py evaluate` with the same --config first")
-    names = [name for name in config.data.sources if (records_dir(config, workdir, name) / SUMMARY).is_file()]
+    names = [name for name in config.data.sources if is_finished(records_dir(config, workdir, name))]
     record_sets = {name: RecordSet(records_dir(config, workdir, name)) for name in names}
     lines = [
         line

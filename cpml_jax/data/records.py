@@ -35,6 +35,11 @@ def records_dir(config: ConfigDict, workdir: str | Path, name: str) -> Path:
     return records_root(config, workdir) / name
 
 
+def is_finished(directory: Path) -> bool:
+    """Whether a source's preparation has ended: its summary is written last."""
+    return (directory / SUMMARY).is_file()
+
+
 def _json_lines(path: Path) -> list[dict]:
     try:
         return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
@@ -54,7 +59,7 @@ class RecordSet:
     def __init__(self, directory: str | Path):
         self.directory = Path(directory)
         self.name = self.directory.name
-        if not (self.directory / SUMMARY).is_file():
+        if not is_finished(self.directory):
             raise UserError(f"{self.directory}: no finished records here; run `main.py prepare` with the same --config")
         self.rows = _json_lines(self.directory / INDEX)
         self.excluded = _json_lines(self.directory / EXCLUDED)

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from cpml_jax import chain
 from cpml_jax.console import inform
-from cpml_jax.data.records import SUMMARY, RecordSet, records_dir, records_root
+from cpml_jax.data.records import RecordSet, is_finished, records_dir, records_root
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import protocols, provenance
 from cpml_jax.sweep import ablation as ablation_table
@@ -161,7 +161,7 @@ def opened_records(
     unknown = [name for name in needed if name not in config.data.sources]
     if unknown:
         raise UserError(f"no data set {unknown[0]!r} in data.sources, which has: {', '.join(config.data.sources)}")
-    missing = [name for name in needed if not (records_dir(config, workdir, name) / SUMMARY).is_file()]
+    missing = [name for name in needed if not is_finished(records_dir(config, workdir, name))]
     if missing:
         inform(f"sweep: preparing {', '.join(missing)} first, once for all runs")
         only = ConfigDict(config.to_dict())
