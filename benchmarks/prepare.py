@@ -176,7 +176,7 @@ def stopwatch(spent: dict[str, float]) -> Iterator[None]:
         return call
 
     parts = [
-        (type(shared_detector()), "__call__", "detector on key frames"),
+        (type(shared_detector()), "__call__", "MTCNN on key frames"),
         (Picture, "thumbnail", "thumbnails (scene cuts)"),
         (CropPath, "crop", "crops"), (landmarks, "fit", "landmarks"), (rppg, "skin_means", "skin means"),
         (rppg, "pos", "pulse"), (rppg, "chrom", "pulse"), (jpeg, "encode", "JPEG"),

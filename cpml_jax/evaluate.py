@@ -53,7 +53,7 @@ class Plan:
     trained_on: dict[str, Any] | None = None
 
 
-def run(config: ml_collections.ConfigDict, workdir: str | Path, names: Sequence[str] = ()) -> dict[str, Any]:
+def run(config: ml_collections.ConfigDict, workdir: str | Path, names: tuple[str, ...] = ()) -> dict[str, Any]:
     """Evaluate a run's checkpoint (eval.checkpoint) with the tests of its configuration.
 
     Args:

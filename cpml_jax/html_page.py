@@ -5,7 +5,7 @@ from __future__ import annotations
 _HEAD = (
     '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    # Nothing may be fetched, whatever a name manages to be.
+    # Nothing is fetched, whatever a data set, a method or a file is called.
     '<meta http-equiv="Content-Security-Policy" '
     "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
 )

@@ -9,10 +9,11 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flax import traverse_util
 from ml_collections import ConfigDict
 
 from cpml_jax import conditions
@@ -21,7 +22,7 @@ from cpml_jax.configuration import renamed
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import protocols
 from cpml_jax.schema import SPLITS, compression_rank
-from cpml_jax.validation_rules import RULES, refuse_unless
+from cpml_jax.validation_rules import RULES, is_of_type, refuse_unless
 
 Flat = Mapping[str, Any]
 
@@ -32,7 +33,7 @@ _TRAINING = (None, "train")  # verbs that train
 _EVALUATING = (None, "evaluate")
 
 
-def validate(config: ConfigDict, verb: str | None = None, protocol_names: tuple[str, ...] = ()) -> None:
+def validate(config: ConfigDict, verb: str | None = None, protocol_names: Sequence[str] = ()) -> None:
     """Refuse a configuration that no data could make work.
 
     Args:
@@ -61,15 +62,9 @@ def validate(config: ConfigDict, verb: str | None = None, protocol_names: tuple[
         check_model(config)  # weights need not lie on the machine that prepares
 
 
-def flattened(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Nested dictionaries as {dotted key: value}."""
-    flat: dict[str, Any] = {}
-    for key, value in plain.items():
-        if isinstance(value, Mapping):
-            flat |= flattened(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+    return traverse_util.flatten_dict(plain, sep=".")
 
 
 def check_keys(flat: Flat) -> None:
@@ -87,17 +82,6 @@ def check_keys(flat: Flat) -> None:
             raise UserError(f"the configuration lacks {key!r}; start from base.get_config() of configs/base.py")
         if not is_of_type(flat[key], default):
             raise UserError(f"{key}={flat[key]!r}; it is of type {type(default).__name__}, as {default!r}")
-
-
-def is_of_type(value: Any, default: Any) -> bool:
-    """Whether a value can stand for a default: whole numbers for fractions, lists for tuples; no NaN or infinity."""
-    if isinstance(default, bool) or isinstance(value, bool):
-        return isinstance(default, bool) and isinstance(value, bool)
-    if isinstance(default, float):
-        return isinstance(value, (int, float)) and math.isfinite(value)
-    if isinstance(default, tuple):
-        return isinstance(value, (tuple, list))
-    return isinstance(value, type(default))
 
 
 def check_sources(sources: Mapping[str, Any]) -> None:
@@ -292,7 +276,15 @@ def check_model(config: ConfigDict) -> None:
     No parameter is made. Reads the bank of prompts and the tokenizer, and config.json of a CLIP folder, if any is set.
     """
     from cpml_jax.evaluation import scoring
+    from cpml_jax.models.streams import STREAMS
+    from cpml_jax.pretrained import apply
 
+    given = apply.configured(config.model.to_dict())
+    for name, stream in STREAMS.items():
+        stream.check({key: value for key, value in given[name].items() if key != "weights"})
+    width, heads = given["text_encoder"]["width"], given["text_encoder"]["heads"]
+    if width % heads:
+        raise UserError(f"model.text_encoder.width={width} must be a multiple of model.text_encoder.heads={heads}")
     bank = scoring.read_bank(config)
     if config.loss.prompt_mse and min(map(len, bank.values())) < 2:
         raise UserError(

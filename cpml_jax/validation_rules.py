@@ -32,6 +32,17 @@ def refuse_unless(rule: Rule, key: str, value: Any) -> None:
         raise UserError(f"{key}={value!r}; it is {rule.words}")
 
 
+def is_of_type(value: Any, default: Any) -> bool:
+    """Whether a value can stand for a default: whole numbers for fractions, lists for tuples; no NaN or infinity."""
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, float):
+        return isinstance(value, (int, float)) and math.isfinite(value)
+    if isinstance(default, tuple):
+        return isinstance(value, (tuple, list))
+    return isinstance(value, type(default))
+
+
 def at_least(low: float, unit: str = "") -> Rule:
     return Rule(f"{low} or more{unit}", lambda value: value >= low)
 

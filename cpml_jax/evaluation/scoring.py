@@ -121,31 +121,25 @@ def read_prompts(text: dict, bank: tuple, vocabulary: int) -> tuple[int, jax.Arr
 
 
 def build_model(config: ConfigDict) -> tuple[CPML, jax.Array | None]:
-    """The model and its prompts' tokens from a configuration; shapes as its trained weights demand them.
+    """The model and its prompts' tokens from a valid configuration; shapes as its trained weights demand them.
 
     Returns:
       CPML, and (C, P, L) int32; None with the linear head, which has no prompts.
     """
     loss = config.loss.to_dict()
-    heads.check_heads(config.model.to_dict(), loss)
     given = apply.configured(config.model.to_dict())
     bank = tuple(read_bank(config).values())
-    if loss["prompt_mse"] and min(map(len, bank)) < 2:
-        raise UserError(f"loss.prompt_mse={loss['prompt_mse']} splits each class's prompts in two: give it two or more")
     vocabulary, tokens, words = given["text_encoder"].pop("vocab_size", 0), None, ()
     if given["head"] == "prompts":
         vocabulary, tokens, words = read_prompts(given["text_encoder"], bank, vocabulary)
-    if config.train.precision not in ("float32", "bfloat16"):
-        raise UserError(f"train.precision={config.train.precision!r}; it is float32 or bfloat16")
-    if config.data.num_frames % 4 or config.data.num_frames <= 0:
-        raise UserError(f"data.num_frames={config.data.num_frames} must be a positive multiple of 4")
-    try:
-        dtype = jnp.dtype(config.train.precision)
-        model = cpml.build(
-            given, vocabulary, dtype, classes=len(bank), context_words=words, projections=heads.projections(loss)
-        )
-    except ValueError as error:
-        raise UserError(f"config.model: {error}") from None
+    model = cpml.build(
+        given,
+        vocabulary,
+        jnp.dtype(config.train.precision),
+        classes=len(bank),
+        context_words=words,
+        projections=heads.projections(loss),
+    )
     return model, tokens
 
 
@@ -171,8 +165,6 @@ def restore(workdir: str | Path, config: ConfigDict, which: str = "best") -> tup
     Raises:
       UserError: there is no checkpoint, it is of another configuration, or it cannot be read.
     """
-    if which not in ("best", "latest") and not str(which).isdecimal():
-        raise UserError(f"eval.checkpoint={which!r}; it is best, latest, or the number of a step")
     if not (Path(workdir) / run_files.FOLDER / run_files.CONFIG).is_file():
         raise UserError(
             f"{workdir}: no checkpoint here; run `main.py train` with the same --config and --workdir first"

@@ -78,7 +78,7 @@ def total_loss(
         loss += weights.cqsl * sum(parts.values())
         terms |= parts
     if weights.cmcl:
-        assert class_embeddings is not None  # heads.check_heads
+        assert class_embeddings is not None  # validation.check_heads
         parts = cpml.cmcl(outputs["unified"], class_embeddings, class_index, weight)
         loss += weights.cmcl * sum(parts.values())
         terms |= parts

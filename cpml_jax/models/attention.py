@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 
 @jax.custom_vjp
-def softmax_attention(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> jax.Array:
+def softmax_attention(
+    q: Float[Array, "G d L"], k: Float[Array, "G d L"], v: Float[Array, "G d L"], mask: Float[Array, "L L"]
+) -> Float[Array, "G d L"]:
     """softmax(q' k) * mask, applied to v; channels before tokens.
 
     With 8 channels a head the time goes into passes over the (L, L) weights, and into products that XLA's CPU backend
@@ -56,7 +59,15 @@ def _backward(saved: tuple[jax.Array, ...], dy: jax.Array) -> tuple[jax.Array, .
 softmax_attention.defvjp(_forward, _backward)
 
 
-def attend(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array, *, heads: int, temperature: float) -> jax.Array:
+def attend(
+    q: Float[Array, "N L D"],
+    k: Float[Array, "N L D"],
+    v: Float[Array, "N L D"],
+    mask: Float[Array, "L L"],
+    *,
+    heads: int,
+    temperature: float,
+) -> Float[Array, "N L D"]:
     """Multi-head attention whose logits are divided by `temperature` alone ("gra_sharp").
 
     Args:

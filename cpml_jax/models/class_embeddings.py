@@ -7,7 +7,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
 from cpml_jax.arrays import AnyArray
-from cpml_jax.errors import UserError
 
 TEXT_MODES = ("finetune", "frozen", "context")
 PROMPTS = ("sampled", "ensemble")
@@ -51,27 +50,3 @@ def inserted_context(
     if words:
         learned = learned + table[jnp.asarray(words)]
     return jnp.repeat(learned, prompts, axis=0) if learned.ndim == 3 else learned
-
-
-def check_text(text: dict, context_words: tuple[int, ...]) -> None:
-    """Refuse values of `config.model.text_encoder` that do not fit together.
-
-    Raises:
-      UserError: the first of them.
-    """
-    for key, allowed in (("mode", TEXT_MODES), ("prompts", PROMPTS)):
-        if text[key] not in allowed:
-            raise UserError(f"model.text_encoder.{key}={text[key]!r}; it is one of {allowed}")
-    if text["mode"] != "context":
-        for key in ("context_per_class", "context_init"):
-            if text.get(key):
-                raise UserError(f"model.text_encoder.{key} goes with mode='context', not {text['mode']!r}")
-    elif text["context_tokens"] < 1:
-        raise UserError(
-            f"model.text_encoder.context_tokens={text['context_tokens']}; mode='context' learns at least one"
-        )
-    elif text.get("context_init") and len(context_words) != text["context_tokens"]:
-        raise UserError(
-            f"model.text_encoder.context_init={text['context_init']!r} has {len(context_words)} tokens; "
-            f"set model.text_encoder.context_tokens={len(context_words)} (it is {text['context_tokens']})"
-        )

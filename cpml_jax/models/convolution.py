@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from cpml_jax.models import convolution_cpu
 
@@ -36,7 +37,9 @@ def _in_form(form: str | None, folded: Callable, direct: Callable, *operands: ja
     return (folded if form == "folded" else direct)(*operands)
 
 
-def conv3d(x: jax.Array, kernel: jax.Array, form: str | None = None) -> jax.Array:
+def conv3d(
+    x: Float[Array, "N T H W C"], kernel: Float[Array, "kt kh kw C D"], form: str | None = None
+) -> Float[Array, "N T H W D"]:
     """Convolution of stride 1 that keeps the size.
 
     Args:
@@ -54,7 +57,9 @@ def _direct(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return lax.conv_general_dilated(x, kernel, (1, 1, 1), "SAME", dimension_numbers=_LAYOUT)
 
 
-def conv3d_cells(x: jax.Array, kernel: jax.Array, form: str | None = None) -> jax.Array:
+def conv3d_cells(
+    x: Float[Array, "N T H W C"], kernel: Float[Array, "kt kh kw C D"], form: str | None = None
+) -> Float[Array, "N T H//2 W//2 4 D"]:
     """conv3d with the four outputs of every 2x2 cell on a separate axis, ready for a max-pool.
 
     Args:
@@ -87,7 +92,9 @@ def _split_into_cells(y: jax.Array) -> jax.Array:
     return y.transpose(0, 1, 2, 4, 3, 5, 6).reshape(n, t, h // 2, w // 2, 4, d)
 
 
-def depthwise3d(x: jax.Array, kernel: jax.Array, form: str | None = None) -> jax.Array:
+def depthwise3d(
+    x: Float[Array, "N T H W C"], kernel: Float[Array, "kt kh kw C"], form: str | None = None
+) -> Float[Array, "N T H W C"]:
     """One filter per channel.
 
     Args:
@@ -112,7 +119,9 @@ def depthwise3d(x: jax.Array, kernel: jax.Array, form: str | None = None) -> jax
     return _in_form(form, convolution_cpu.depthwise3d, direct, x, kernel)
 
 
-def patches3d(x: jax.Array, kernel: jax.Array, form: str | None = None) -> jax.Array:
+def patches3d(
+    x: Float[Array, "N T H W C"], kernel: Float[Array, "kt kh kw C D"], form: str | None = None
+) -> Float[Array, "N T//kt H//kh W//kw D"]:
     """Convolution whose stride is its kernel's size.
 
     Args:
@@ -130,7 +139,7 @@ def patches3d(x: jax.Array, kernel: jax.Array, form: str | None = None) -> jax.A
     return _in_form(form, convolution_cpu.patches3d, direct, x, kernel)
 
 
-def fold_temporal_difference(kernel: jax.Array, theta: float) -> jax.Array:
+def fold_temporal_difference(kernel: Float[Array, "3 kh kw C D"], theta: float) -> Float[Array, "3 kh kw C D"]:
     """The kernel of a temporal central-difference convolution (Yu et al., CVPR 2022, eq. 2).
 
     conv(x, w) - theta * conv1x1x1(x, sum over space of w[t-1] + w[t+1]): a 1x1x1 convolution is a kernel that is zero
@@ -185,14 +194,14 @@ class ConvPool(nn.Module):
     form: str | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    def __call__(self, x: Float[Array, "N T H W C"], *, train: bool) -> Float[Array, "N T H//2 W//2 {self.features}"]:
         x = Conv3D(self.features, self.kernel_size, cells=True, dtype=self.dtype, form=self.form, name="conv")(x)
         x = nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=self.dtype, name="norm")(x)
         # ReLU is monotone, so it may follow the maximum: the same numbers on a quarter of the pixels.
         return nn.relu(max_over_cells(x))
 
 
-def max_over_cells(x: jax.Array) -> jax.Array:
+def max_over_cells(x: Float[Array, "*shape 4 D"]) -> Float[Array, "*shape D"]:
     """(..., 4, D) -> (..., D), as three pairwise maxima: half the time of a reduction and its gradient on the CPU."""
     return jnp.maximum(jnp.maximum(x[..., 0, :], x[..., 1, :]), jnp.maximum(x[..., 2, :], x[..., 3, :]))
 

@@ -14,8 +14,7 @@ from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
 from cpml_jax.data.augment_images import two_views
 from cpml_jax.models import views
-from cpml_jax.models.check import check_streams, check_temperature
-from cpml_jax.models.class_embeddings import check_text, ensemble, inserted_context, unit
+from cpml_jax.models.class_embeddings import ensemble, inserted_context, unit
 from cpml_jax.models.clip import TextEncoder
 from cpml_jax.models.fusion import Fusion
 from cpml_jax.models.heads import ContrastHead
@@ -217,22 +216,14 @@ def build(
     context_words: tuple[int, ...] = (),
     projections: tuple[str, ...] = (),
 ) -> CPML:
-    """CPML from the plain dictionary of `config.model`; the other arguments are CPML's attributes.
-
-    Raises:
-      UserError: values that do not fit together.
-    """
+    """CPML from the plain dictionary of a valid `config.model`; the other arguments are CPML's attributes."""
     # pretrained/apply.py puts the weights into the initialised variables. JSON has lists for tuples.
     parts = {
         name: {k: tuple(v) if isinstance(v, list) else v for k, v in model[name].items() if k != "weights"}
         for name in (*STREAMS, "text_encoder")
     }
-    modalities = tuple(model["modalities"])
-    check_streams(modalities, model["fusion_stage_pool"], parts)
-    check_temperature(model["temperature"], LOWEST_TEMPERATURE)
-    check_text(parts["text_encoder"], context_words)
     return CPML(
-        modalities=modalities,
+        modalities=tuple(model["modalities"]),
         unified_dim=model["unified_dim"],
         fusion_dropout=model["fusion_dropout"],
         fusion_stage_pool=model["fusion_stage_pool"],

@@ -38,8 +38,6 @@ class PulseTokens(nn.Module):
         self, wave: Float[Array, "N T"], stages: Sequence[Float[Array, "N tokens dim"]]
     ) -> Float[Array, "N T"]:
         """tokens: T/4 * H * W."""
-        if self.stage_pool not in STAGE_POOLS:
-            raise ValueError(f"model.fusion_stage_pool={self.stage_pool!r}; it is one of {STAGE_POOLS}")
         steps = wave.shape[1] // TIME_PATCH
         features = jnp.concatenate([self.pooled(stage, steps) for stage in stages[-2:]], axis=1)
         if self.stage_pool == "global":

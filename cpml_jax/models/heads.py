@@ -1,4 +1,4 @@
-"""What stands on the features besides the class prompts, and which heads and losses fit together."""
+"""What stands on the features besides the class prompts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,9 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Num
 
-from cpml_jax.errors import UserError
-
 HEADS = ("prompts", "linear")
 FUSION_PROJECTIONS = ("linear", "none")
 PROJECTIONS = ("simclr", "affinity")  # losses that train layers, which exist only with them
-WITH_PROMPTS = ("cmcl", "prompt_mse", "affinity")  # losses that compare with the class prompts
-ON_IMAGES = ("simclr", "prompt_mse")  # losses on augmented images
 
 
 class ContrastHead(nn.Module):
@@ -53,38 +49,3 @@ class BatchNorm(nn.Module):
 def projections(loss: Mapping) -> tuple[str, ...]:
     """The projections that a configuration's losses need."""
     return tuple(name for name in PROJECTIONS if loss[name])
-
-
-def check_heads(model: Mapping, loss: Mapping) -> None:
-    """Refuse values of `config.model` and `config.loss` that do not fit together.
-
-    Raises:
-      UserError: the first of them.
-    """
-    head, projection, modalities = model["head"], model["fusion_projection"], tuple(model["modalities"])
-    for key, value, allowed in (("head", head, HEADS), ("fusion_projection", projection, FUSION_PROJECTIONS)):
-        if value not in allowed:
-            raise UserError(f"model.{key}={value!r}; it is one of {allowed}")
-    for name in (*WITH_PROMPTS, "simclr"):
-        if loss[name] < 0:
-            raise UserError(f"loss.{name}={loss[name]} is a weight: 0 or more")
-    for name in WITH_PROMPTS:
-        if head == "linear" and loss[name]:
-            raise UserError(
-                f"loss.{name}={loss[name]} compares with the class prompts, which model.head='linear' has none of; "
-                f"set loss.{name}=0.0 or model.head='prompts'"
-            )
-    for name in ON_IMAGES:
-        if loss[name] and "visual" not in modalities:
-            raise UserError(
-                f"loss.{name}={loss[name]} needs the visual stream; model.modalities is {modalities}: "
-                f"add 'visual' or set loss.{name}=0.0"
-            )
-    for name in PROJECTIONS:
-        if loss[f"{name}_temperature"] <= 0:
-            raise UserError(f"loss.{name}_temperature={loss[f'{name}_temperature']} must be above 0")
-    if head == "prompts" and projection == "none" and modalities != ("visual",):
-        raise UserError(
-            f"model.fusion_projection='none' with model.modalities={modalities}: only the visual stream alone is as "
-            "wide as the class prompts; set it to 'linear', or model.head='linear'"
-        )

@@ -9,13 +9,14 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Num
 
 from cpml_jax.arrays import AnyArray
+from cpml_jax.errors import UserError
 from cpml_jax.models.attention import attend
 from cpml_jax.models.convolution import Conv3D, ConvPool, DepthwiseConv3D, PatchEmbedding
 from cpml_jax.models.resolution import ResolutionViews
 
 STAGES = 3
 TIME_PATCH = 4  # the head doubles time twice
-INPUT_NORMS = ("center", "temporal", "standardize")
+INPUT_NORMS = ("center", "temporal", "standardize", "unit")
 # (x - mean) / mean of a pulse is 0.3 to 2 %: times 100 it is of order 1, as the noise of 8-bit skin is. Motion at
 # an edge reaches 100 % and would rule the batch statistics: cut at 10 %.
 TEMPORAL_SCALE = 100.0
@@ -133,24 +134,20 @@ class PhysFormer(nn.Module):
     form: str | None = None
 
     def check(self) -> None:
-        """Raises ValueError for hyper-parameters that do not fit together."""
+        """Raises UserError for hyper-parameters that do not fit together."""
         if self.blocks <= 0 or self.blocks % STAGES:
-            raise ValueError(f"rppg.blocks={self.blocks} must be a positive multiple of {STAGES} (stages)")
+            raise UserError(f"model.rppg.blocks={self.blocks} must be a positive multiple of {STAGES} (stages)")
         if self.dim % self.heads:
-            raise ValueError(f"rppg.dim={self.dim} must be a multiple of rppg.heads={self.heads}")
+            raise UserError(f"model.rppg.dim={self.dim} must be a multiple of model.rppg.heads={self.heads}")
         if self.dim % 2:
-            raise ValueError(f"rppg.dim={self.dim} must be even: the head halves it")
-        if self.input_norm not in INPUT_NORMS:
-            raise ValueError(f"rppg.input_norm={self.input_norm!r}; it is one of {INPUT_NORMS}")
-        if not self.stem:
-            raise ValueError("rppg.stem is empty; give the channels of at least one convolution")
+            raise UserError(f"model.rppg.dim={self.dim} must be even: the head halves it")
         if len(self.patch) != 3 or self.patch[0] != TIME_PATCH:
-            raise ValueError(f"rppg.patch={self.patch} must be ({TIME_PATCH}, height, width)")
+            raise UserError(f"model.rppg.patch={self.patch} must be ({TIME_PATCH}, height, width)")
         pixels = 2 ** len(self.stem)
         for side in self.patch[1:]:
             if self.frame_size % (pixels * side):
-                raise ValueError(
-                    f"rppg.frame_size={self.frame_size} must be a multiple of {pixels * side}: "
+                raise UserError(
+                    f"model.rppg.frame_size={self.frame_size} must be a multiple of {pixels * side}: "
                     f"{len(self.stem)} poolings by 2 and patches of {side}"
                 )
 
@@ -177,7 +174,6 @@ class PhysFormer(nn.Module):
         Raises:
           ValueError: the frames do not fit the configuration.
         """
-        self.check()
         n, t, height, width, _ = frames.shape
         if (height, width) != (self.frame_size, self.frame_size):
             raise ValueError(f"rppg.frame_size={self.frame_size}, but the frames are {height}x{width}")

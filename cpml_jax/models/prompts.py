@@ -6,14 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cpml_jax.errors import UserError
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+Tokenizer = Any  # transformers.CLIPTokenizer, which is slow to import
 
 START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
 WORD = re.compile(r"[^\W\d_]+|\d|(?:[^\w\s]|_)+")  # CLIP's: letters, one digit, or signs
@@ -62,7 +61,7 @@ def merged(symbols: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
     return tuple(result)
 
 
-def build_tokenizer(templates: Iterable[Sequence[str]]) -> PreTrainedTokenizerBase:
+def build_tokenizer(templates: Iterable[Sequence[str]]) -> Tokenizer:
     """A CLIP tokenizer made from the prompt bank alone: one token per word, and bytes for anything else.
 
     Args:
@@ -80,7 +79,7 @@ def build_tokenizer(templates: Iterable[Sequence[str]]) -> PreTrainedTokenizerBa
     return CLIPTokenizer(vocab={symbol: i for i, symbol in enumerate(symbols)}, merges=merges)
 
 
-def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(path: str | Path) -> Tokenizer:
     """The tokenizer that belongs to trained CLIP weights.
 
     Args:
@@ -111,7 +110,7 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
 
 
 def tokenize(
-    tokenizer: PreTrainedTokenizerBase, templates: Sequence[Sequence[str]], context_length: int, room: int = 0
+    tokenizer: Tokenizer, templates: Sequence[Sequence[str]], context_length: int, room: int = 0
 ) -> np.ndarray:
     """Tokens of every prompt.
 
@@ -160,6 +159,6 @@ def present(tokens: Any) -> Any:
     return tokens[..., 0] != tokens[..., -1]
 
 
-def context_words(tokenizer: PreTrainedTokenizerBase, words: str) -> tuple[int, ...]:
+def context_words(tokenizer: Tokenizer, words: str) -> tuple[int, ...]:
     """Token ids of the words that learned context starts from, without start and end."""
     return tuple(tokenizer(words)["input_ids"][1:-1])

@@ -15,6 +15,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Num, Shaped
 
 from cpml_jax.data import augment
+from cpml_jax.errors import UserError
 from cpml_jax.models import views
 from cpml_jax.models.clip import ImageEncoder
 from cpml_jax.models.landmark_rnn import LandmarkRNN
@@ -62,7 +63,7 @@ class Stream:
       inputs: those of INPUTS that it reads.
       build: (settings, D, compute dtype) -> its module.
       encode: (module, settings, inputs, forward pass) -> Encoded. With downsampled views the inputs have one view.
-      check: settings -> None; ValueError, in one line that begins with the setting's name, if they do not fit.
+      check: settings -> None; UserError, in one line that names the key, if they do not fit together.
     """
 
     name: str
@@ -106,7 +107,7 @@ def encode_landmarks(module: LandmarkRNN, settings: Settings, inputs: Inputs, fo
 
 def check_landmarks(settings: Settings) -> None:
     if not (settings["memory"] == 0 or settings["memory"] > 1):
-        raise ValueError(f"landmarks.memory={settings['memory']} is 0 or more than 1 frame")
+        raise UserError(f"model.landmarks.memory={settings['memory']} is 0 or more than 1 frame")
 
 
 def build_visual(settings: Settings, unified_dim: int, dtype: Any) -> ImageEncoder:
@@ -135,10 +136,11 @@ def embed_images(module: ImageEncoder, images: Float[Array, "N V K S S 3"]) -> F
 
 def check_visual(settings: Settings) -> None:
     if settings["width"] % settings["heads"]:
-        raise ValueError(f"visual.width={settings['width']} must be a multiple of its {settings['heads']} heads")
+        raise UserError(f"model.visual.width={settings['width']} must be a multiple of its {settings['heads']} heads")
     if settings["image_size"] % settings["patch"]:
-        raise ValueError(
-            f"visual.image_size={settings['image_size']} must be a multiple of visual.patch={settings['patch']}"
+        raise UserError(
+            f"model.visual.image_size={settings['image_size']} must be a multiple of "
+            f"model.visual.patch={settings['patch']}"
         )
 
 

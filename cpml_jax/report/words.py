@@ -6,15 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from cpml_jax import html_page
 from cpml_jax.report.run_files import number
-
-_HEAD = (
-    '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-    '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    # Nothing is fetched, whatever a data set, a method or a file is called.
-    '<meta http-equiv="Content-Security-Policy" '
-    "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
-)
 
 
 def whole_page(title: str, body: str) -> str:
@@ -24,7 +17,7 @@ def whole_page(title: str, body: str) -> str:
       title: plain text; it is escaped here. body: HTML of what is shown.
     """
     style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
-    return f"{_HEAD}<title>{text(title)}</title><style>{style}</style></head><body>{body}</body></html>\n"
+    return html_page.document(text(title), style, body)
 
 
 def text(value: object) -> str:

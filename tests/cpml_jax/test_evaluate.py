@@ -197,7 +197,8 @@ def run_config(**changes):
     config = base.get_config()
     config.data.sources.a = base.source("ffpp", "x", methods=TWO)
     config.data.sources.b = base.source("ffpp", "x", methods=TWO)
-    config.data.num_frames, config.model.rppg.frame_size = FRAMES, SIZE
+    config.data.num_frames = FRAMES
+    config.model.rppg.update(dict(frame_size=SIZE, stem=(4, 8), patch=(4, 2, 2)))  # a model that exists at this size
     config.train.update(dict(dataset="a", compressions=("raw", "c23"), methods=TWO))
     config.eval.update(dict(protocols=PROTOCOLS, cross_datasets=("b",), bootstrap=10) | changes)
     return config
@@ -213,7 +214,7 @@ def test_run_goes_from_a_configuration_to_the_files(tmp_path, monkeypatch):
     written = json.loads((tmp_path / "evaluation.json").read_text())
     assert written["config"] == json.loads(json.dumps(config.to_dict()))  # what chain.evaluation_is_current compares
     assert written["results"][0]["sampler"]["fps"] == 30
-    with pytest.raises(UserError, match="no data set 'c' in data.sources; choose from a, b"):
+    with pytest.raises(UserError, match="eval.cross_datasets has 'c', which is not in data.sources: a, b"):
         evaluate.run(run_config(cross_datasets=("c",)), tmp_path)
     with pytest.raises(UserError, match="train.dataset"):
         config.train.dataset = "aa"

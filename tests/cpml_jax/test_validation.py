@@ -96,7 +96,7 @@ BAD = [
     ({"model.text_encoder.context_tokens": 0}, "above 0"),
     ({"model.text_encoder.context_length": 8}, "too short"),
     ({"model.text_encoder.bank": "/none.json"}, "not readable"),
-    ({"model.text_encoder.width": 15}, "multiple of its 2 heads"),
+    ({"model.text_encoder.width": 15}, "multiple of model.text_encoder.heads=2"),
     ({"eval.protocols": ()}, "is empty"),
     ({"eval.protocols": ("cross_compresion",)}, "did you mean 'cross_compression'"),
     ({"eval.compressions": ()}, "is empty"),

@@ -94,7 +94,7 @@ def test_export_and_init_from_give_the_same_scores(tiny_records, tmp_path, capsy
     export.write(start, other, config.to_dict(), 0)
 
     config = tiny.training_config(tiny_records, init_from=str(start))
-    monkeypatch.setattr(train, "loop", save_and_stop)
+    monkeypatch.setattr(train, "run_steps", save_and_stop)
     state = train.train(config, run)
     assert f"init_from={start}: " in capsys.readouterr().err
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.variables), other)
@@ -103,7 +103,7 @@ def test_export_and_init_from_give_the_same_scores(tiny_records, tmp_path, capsy
     assert [e["option"] for e in listed] == ["init_from"] and len(listed[0]["loaded"]) == len(flatten_dict(other))
 
     shutil.rmtree(start)
-    monkeypatch.setattr(train, "loop", lambda config, state, *rest: state)
+    monkeypatch.setattr(train, "run_steps", lambda config, state, *rest: state)
     state = train.train(config, run)  # goes on from its checkpoint: the folder is not missed
     assert "init_from" not in capsys.readouterr().err
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.variables), other)

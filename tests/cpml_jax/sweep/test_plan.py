@@ -10,11 +10,12 @@ from ml_collections import ConfigDict
 
 from cpml_jax.configs import synthetic
 from cpml_jax.errors import UserError
+from cpml_jax.schema import FFPP_METHODS
 from cpml_jax.sweep import plan as sweep_plan
 from cpml_jax.sweep.ablation import Ablation
 from cpml_jax.sweep.plan import Run
 
-FOUR = synthetic.METHODS
+FOUR = FFPP_METHODS
 RATES = ("raw", "c23", "c40")
 METHODS = {"synthetic": FOUR, "synthetic_b": FOUR}
 TABLE = Ablation({"full": {}, "no_cqsl": {"loss.cqsl": 0.0}}, (("c23",), ("raw", "c23")))
