@@ -46,7 +46,7 @@ def class_prompts(
     """
     if tokens is None:
         return None, None
-    templates: Any = constants
+    templates: Any = None if constants is None else jnp.asarray(constants)
     if templates is None and every:
         templates = model.apply(variables, tokens, method="encode_templates")
     is_prompt, chosen = present(tokens), tokens if templates is None else templates

@@ -128,7 +128,7 @@ def test_a_tokenizer_of_another_vocabulary_is_refused(tmp_path):
     for name in ("vocab.json", "merges.txt"):
         (folder / name).unlink()
     prompts.build_tokenizer((("a real face",), ("a fake face",))).save_pretrained(folder)
-    with pytest.raises(UserError, match="the tokenizer there has"):
+    with pytest.raises(UserError, match="its tokenizer has"):
         scoring.build_model(config_with(**{"model.text_encoder.weights": str(folder)}))
 
 

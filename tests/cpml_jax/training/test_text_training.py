@@ -217,5 +217,6 @@ def test_a_bank_may_move_but_not_change(by_method, tmp_path):
 
 def test_a_class_without_a_training_clip_is_refused(tiny_records, tmp_path):
     changes = {"model.text_encoder.classes": "methods", "train.methods": ("FaceSwap", "NeuralTextures")}
+    changes["data.sources.faces.methods"] = ()  # all that the records hold: only they can tell
     with pytest.raises(UserError, match="no training clip of NeuralTextures"):
         train.train(tiny.training_config(tiny_records, **changes), tmp_path)
