@@ -15,12 +15,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from cpml_jax import signal
+from cpml_jax.configs import base
 from cpml_jax.data.records import RecordSet
 from cpml_jax.errors import UserError
 from cpml_jax.models.physformer import PhysFormer
@@ -32,7 +34,10 @@ CLOSE = 3.0  # beats/min
 
 def reader(weights: str, frames: int) -> Callable[[np.ndarray], np.ndarray]:
     """A function: crops (T, S, S, 3) uint8 -> pulse wave (T,) float32; T: `frames`."""
-    model = PhysFormer(frame_size=CROP_SIZE, **open_rppg.SETTINGS)
+    settings: dict[str, Any] = base.get_config().model.rppg.to_dict()
+    del settings["weights"]
+    settings.update(open_rppg.SETTINGS, frame_size=CROP_SIZE)
+    model = PhysFormer(**settings)
     clip = jax.ShapeDtypeStruct((1, frames, CROP_SIZE, CROP_SIZE, 3), jnp.uint8)
     variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), clip)
     loaded = open_rppg.load(weights, variables)

@@ -39,6 +39,11 @@ def tiny_config(**changes):
     return config
 
 
+def settings(stream: str) -> dict:
+    """A stream's settings of configs/base.py, as its module takes them."""
+    return {name: value for name, value in base.get_config().model[stream].to_dict().items() if name != "weights"}
+
+
 def loss_weights(**changes) -> total.LossWeights:
     """The default weights, some of them changed."""
     return total.LossWeights(**base.get_config().loss.to_dict() | changes)

@@ -27,7 +27,7 @@ def affinity(
     class_embeddings: Float[AnyArray, "C D"],
     label: Int[AnyArray, " B"],
     weight: Num[AnyArray, " B"],
-    temperature: Temperature = 0.1,
+    temperature: Temperature,
 ) -> Float[Array, ""]:
     """InfoNCE between every ordered pair of the modalities' features and the class prompts.
 

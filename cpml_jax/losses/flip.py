@@ -17,9 +17,7 @@ from cpml_jax.models.class_embeddings import ensemble, unit
 _FAR = -1e9  # a logit that no softmax sees
 
 
-def simclr(
-    projected: Float[AnyArray, "2 B P"], weight: Num[AnyArray, " B"], temperature: float = 0.1
-) -> Float[Array, ""]:
+def simclr(projected: Float[AnyArray, "2 B P"], weight: Num[AnyArray, " B"], temperature: float) -> Float[Array, ""]:
     """InfoNCE between two augmented views (NT-Xent; Chen et al., ICML 2020, equation 1).
 
     Args:

@@ -87,11 +87,11 @@ class TextEncoder(nn.Module):
     """
 
     vocab_size: int
-    context_length: int = 77
-    width: int = 512
-    layers: int = 12
-    heads: int = 8
-    projection: int = 512
+    context_length: int
+    width: int
+    layers: int
+    heads: int
+    projection: int
     activation: str = "quick_gelu"
     dtype: DTypeLike = jnp.float32
 
@@ -148,11 +148,11 @@ class ImageEncoder(nn.Module):
       activation: of the MLPs, a name of ACTIVATIONS.
     """
 
-    patch: int = 16
-    width: int = 768
-    layers: int = 12
-    heads: int = 12
-    projection: int = 512
+    patch: int
+    width: int
+    layers: int
+    heads: int
+    projection: int
     activation: str = "quick_gelu"
     dtype: DTypeLike = jnp.float32
 

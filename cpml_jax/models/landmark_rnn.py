@@ -112,12 +112,12 @@ class LandmarkRNN(nn.Module):
       memory: frames that the GRUs' units remember at the start, 0: torch's start. See BidirectionalGRU.start_bias.
     """
 
-    hidden: int = 32
-    point_dropout: float = 0.1
-    dropout: float = 0.5
-    noise: float = 0.1
-    delta_scale: float = 1.0
-    memory: float = 0.0
+    hidden: int
+    point_dropout: float
+    dropout: float
+    noise: float
+    delta_scale: float
+    memory: float
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

@@ -117,19 +117,19 @@ class PhysFormer(nn.Module):
       form: of the convolutions (convolution.py); None: the platform's.
     """
 
-    frame_size: int = 128
-    dim: int = 96
-    ff_dim: int = 144
-    blocks: int = 12
-    heads: int = 4
-    theta: float = 0.7
-    temperature: float = 2.0
-    dropout: float = 0.1
-    stem: tuple[int, ...] = (24, 48, 96)
-    patch: tuple[int, int, int] = (4, 4, 4)
-    input_norm: str = "center"
-    pfe_width: int = 32
-    pfe_depth: int = 2
+    frame_size: int
+    dim: int
+    ff_dim: int
+    blocks: int
+    heads: int
+    theta: float
+    temperature: float
+    dropout: float
+    stem: tuple[int, ...]
+    patch: tuple[int, int, int]
+    input_norm: str
+    pfe_width: int
+    pfe_depth: int
     dtype: DTypeLike = jnp.float32
     form: str | None = None
 

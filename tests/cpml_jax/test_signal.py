@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
+import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,4 +72,4 @@ def test_a_wrong_shape_is_refused_where_it_is_passed():
     with pytest.raises(jaxtyping.TypeCheckError, match="cqsl"):
         cpml.cqsl(np.zeros((4, 40), np.float32), np.zeros(4, int), np.ones(4))
     with pytest.raises(jaxtyping.TypeCheckError, match="LandmarkRNN.__call__"):
-        LandmarkRNN().init(jax.random.key(0), jnp.zeros((1, 4, 67, 2)), train=False)
+        LandmarkRNN(**tiny.settings("landmarks")).init(jax.random.key(0), jnp.zeros((1, 4, 67, 2)), train=False)

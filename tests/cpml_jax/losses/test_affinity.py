@@ -71,5 +71,5 @@ def test_features_at_their_prompts_are_better_than_at_the_others():
     right = {"rppg": t[LABEL][:, None], "landmarks": t[LABEL][:, None]}
     wrong = {"rppg": t[1 - LABEL][:, None], "landmarks": t[LABEL][:, None]}
     assert JITTED(right, t, LABEL, jnp.ones(5), 0.1) < JITTED(wrong, t, LABEL, jnp.ones(5), 0.1) - 1
-    gradient = jax.jit(jax.grad(lambda x: affinity({"rppg": x}, t, LABEL, jnp.zeros(5))))
+    gradient = jax.jit(jax.grad(lambda x: affinity({"rppg": x}, t, LABEL, jnp.zeros(5), 0.1)))
     assert np.isfinite(gradient(jnp.zeros((5, 1, 8)))).all()

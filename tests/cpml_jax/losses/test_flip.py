@@ -36,10 +36,10 @@ def test_simclr_is_the_published_sum_and_ignores_padding(temperature):
 
 def test_simclr_is_least_where_views_agree_and_clips_do_not():
     apart = np.eye(4, dtype=np.float32)
-    least = flip.simclr(np.stack([apart, apart]), np.ones(4))
-    assert least < flip.simclr(np.stack([apart, np.roll(apart, 1, axis=0)]), np.ones(4))
-    np.testing.assert_allclose(flip.simclr(np.ones((2, 4, 3)), np.ones(4)), np.log(7), rtol=1e-5)
-    gradient = jax.grad(lambda x: flip.simclr(x, jnp.ones(4)))(jnp.zeros((2, 4, 3)))
+    least = flip.simclr(np.stack([apart, apart]), np.ones(4), 0.1)
+    assert least < flip.simclr(np.stack([apart, np.roll(apart, 1, axis=0)]), np.ones(4), 0.1)
+    np.testing.assert_allclose(flip.simclr(np.ones((2, 4, 3)), np.ones(4), 0.1), np.log(7), rtol=1e-5)
+    gradient = jax.grad(lambda x: flip.simclr(x, jnp.ones(4), 0.1))(jnp.zeros((2, 4, 3)))
     assert np.isfinite(gradient).all()
 
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 
 from cpml_jax.models.landmark_rnn import BidirectionalGRU, LandmarkRNN
 
@@ -30,7 +31,7 @@ def test_gru_equals_torch():
 
 
 def test_shape_noise_and_point_dropout():
-    model = LandmarkRNN(hidden=4)
+    model = LandmarkRNN(**tiny.settings("landmarks") | dict(hidden=4))
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 6, 68, 2)).astype(np.float32))
     variables = model.init(jax.random.key(0), x, train=False)
     apply = jax.jit(lambda x, key: model.apply(variables, x, train=True, rngs={"dropout": key}))
@@ -44,7 +45,7 @@ def test_shape_noise_and_point_dropout():
 
 def test_dropped_points_vanish_whole():
     """With everything dropped the features depend on nothing: a dropped point is dropped in x, y and all frames."""
-    model = LandmarkRNN(hidden=4, point_dropout=0.5, dropout=0.0, noise=0.0)
+    model = LandmarkRNN(**tiny.settings("landmarks") | dict(hidden=4, point_dropout=0.5, dropout=0.0, noise=0.0))
     x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 5, 68, 2)).astype(np.float32))
     variables = model.init(jax.random.key(0), x, train=False)
 

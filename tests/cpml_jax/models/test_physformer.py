@@ -4,13 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 
 from cpml_jax.errors import UserError
 from cpml_jax.models.attention import attend
 from cpml_jax.models.physformer import TEMPORAL_LIMIT, PhysFormer, normalise
 from cpml_jax.models.resolution import PFE, ResolutionViews
 
-SMALL = dict(frame_size=16, stem=(4, 8), patch=(4, 2, 2), dim=8, ff_dim=12, heads=2, blocks=3, input_norm="temporal")
+SMALL = tiny.settings("rppg") | dict(
+    frame_size=16, stem=(4, 8), patch=(4, 2, 2), dim=8, ff_dim=12, heads=2, blocks=3, input_norm="temporal"
+)
 
 
 def frames(n=2, t=16, seed=0):
@@ -91,7 +94,7 @@ def test_resolution_views_keep_the_clip_and_share_weights():
 
 
 def test_full_configuration_has_the_published_shapes():
-    model = PhysFormer()
+    model = PhysFormer(**tiny.settings("rppg"))
     clip = jax.ShapeDtypeStruct((2, 160, 128, 128, 3), jnp.uint8)
     variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False, downsampled=("half",)), clip)
     wave, stages = jax.eval_shape(lambda v, x: model.apply(v, x, train=False), variables, clip)

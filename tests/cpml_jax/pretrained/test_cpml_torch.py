@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import published_weights
 import pytest
+import tiny
 from flax.traverse_util import flatten_dict
 
 from cpml_jax.errors import UserError
@@ -15,8 +16,8 @@ from cpml_jax.models.resolution import PFE
 from cpml_jax.pretrained import cpml_torch
 from cpml_jax.pretrained.source import assemble
 
-PUBLISHED = dict(frame_size=128)
-SMALL = dict(frame_size=32, stem=(2, 4, 8), patch=(4, 1, 1), dim=8, ff_dim=12, heads=2, blocks=3)
+PUBLISHED = tiny.settings("rppg")
+SMALL = PUBLISHED | dict(frame_size=32, stem=(2, 4, 8), patch=(4, 1, 1), dim=8, ff_dim=12, heads=2, blocks=3)
 
 
 def cpml(physformer, text, modalities=("rppg", "landmarks"), vocab=49408, frames=160):
@@ -29,7 +30,7 @@ def cpml(physformer, text, modalities=("rppg", "landmarks"), vocab=49408, frames
         fusion_projection="linear",
         head="prompts",
         temperature=0.07,
-        streams={"rppg": dict(physformer), "landmarks": {}, "visual": visual},
+        streams={"rppg": dict(physformer), "landmarks": tiny.settings("landmarks"), "visual": visual},
         text=dict(mode="finetune", **text),
         vocab_size=vocab,
     )

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import published_weights
 import pytest
+import tiny
 
 from cpml_jax.errors import UserError
 from cpml_jax.models.landmark_rnn import LandmarkRNN
@@ -59,7 +60,7 @@ def compare(path, model):
 
 @pytest.mark.parametrize("delta_scale", [1.0, 200.0])
 def test_features_are_torchs(files, delta_scale):
-    loaded = compare(files, LandmarkRNN(delta_scale=delta_scale))
+    loaded = compare(files, LandmarkRNN(**tiny.settings("landmarks") | dict(delta_scale=delta_scale)))
     assert len(loaded.loaded) == 18 and loaded.fresh == [] and loaded.batch_stats == {}
     assert loaded.ignored == [f"{g}.dense.3.{part}" for g in ("g1", "g2") for part in ("bias", "weight")]
 
@@ -70,11 +71,11 @@ def test_the_authors_own_files(compression):
     for g in ("g1", "g2"):
         state = torch_file.read(REAL / f"{g}_{compression}.pth").state
         assert {k: v.shape for k, v in state.items()} == published_weights.lrnet()
-    compare(REAL / f"g2_{compression}.pth", LandmarkRNN())
+    compare(REAL / f"g2_{compression}.pth", LandmarkRNN(**tiny.settings("landmarks")))
 
 
 def test_every_mismatch_is_said(files):
-    variables = shapes_of(LandmarkRNN(hidden=16))
+    variables = shapes_of(LandmarkRNN(**tiny.settings("landmarks") | dict(hidden=16)))
     with pytest.raises(UserError) as caught:
         lrnet.load(files, variables)
     assert str(caught.value).count("does not give") == 18
@@ -82,14 +83,14 @@ def test_every_mismatch_is_said(files):
     del state["gru.bias_hh_l0_reverse"], state["dense.1.fn.net.3.bias"]
     state |= {"gru.weight_ih_l1": np.zeros(3), "hidden_state": np.full((2, 1, 32), np.nan, np.float32)}
     with pytest.raises(UserError) as caught:
-        lrnet.parameters(state, state, shapes_of(LandmarkRNN()))
+        lrnet.parameters(state, state, shapes_of(LandmarkRNN(**tiny.settings("landmarks"))))
     for g in ("g1", "g2"):
         for word in ("gru.bias_hh_l0_reverse", "dense.1.fn.net.3.bias", "gru.weight_ih_l1", "hidden_state holds NaN"):
             assert f"{g}.{word}" in str(caught.value)
 
 
 def test_files_that_are_not_a_pair(files, tmp_path):
-    variables = shapes_of(LandmarkRNN())
+    variables = shapes_of(LandmarkRNN(**tiny.settings("landmarks")))
     (files / "g1_c23.pth").write_bytes(b"")
     with pytest.raises(UserError, match=r"2 files g1\*.pth.*name the one"):
         lrnet.load(files, variables)

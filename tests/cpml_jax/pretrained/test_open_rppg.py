@@ -8,13 +8,14 @@ import jax
 import keras_weights
 import numpy as np
 import pytest
+import tiny
 
 from cpml_jax.errors import UserError
 from cpml_jax.models.physformer import PhysFormer, normalise
 from cpml_jax.pretrained import open_rppg
 
 WAVES = np.load(Path(__file__).parents[2] / "goldens/open_rppg.npz")
-MODEL = PhysFormer(**open_rppg.SETTINGS)
+MODEL = PhysFormer(**tiny.settings("rppg") | open_rppg.SETTINGS)
 
 
 @pytest.fixture(scope="module")

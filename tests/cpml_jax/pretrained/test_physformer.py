@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import published_weights
 import pytest
+import tiny
 
 from cpml_jax.errors import UserError
 from cpml_jax.models.physformer import PhysFormer
@@ -23,7 +24,9 @@ from cpml_jax.pretrained.source import merged
 
 GOLDEN = np.load(Path(__file__).parents[2] / "goldens" / "physformer.npz")
 CLIP = np.random.RandomState(0).randint(0, 256, (1, 32, 128, 128, 3)).astype(np.uint8)  # red first
-SMALL = dict(frame_size=32, stem=(2, 4, 8), patch=(4, 1, 1), dim=8, ff_dim=12, heads=2, blocks=3)
+SMALL = tiny.settings("rppg") | dict(
+    frame_size=32, stem=(2, 4, 8), patch=(4, 1, 1), dim=8, ff_dim=12, heads=2, blocks=3
+)
 
 
 @cache
@@ -48,7 +51,7 @@ def test_names_and_shapes_are_the_published_modules():
 
 def test_the_published_module_gives_the_same_wave_and_stages(state):
     """Waves of a range of 2.3, stages of up to 12: 1e-5 and 5e-5 are float32's rounding through twelve blocks."""
-    model = PhysFormer()
+    model = PhysFormer(**tiny.settings("rppg"))
     variables = shapes_of(model)
     loaded = physformer.parameters(state, variables)
     assert len(loaded.loaded) == len(state) - len(loaded.ignored)
