@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int
 normal = nn.initializers.normal
 
 
-def quick_gelu(x: jax.Array) -> jax.Array:
+def quick_gelu(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
     return x * nn.sigmoid(1.702 * x)
 
 

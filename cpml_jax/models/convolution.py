@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 from cpml_jax.models import convolution_cpu
 
@@ -173,7 +173,7 @@ class Conv3D(nn.Module):
     form: str | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Num[Array, "N T H W C"]) -> Float[Array, "N T *rest {self.features}"]:
         shape = (*self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", _initializer(), shape, jnp.float32)
         if self.theta:
@@ -214,7 +214,7 @@ class DepthwiseConv3D(nn.Module):
     form: str | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[Array, "N T H W C"]) -> Float[Array, "N T H W C"]:
         taps = self.kernel_size[0] * self.kernel_size[1] * self.kernel_size[2]
         kernel = self.param("kernel", nn.initializers.normal(taps**-0.5), (*self.kernel_size, x.shape[-1]), jnp.float32)
         return depthwise3d(x.astype(self.dtype), kernel.astype(self.dtype), self.form)
@@ -229,7 +229,7 @@ class PatchEmbedding(nn.Module):
     form: str | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[Array, "N T H W C"]) -> Float[Array, "N t h w {self.features}"]:
         kernel = self.param("kernel", _initializer(), (*self.patch, x.shape[-1], self.features), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
         return patches3d(x.astype(self.dtype), kernel.astype(self.dtype), self.form) + bias.astype(self.dtype)

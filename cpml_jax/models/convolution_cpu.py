@@ -9,9 +9,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float
 
 
-def conv3d(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def conv3d(x: Float[Array, "N T H W C"], kernel: Float[Array, "kt kh kw C D"]) -> Float[Array, "N T H W D"]:
     """One 2-D convolution over neighbouring frames side by side; a matrix product if it sees one pixel of each."""
     kt, kh, kw, c, d = kernel.shape
     if kh == kw == 1:
@@ -19,7 +20,9 @@ def conv3d(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return _folded(x, kernel)
 
 
-def conv3d_of_cells(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def conv3d_of_cells(
+    x: Float[Array, "N T H W C"], kernel: Float[Array, "1 3 3 4*C D4"]
+) -> Float[Array, "N T H//2 W//2 4 D4//4"]:
     """conv3d of 2x2 cells: four times the channels on a quarter of the positions.
 
     A convolution of 3 channels to 8 is too thin for the CPU; 12 to 32 is not, and a max-pool of the result is a maximum
@@ -38,7 +41,7 @@ def conv3d_of_cells(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return y.reshape(n, t, h // 2, w // 2, 4, -1)
 
 
-def kernel_of_cells(kernel: jax.Array) -> jax.Array:
+def kernel_of_cells(kernel: Float[Array, "1 kh kw C D"]) -> Float[Array, "1 3 3 4*C 4*D"]:
     """(1, kh, kw, C, D), kh and kw up to 5 -> (1, 3, 3, 4 C, 4 D): the same convolution from 2x2 cells to 2x2 cells.
 
     Pixel (a, b) of a cell sees the 6x6 pixels of the 3x3 cells around it; its kernel lies at (a, b) of them.
@@ -54,7 +57,7 @@ def kernel_of_cells(kernel: jax.Array) -> jax.Array:
     return wide.transpose(0, 2, 1, 3, 4, 5, 6).reshape(1, 3, 3, 4 * c, 4 * d)
 
 
-def depthwise3d(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def depthwise3d(x: Float[Array, "N T H W C"], kernel: Float[Array, "kt kh kw C"]) -> Float[Array, "N T H W C"]:
     """The sum of kt*kh*kw shifted products."""
     kt, kh, kw, _ = kernel.shape
     _, t, h, w, _ = x.shape
@@ -67,7 +70,9 @@ def depthwise3d(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return total
 
 
-def patches3d(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def patches3d(
+    x: Float[Array, "N T H W C"], kernel: Float[Array, "kt kh kw C D"]
+) -> Float[Array, "N T//kt H//kh W//kw D"]:
     """A reshape and a matrix product."""
     kt, kh, kw, c, d = kernel.shape
     n, t, h, w, _ = x.shape

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
@@ -83,7 +82,8 @@ class Block(nn.Module):
         """A 1x1x1 convolution."""
         return nn.Dense(features, use_bias=use_bias, dtype=self.dtype, name=name)
 
-    def attention(self, x: jax.Array, train: bool) -> jax.Array:
+    def attention(self, x: Float[Array, "N T H W D"], train: bool) -> Float[Array, "N T H W D"]:
+        """Temporal-difference self-attention over all tokens."""
         difference = dict(use_bias=False, theta=self.theta, dtype=self.dtype, form=self.form)
         q = self.norm("norm_q", train)(Conv3D(self.dim, (3, 3, 3), name="q", **difference)(x))
         k = self.norm("norm_k", train)(Conv3D(self.dim, (3, 3, 3), name="k", **difference)(x))
@@ -96,7 +96,8 @@ class Block(nn.Module):
         y = attend(q, k, v, mask, heads=self.heads, temperature=self.temperature)
         return self.dense(self.dim, "proj", use_bias=True)(y).reshape(x.shape)
 
-    def feed_forward(self, x: jax.Array, train: bool) -> jax.Array:
+    def feed_forward(self, x: Float[Array, "N T H W D"], train: bool) -> Float[Array, "N T H W D"]:
+        """Spatio-temporal feed-forward."""
         x = nn.elu(self.norm("norm_ff1", train)(self.dense(self.ff_dim, "ff1")(x)))
         x = DepthwiseConv3D((3, 3, 3), self.dtype, self.form, name="depthwise")(x)
         x = nn.elu(self.norm("norm_depthwise", train)(x))

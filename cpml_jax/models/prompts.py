@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from cpml_jax.errors import UserError
 
@@ -111,7 +112,7 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
 
 def tokenize(
     tokenizer: Tokenizer, templates: Sequence[Sequence[str]], context_length: int, room: int = 0
-) -> np.ndarray:
+) -> Int[np.ndarray, "C P {context_length}"]:
     """Tokens of every prompt.
 
     Args:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Num, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
 from cpml_jax.models.resolution import STEPS
 from cpml_jax.schema import NUM_LANDMARKS
@@ -25,7 +25,7 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of RGB in [0, 1], as CLIP's w
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-def region_amounts(view: str) -> np.ndarray:
+def region_amounts(view: str) -> Float[np.ndarray, "68 2"]:
     """(68, 2): half-width of the regional jitter of every point, zero outside the regions."""
     amounts = np.zeros((NUM_LANDMARKS, 2), np.float32)
     for points, by_view in REGIONS:
@@ -61,7 +61,7 @@ def landmark_views(
     return jnp.stack(views, axis=1)
 
 
-def spaced_frames(length: int, count: int) -> np.ndarray:
+def spaced_frames(length: int, count: int) -> Int[np.ndarray, " {count}"]:
     """(count,) indices evenly spaced over a whole clip of `length` frames, both ends included; one: the middle."""
     if not 1 <= count <= length:
         raise ValueError(f"visual.frames={count} must be between 1 and the clip's {length} frames")
