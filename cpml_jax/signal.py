@@ -9,7 +9,6 @@ from jaxtyping import Array, Float, Num
 
 from cpml_jax.arrays import AnyArray
 
-PULSE_BAND_HZ = (0.6, 4.0)  # 36..240 beats/min: the band in which a pulse can lie (docs/method.md, Losses)
 TRAINING_RATES = (60.0, 120.0)  # beats/min: the limits of HR in L_CQSL
 READING_RATES = (40.0, 180.0)  # beats/min: the limits of a heart rate that is reported
 # exp(-30 * 0.1): a bin at 90 % of the peak's power keeps 5 % of its weight, and the expectation lies within
