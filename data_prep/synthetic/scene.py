@@ -80,7 +80,6 @@ class Scene:
                 self._source.moves,
                 self._target.pulse,
                 self._source.pulse,
-                shake,
             )
 
     def truth(self) -> dict[str, np.ndarray]:
