@@ -49,7 +49,8 @@ def sight(matrix: np.ndarray, fields: np.ndarray, weights: np.ndarray, canvas: i
     x = (back[0, 0] * place[None, :] + back[0, 1] * place[:, None] + back[0, 2]).astype(np.float32)
     y = (back[1, 0] * place[None, :] + back[1, 1] * place[:, None] + back[1, 2]).astype(np.float32)
     step = np.float32(len(fields) / canvas)
-    bends = cv2.remap(fields, (x + 0.5) * step - 0.5, (y + 0.5) * step - 0.5, cv2.INTER_LINEAR)
+    where = ((x + 0.5) * step - 0.5, (y + 0.5) * step - 0.5)
+    bends = cv2.remap(fields, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     # A place p moved by f(p) shows what was at p - f(p): right to the first order, and the bends are small.
     coarse = cv2.merge((x, y)) - bends @ weights
     finer = np.array([[1 / FIELD_STEP, 0, 0], [0, 1 / FIELD_STEP, 0]])

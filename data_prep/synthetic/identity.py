@@ -195,8 +195,8 @@ def bends(face: Identity, places: np.ndarray) -> np.ndarray:
 
 
 def bend_weights(turn: np.ndarray, expression: Expression) -> np.ndarray:
-    """How far each of `bends` moves a face (3, 2), x and y in fractions of the side; turn: (2,) the same for a place 1."""
-    return np.array([turn, [0.0, -0.016 * expression.brow], [0.0, JAW_DROP * expression.jaw]])
+    """How far each of `bends` moves a face (3, 2), x and y in fractions of the side; turn: (2,) that of the first."""
+    return np.array([turn, [0.0, -0.026 * expression.brow], [0.0, JAW_DROP * expression.jaw]])
 
 
 def landmarks(face: Identity, expression: Expression) -> np.ndarray:

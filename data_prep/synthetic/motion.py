@@ -24,10 +24,11 @@ HEAD_SPEED = (0.02, 0.05, 0.11, 0.16, 0.26, 0.38, 0.55)
 ROLL_SPEED = (0.01, 0.03, 0.06, 0.12, 0.20, 0.26, 0.35)
 SCALE_SPEED = (0.02, 0.04, 0.07, 0.10, 0.14, 0.22, 0.30)
 TURN_SPEED = (0.01, 0.03, 0.06, 0.10, 0.15, 0.25, 0.35)
-SLOPE = (1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)  # amplitude falls with frequency to this power
-SPEECH = (0.0, 0.3, 0.5, 0.7, 0.9, 1.1, 1.3)
+SLOPE = (1.3, 1.5, 1.7, 1.9, 2.1, 2.3, 2.5)  # above KNEE amplitude falls with frequency to this power
+KNEE = 0.5  # Hz
+SPEECH = (0.1, 0.45, 0.65, 0.9, 1.15, 1.4, 1.6)
 BROWS = (0.02, 0.08, 0.14, 0.20, 0.35, 0.50, 0.70)
-BLINKS = (0.0, 1.0, 10.0, 20.0, 35.0, 50.0, 60.0)  # a minute
+BLINKS = (0.0, 2.0, 14.0, 24.0, 38.0, 52.0, 60.0)  # a minute
 # Camera, in picture sides, new in every frame. Half of the real clips are steadier than can be measured; telephones in
 # hands are not, and a benchmark of nothing but tripods would give every trembling forgery away.
 TREMOR = (0.0, 0.0001, 0.0003, 0.0006, 0.0012, 0.0020, 0.0030)
@@ -42,7 +43,7 @@ def quantile(rng: np.random.Generator, table: tuple[float, ...], common: float =
 def wander(
     rng: np.random.Generator, times: np.ndarray, low: float, high: float, slope: float = 0.0, columns: int = 1
 ) -> tuple[np.ndarray, float]:
-    """Noise (N, columns) whose amplitude falls with frequency^slope between `low` and `high` Hz.
+    """Noise (N, columns) between `low` and `high` Hz whose amplitude falls with frequency^slope above KNEE.
 
     Returns it with an expected deviation of 1 (a short window of a slow motion has less), and the expected rms of its
     derivative, a second, of what is slower than SLOW.
@@ -52,7 +53,7 @@ def wander(
     frequency = np.fft.rfftfreq(padded, 1 / rate)
     amplitude = np.zeros(len(frequency))
     inside = (frequency >= low) & (frequency <= high)
-    amplitude[inside] = frequency[inside] ** -slope
+    amplitude[inside] = (frequency[inside] ** 2 + KNEE**2) ** (-slope / 2)
     power = amplitude**2 / (amplitude**2).sum()
     spectrum = rng.standard_normal((len(frequency), columns)) + 1j * rng.standard_normal((len(frequency), columns))
     signal = np.fft.irfft(spectrum * np.sqrt(power)[:, None], padded, axis=0)[: len(times)] * padded / 2
@@ -77,7 +78,7 @@ def head_motion(rng: np.random.Generator, times: np.ndarray) -> np.ndarray:
     head = quantile(rng, HEAD_SPEED, lively, share) * FACE
     turn = quantile(rng, TURN_SPEED, lively, share) * FACE
     parts = [
-        _moving(rng, times, head, slope, 2) * rng.uniform([0.7, 0.7], [1.2, 1.0]),
+        _moving(rng, times, head, slope, 2) * rng.uniform([0.9, 0.7], [1.3, 1.1]),
         _moving(rng, times, quantile(rng, ROLL_SPEED, lively, share), slope),
         _moving(rng, times, quantile(rng, SCALE_SPEED, lively, share), slope),
         _moving(rng, times, 0.02, slope),
@@ -85,7 +86,7 @@ def head_motion(rng: np.random.Generator, times: np.ndarray) -> np.ndarray:
     ]
     pose = np.concatenate(parts, 1)
     offset = np.array([0.03, 0.02, 0.03, 0.05, 0.01, 0.012, 0.010]) * rng.uniform(-1, 1, 7)
-    reach = np.array([0.06, 0.05, 0.20, 0.12, 0.04, 0.030, 0.025])  # the face stays in the picture and in one piece
+    reach = np.array([0.10, 0.07, 0.25, 0.12, 0.04, 0.035, 0.030])  # the face stays in the picture and in one piece
     return reach * np.tanh((pose - pose.mean(0)) / reach) + offset
 
 
@@ -106,7 +107,7 @@ def _blinks(rng: np.random.Generator, times: np.ndarray) -> np.ndarray:
     pause = max(60.0 / max(quantile(rng, BLINKS), 0.5) - 0.4, 0.1)
     moment = rng.exponential(pause)
     while moment < times[-1]:
-        length, depth = rng.uniform(0.15, 0.35), rng.uniform(0.8, 1.5)
+        length, depth = rng.uniform(0.15, 0.40), rng.uniform(0.6, 1.4)
         bump = np.clip(1.0 - np.abs((times - moment) / (0.5 * length)), 0.0, 1.0)
         opening = np.minimum(opening, 1.0 - np.minimum(depth * bump, 1.0))
         moment += 0.4 + rng.exponential(pause)
@@ -115,9 +116,9 @@ def _blinks(rng: np.random.Generator, times: np.ndarray) -> np.ndarray:
 
 def _speech(rng: np.random.Generator, times: np.ndarray, strength: float) -> np.ndarray:
     """Mouth opening (N,) in 0..1: syllables inside phrases, with pauses."""
-    syllables = np.clip(0.5 + 0.45 * wander(rng, times, 1.0, 7.0, 0.7)[0][:, 0], 0.0, 1.5)
+    syllables = np.clip(0.5 + 0.45 * wander(rng, times, 0.8, 6.0, 1.2)[0][:, 0], 0.0, 1.5)
     phrases = np.clip(0.7 + 0.8 * wander(rng, times, 0.1, 0.6, 0.5)[0][:, 0], 0.0, 1.0)
-    return np.clip(strength * syllables * phrases, 0.0, 1.0)
+    return np.clip(rng.uniform(0.0, 0.2) + strength * syllables * phrases, 0.0, 1.0)
 
 
 def expressions(rng: np.random.Generator, times: np.ndarray) -> list[Expression]:
@@ -136,7 +137,7 @@ def expressions(rng: np.random.Generator, times: np.ndarray) -> list[Expression]
             gaze[:, 0],
             0.5 * gaze[:, 1],
             np.clip(mouth + quantile(rng, TREMOR) / 0.04 * rng.standard_normal(len(times)), 0, 1),
-            (0.15 + 0.4 * strength) * slow(0.3, 4.0),
+            (0.3 + 0.5 * strength) * slow(0.3, 4.0),
             quantile(rng, BROWS) * slow(0.1, 2.5),
             jaw,
         ],

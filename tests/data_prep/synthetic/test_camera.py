@@ -18,8 +18,8 @@ def test_noise_has_its_deviation_and_is_new_in_every_frame(grain):
     assert neighbours > 0.2 if grain else abs(neighbours) < 0.05
 
 
-def view(matrix=STILL, weights=((0, 0),)):
-    fields = np.ones((SIZE // 4, SIZE // 4, 1), np.float32)
+def view(matrix=STILL, weights=((0, 0), (0, 0))):
+    fields = np.ones((SIZE // 4, SIZE // 4, 2), np.float32)
     return sight(matrix, fields, np.array(weights, np.float32), SIZE, SIZE)
 
 
@@ -28,7 +28,7 @@ def test_sight_is_the_inverse_of_the_pose_and_of_the_bends():
     np.testing.assert_allclose(view(), np.stack([column, row], -1), atol=1e-3)
     moved = view(np.array([[0.5, 0.0, 3.0], [0.0, 0.5, 1.0]]))
     np.testing.assert_allclose(moved, np.stack([2 * (column - 3), 2 * (row - 1)], -1), atol=1e-3)
-    np.testing.assert_allclose(view(weights=((2.0, -1.0),)), np.stack([column - 2, row + 1], -1), atol=1e-3)
+    np.testing.assert_allclose(view(weights=((2.0, -1.0), (0, 0))), np.stack([column - 2, row + 1], -1), atol=1e-3)
 
 
 def test_a_shot_lays_the_covered_canvas_over_the_room_under_light_and_noise():
@@ -55,7 +55,7 @@ def test_retouching_a_shot_is_shooting_the_retouched_layer(sharpness):
     alpha, noise = np.ones((SIZE, SIZE), np.float32), np.zeros((SIZE, SIZE, 3), np.float32)
     light, change = rng.uniform(0.9, 1.1, SIZE).astype(np.float32), np.zeros((20, 24, 3), np.float32)
     change[4:-4, 4:-4] = rng.uniform(-50, 50, (12, 16, 3))
-    seen = view(np.array([[0.9, 0.1, 2.3], [-0.1, 0.9, 4.6]]), ((0.4, -0.3),))
+    seen = view(np.array([[0.9, 0.1, 2.3], [-0.1, 0.9, 4.6]]), ((0.4, 0.0), (0.0, -0.3)))
     picture, coverage = shoot(layer, alpha, seen, background, light, noise, sharpness)
     part = (slice(5, 60), slice(5, 60))
     forged = retouch(picture, coverage, change, (10, 16), part, seen, light, sharpness)
