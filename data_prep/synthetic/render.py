@@ -7,11 +7,12 @@ smooth and a pulse of a grey level is not rounded away before the camera's noise
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import cv2
 import numpy as np
 
-from data_prep.synthetic.identity import CENTRE, Expression, Identity, brow, lids, lips, outline
+from data_prep.synthetic.identity import CENTRE, Expression, Identity, bends, brow, lids, lips, outline
 from data_prep.synthetic.pulse import COLOUR_WEIGHTS
 from data_prep.synthetic.texture import fractal, strands
 
@@ -31,6 +32,7 @@ class Portrait:
     pulsing: np.ndarray  # (C, C, 3) float32: what a pulse of height 1 adds to base
     lit: np.ndarray  # (C, C, 3) float32: light and exposure, a factor
     lips: np.ndarray  # (C, C, 3) float32: the colour of lips under that light
+    fields: np.ndarray  # (C / 4, C / 4, 3) float32: identity.bends
 
 
 def cover(points: np.ndarray, shape: tuple[int, int], origin: tuple[int, int], canvas: int) -> np.ndarray:
@@ -172,8 +174,10 @@ def _amplitude(face: Identity, canvas: int) -> np.ndarray:
     return (face.pulse_amplitude * place).astype(np.float32)
 
 
+@functools.lru_cache(maxsize=4)
 def draw_portrait(face: Identity, size: int) -> Portrait:
-    """All still layers of `face` for pictures of `size` pixels."""
+    """All still layers of `face` for pictures of `size` pixels. Kept for the next video of the same people: do not
+    change them."""
     canvas = SUPERSAMPLE * size
     rng = np.random.default_rng([face.detail_seed, 1])
     detail = 1 + face.detail * fractal(rng, canvas, (canvas // 2, canvas // 4, canvas // 8), (0.6, 1.0, 0.7))
@@ -206,7 +210,9 @@ def draw_portrait(face: Identity, size: int) -> Portrait:
     lit = face.exposure * cv2.merge((shade, shade, shade))
     lips_colour = lit * np.array(face.lip, np.float32) * detail[..., None]
     layers = (np.ascontiguousarray(layer, np.float32) for layer in (base, covered, pulsing, lit, lips_colour))
-    return Portrait(face, *layers)
+    place = (np.arange(canvas // 4) + 0.5) / (canvas // 4)
+    fields = bends(face, np.stack(np.meshgrid(place, place), -1)).astype(np.float32)
+    return Portrait(face, *layers, fields)
 
 
 def _window(points: np.ndarray, canvas: int, margin: float) -> tuple[int, int, int, int]:
