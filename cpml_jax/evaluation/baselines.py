@@ -5,13 +5,18 @@ Pure NumPy, no jax: data_prep measures the drawn benchmark's floors with them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, Num, UInt8
+from scipy.sparse import csgraph, csr_array
 
 from cpml_jax.schema import CROP_SIZE, FRAME_RATE
 from data_prep.face.rppg import pos  # needs nothing beyond the lean core
 
+FOLDS = 6  # of the cross-validation, or as many as there are groups
 GRID = 6  # cells on a side of the sharpness grid
 _SKIN_SIZE = 64  # pixels: colours are averaged over hundreds of pixels anyway, and a half is OpenCV's fast path
 # iBUG-68
@@ -103,3 +108,47 @@ def _filled(points: np.ndarray, size: int) -> np.ndarray:
 def _means(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(T, 3) mean colour under the mask in each frame."""
     return np.array([cv2.mean(frame, mask)[:3] for frame in frames])
+
+
+def identity_groups(rows: Sequence[Mapping[str, Any]]) -> Int[np.ndarray, " N"]:
+    """The number of every row's connected group of people: all who are in one video together, and theirs in turn.
+
+    Args:
+      rows: of the index or of scores.jsonl; a video of nobody known is a group of its own.
+    """
+    keys = ("identity", "source_identity")
+    people = [[row[key] for key in keys if row.get(key)] or [row["video_key"]] for row in rows]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(name for names in people for name in names))}
+    edges = np.array([(numbers[names[0]], numbers[names[-1]]) for names in people]).reshape(-1, 2)
+    graph = csr_array((np.ones(len(edges)), edges.T), shape=(len(numbers), len(numbers)))
+    _, group = csgraph.connected_components(graph, directed=False)
+    return group[edges[:, 0]].astype(np.int64)
+
+
+def cross_validated(
+    features: Num[np.ndarray, "N F"], labels: Int[np.ndarray, " N"], groups: Int[np.ndarray, " N"]
+) -> Float[np.ndarray, " N"] | None:
+    """Every row's log-odds of fake by a logistic regression that was fitted without the row's group.
+
+    Args:
+      labels: 0 real, 1 fake. groups: identity_groups.
+
+    Returns:
+      None where there are not two groups, or a class is missing where it would be fitted.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    labels, groups = np.asarray(labels), np.asarray(groups)
+    folds = min(FOLDS, len(np.unique(groups)), *np.bincount(labels, minlength=2).tolist())
+    if folds < 2:
+        return None
+    scores = np.empty(len(labels))
+    for fitted, left_out in StratifiedGroupKFold(folds).split(features, labels, groups):
+        if len(np.unique(labels[fitted])) < 2:
+            return None
+        regression = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced"))
+        scores[left_out] = regression.fit(features[fitted], labels[fitted]).decision_function(features[left_out])
+    return scores

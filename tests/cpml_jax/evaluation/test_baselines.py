@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cpml_jax.evaluation import baselines
+from cpml_jax.metrics import detection
 from cpml_jax.schema import CROP_SIZE
 
 T, S = 128, CROP_SIZE
@@ -17,16 +18,6 @@ def face() -> np.ndarray:
     points[17:27] = np.stack([np.linspace(-0.5, 0.5, 10), np.full(10, -0.35)], -1)
     points[27:31, 1] = -0.2, -0.1, 0, 0.1
     points[31:36] = [(-0.1, 0.2), (-0.05, 0.2), (0, 0.2), (0.05, 0.2), (0.1, 0.2)]
-        (0, -0.2),
-        (0, -0.1),
-        (0, 0),
-        (0, 0.1),
-        (-0.1, 0.2),
-        (-0.05, 0.2),
-        (0, 0.2),
-        (0.05, 0.2),
-        (0.1, 0.2),
-    ]
     ring = np.arange(6) / 6 * 2 * np.pi
     for start, x in ((36, -0.25), (42, 0.25)):
         points[start : start + 6] = np.stack([x + 0.1 * np.cos(ring), -0.2 + 0.05 * np.sin(ring)], -1)
@@ -95,3 +86,45 @@ def test_agreement_of_flat_or_absent_skin_is_zero():
     assert baselines.inner_rim_agreement(flat, np.broadcast_to(face(), (T, 68, 2))) == 0
     outside = np.broadcast_to(face() + 5, (T, 68, 2))
     assert baselines.inner_rim_agreement(clip_of(0.0, np.random.default_rng(0)), outside) == 0
+
+
+def row(method: str, video: str, identity: str, source: str = "") -> dict:
+    return {"video_key": f"faces/{method}/raw/{video}", "identity": identity, "source_identity": source}
+
+
+def test_groups_join_everyone_who_is_in_a_video_together():
+    rows = [
+        row("real", "a", "a"),
+        row("FaceSwap", "a_b", "a", "b"),
+        row("real", "b", "b"),
+        row("FaceSwap", "c_b", "c", "b"),
+        row("real", "d", "d"),
+        row("real", "e", ""),
+        row("real", "f", ""),
+        row("FaceSwap", "d_", "d"),
+    ]
+    groups = baselines.identity_groups(rows)
+    assert groups[0] == groups[1] == groups[2] == groups[3] and groups[4] == groups[7]
+    assert len(set(groups)) == 4  # nobody is known of e and f: each is a group
+
+
+def test_cross_validation_reads_a_cue_and_cannot_remember_people():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(12), 10)
+    labels = np.tile(np.arange(10) % 2, 12)
+    people = rng.normal(size=(12, 36))[groups] * 3  # tells the group, nothing else
+    noise = rng.normal(size=(120, 36))
+    cue = np.zeros((120, 36))
+    cue[:, 7] = 4 * labels
+    scores = baselines.cross_validated(noise + cue, labels, groups)
+    assert scores.shape == (120,) and detection.auc(labels, scores) > 0.9
+    assert 0.3 < detection.auc(labels, baselines.cross_validated(people + noise, labels, groups)) < 0.7
+    # One label a group: whoever could remember people would have an AUC of 1.
+    of_group = groups % 2
+    assert detection.auc(of_group, baselines.cross_validated(people + noise, of_group, groups)) < 0.9
+
+
+def test_cross_validation_without_both_classes_on_both_sides_gives_nothing():
+    features = np.random.default_rng(0).normal(size=(8, 36))
+    assert baselines.cross_validated(features, np.arange(8) % 2, np.zeros(8, int)) is None
+    assert baselines.cross_validated(features, np.zeros(8, int), np.arange(8)) is None
