@@ -6,6 +6,7 @@ Lengths are fractions of the picture's side; (0.5, 0.53) is about the middle of 
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -199,8 +200,9 @@ def bend_weights(turn: np.ndarray, expression: Expression) -> np.ndarray:
     return np.array([turn, [0.0, -0.026 * expression.brow], [0.0, JAW_DROP * expression.jaw]])
 
 
-def landmarks(face: Identity, expression: Expression) -> np.ndarray:
-    """The 68 iBUG landmarks (68, 2), in fractions of the picture's side, before head motion and `bends`."""
+@functools.lru_cache(maxsize=8)
+def _still_landmarks(face: Identity) -> np.ndarray:
+    """Jaw, brows and nose: those before the eyes (36, 2)."""
     jaw = outline(face, np.linspace(np.pi * 1.03, -0.03 * np.pi, 17))
     u5 = np.linspace(-1, 1, 5)
     brows = [brow(face, -1, 0.0, u5), brow(face, 1, 0.0, u5)]
@@ -208,12 +210,21 @@ def landmarks(face: Identity, expression: Expression) -> np.ndarray:
     ridge = np.stack([np.full(4, CENTRE[0]), ridge_y], -1)
     base_x = CENTRE[0] + face.nose_width * np.array([-0.75, -0.4, 0.0, 0.4, 0.75])
     base = np.stack([base_x, face.nose_y + 0.006 * np.array([0.0, 0.7, 1.2, 0.7, 0.0])], -1)
+    return np.concatenate([jaw, *brows, ridge, base])
+
+
+_LIDS = np.array([-1, -0.35, 0.35, 1.0])
+_OUTER = np.array([-1, -0.62, -0.25, 0, 0.25, 0.62, 1.0])  # places along the lips
+_INNER = np.array([-0.88, -0.3, 0, 0.3, 0.88])
+
+
+def landmarks(face: Identity, expression: Expression) -> np.ndarray:
+    """The 68 iBUG landmarks (68, 2), in fractions of the picture's side, before head motion and `bends`."""
     eyes = []
     for side in (-1, 1):
-        upper, lower = lids(face, side, expression.open, np.array([-1, -0.35, 0.35, 1.0]))
+        upper, lower = lids(face, side, expression.open, _LIDS)
         eyes += [upper, lower[[2, 1]]]
-    u7, u5m = np.array([-1, -0.62, -0.25, 0, 0.25, 0.62, 1.0]), np.array([-0.88, -0.3, 0, 0.3, 0.88])
-    top, _, _, bottom = lips(face, expression, u7)
-    _, inner_top, inner_bottom, _ = lips(face, expression, u5m)
+    top, _, _, bottom = lips(face, expression, _OUTER)
+    _, inner_top, inner_bottom, _ = lips(face, expression, _INNER)
     mouth = [top, bottom[5:0:-1], inner_top, inner_bottom[3:0:-1]]
-    return np.concatenate([jaw, *brows, ridge, base, *eyes, *mouth])
+    return np.concatenate([_still_landmarks(face), *eyes, *mouth])
