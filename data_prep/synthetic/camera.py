@@ -36,6 +36,14 @@ class NoisePool:
         return field if sign else -field
 
 
+_NO_MAP = np.empty((0, 0), np.float32)  # x and y lie in one map
+
+
+def _look(canvas: np.ndarray, where: np.ndarray, border: int = cv2.BORDER_REPLICATE) -> np.ndarray:
+    """The canvas at the places (h, w, 2) float32, x and y; bilinear."""
+    return cv2.remap(canvas, where, _NO_MAP, cv2.INTER_LINEAR, borderMode=border)
+
+
 def sight(matrix: np.ndarray, fields: np.ndarray, weights: np.ndarray, canvas: int, size: int) -> np.ndarray:
     """Where on the canvas each pixel of a picture looks: (size, size, 2) float32, x and y in canvas pixels.
 
@@ -53,7 +61,7 @@ def sight(matrix: np.ndarray, fields: np.ndarray, weights: np.ndarray, canvas: i
     straight = coarse = cv2.merge((x, y))
     for _ in range(_ROUNDS):  # a place p moved by f(p) shows what was at q with q + f(q) = p
         place = (coarse + 0.5) * step - 0.5
-        coarse = straight - cv2.remap(fields, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) @ weights
+        coarse = straight - _look(fields, place) @ weights
     finer = np.array([[1 / FIELD_STEP, 0, 0], [0, 1 / FIELD_STEP, 0]])
     return cv2.warpAffine(coarse, finer, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 
@@ -81,8 +89,8 @@ def shoot(
       background: the room (size, size, 3) float32. light: (size,) a factor for each row.
       noise: (size, size, 3) float32. sharpness: see `sharpened`.
     """
-    picture = cv2.remap(layer, seen, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    coverage = cv2.remap(alpha, seen, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    picture = _look(layer, seen)
+    coverage = _look(alpha, seen)
     coverage = cv2.merge((coverage, coverage, coverage))
     picture -= background
     picture *= coverage
@@ -109,7 +117,7 @@ def retouch(
       change: (h, w, 3) float32 grey levels to add to the layer from `origin` (x, y) on; 0 at its rim.
       part: rows and columns of the picture outside which none of it is seen.
     """
-    added = cv2.remap(change, seen[part] - np.float32(origin), None, cv2.INTER_LINEAR)
+    added = _look(change, seen[part] - np.array(origin, np.float32), cv2.BORDER_CONSTANT)
     added *= coverage[part]
     added = sharpened(added, sharpness)
     added *= light[part[0], None, None]
@@ -120,4 +128,4 @@ def retouch(
 
 def digitise(picture: np.ndarray) -> np.ndarray:
     """Grey levels (size, size, 3) float32 -> uint8, rounded and clipped."""
-    return cv2.add(picture, 0.0, dtype=cv2.CV_8U)
+    return cv2.addWeighted(picture, 1.0, picture, 0.0, 0.0, dtype=cv2.CV_8U)
