@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -36,12 +38,12 @@ class NoisePool:
         return field if sign else -field
 
 
-_NO_MAP = np.empty((0, 0), np.float32)  # x and y lie in one map
+_remap: Any = cv2.remap  # its stubs refuse None for the second map, where x and y lie in one
 
 
 def _look(canvas: np.ndarray, where: np.ndarray, border: int = cv2.BORDER_REPLICATE) -> np.ndarray:
     """The canvas at the places (h, w, 2) float32, x and y; bilinear."""
-    return cv2.remap(canvas, where, _NO_MAP, cv2.INTER_LINEAR, borderMode=border)
+    return _remap(canvas, where, None, cv2.INTER_LINEAR, borderMode=border)
 
 
 def sight(matrix: np.ndarray, fields: np.ndarray, weights: np.ndarray, canvas: int, size: int) -> np.ndarray:
