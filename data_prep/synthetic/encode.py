@@ -10,6 +10,7 @@ from fractions import Fraction
 import av
 import numpy as np
 from av.video.frame import PictureType
+from av.video.reformatter import VideoReformatter
 
 from cpml_jax.schema import compression_rank
 from data_prep.video.picture import rgb_frame
@@ -103,6 +104,7 @@ def encode(
     """
     uploads = [None if upload is None else Upload(upload, size, rate) for _ in videos]
     numbers = [0] * len(videos)
+    colours = VideoReformatter()  # setting one up takes longer than using it
     with contextlib.ExitStack() as stack:
         encoders = [
             [stack.enter_context(Encoder(path, name, size, rate)) for name, path in paths.items()] for paths in videos
@@ -117,7 +119,7 @@ def encode(
 
         for number, pictures in enumerate(frames):
             for index, picture in enumerate(pictures):
-                frame = rgb_frame(picture).reformat(format="yuv420p")
+                frame = colours.reformat(rgb_frame(picture), format="yuv420p", threads=1)
                 frame.pts, frame.time_base = number, Fraction(1, rate)
                 known = uploads[index]
                 for one in [frame] if known is None else known(frame):

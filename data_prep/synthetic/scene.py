@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -41,6 +42,7 @@ class Take:
     upload: int | None  # constant rate factor of the compression before the benchmark's; None: there was none
 
 
+@functools.lru_cache(maxsize=4)
 def take(seed: int, style: str, number: int, frames: int) -> Take:
     """The take of identity `number`: a function of its arguments alone."""
     times = np.arange(frames) / FRAME_RATE[style]
@@ -167,13 +169,11 @@ def film(scenes: Sequence[Scene]) -> Iterator[list[np.ndarray]]:
 
 
 def _change(layer: np.ndarray, plan: forgery.Forgery, frame: int) -> np.ndarray:
-    """What a forgery adds to the layer inside its window (h, w, 3); the layer is as it was afterwards."""
+    """What forgery.paste adds to the layer inside its window (h, w, 3)."""
     x0, y0, x1, y1 = plan.window
-    window = layer[y0:y1, x0:x1]
-    before = window.copy()
-    forgery.paste(layer, plan, frame)
-    change = window - before
-    window[...] = before
+    change = forgery.inner_face(plan, frame)
+    change -= layer[y0:y1, x0:x1]
+    change *= plan.mask
     return change
 
 
