@@ -120,8 +120,8 @@ def test_records_made_without_a_recipe_are_refused(videos, tmp_path, monkeypatch
     with pytest.raises(UserError, match="prepared with version=1, now it is 2; delete that folder"):
         prepare(videos, tmp_path)
     path.write_text(json.dumps(made))
-    monkeypatch.setattr(landmarks, "WINDOW", 9)
-    with pytest.raises(UserError, match="landmarks.smoothing.window=7, now it is 9"):
+    monkeypatch.setattr(landmarks, "CUTOFF", 9.0)
+    with pytest.raises(UserError, match="landmarks.smoothing.cutoff_hz=5.5, now it is 9.0"):
         prepare(videos, tmp_path)
 
 
