@@ -57,7 +57,7 @@ def before(frames: np.ndarray, face: np.ndarray) -> tuple[np.ndarray, np.ndarray
     corners = middle - half, middle + drop - half, middle + half, middle + drop + half
     box, predictor = landmarks.rectangle(*corners), landmarks.load_predictor()
     points = np.array([[(p.x, p.y) for p in predictor(frame, box).parts()] for frame in frames], np.float32)
-    return points, savgol_filter(points, 7, 2, axis=0)
+    return points, np.asarray(savgol_filter(points, 7, 2, axis=0), np.float32)
 
 
 def first_clip(path: Path) -> tuple[Window, FaceClip, float]:
