@@ -75,6 +75,14 @@ def _together(clip: Clip, truth: np.ndarray) -> np.ndarray:
     return np.concatenate([part(clip, truth) for part in (_pulse_numbers, _motion_numbers, _picture_numbers)])
 
 
+def _lips_without_jaw(clip: Clip, _: np.ndarray) -> np.ndarray:
+    return _one(-clip_statistics.lips_with_jaw(clip["landmarks"]))
+
+
+def _tremble(clip: Clip, _: np.ndarray) -> np.ndarray:
+    return _one(clip_statistics.trembling_mouth(clip["landmarks"]))
+
+
 STATISTICS = (
     Statistic(
         "rppg", "floor", "inner face against rim",
@@ -87,12 +95,8 @@ STATISTICS = (
     ),
     Statistic("landmarks", "floor", "energy", lambda clip, _: _one(landmark_energy(clip["landmarks"]))),
     Statistic("landmarks", "floor", "slow lips", lambda clip, _: _one(clip_statistics.slow_lips(clip["landmarks"]))),
-    Statistic(
-        "landmarks", "floor", "lips without jaw", lambda clip, _: _one(-clip_statistics.lips_with_jaw(clip["landmarks"]))
-    ),
-    Statistic(
-        "landmarks", "floor", "mouth's tremble", lambda clip, _: _one(clip_statistics.trembling_mouth(clip["landmarks"]))
-    ),
+    Statistic("landmarks", "floor", "lips without jaw", _lips_without_jaw),
+    Statistic("landmarks", "floor", "mouth's tremble", _tremble),
     Statistic("landmarks", "ceiling", "regression on bands by region", _motion_numbers),
     Statistic("visual", "floor", "one frame's sharpness, 6 x 6", lambda clip, _: sharpness_grid(clip["frames"])),
     Statistic("visual", "ceiling", "regression on one frame's bands by region", _picture_numbers),
@@ -172,7 +176,7 @@ def _scores(values: np.ndarray, methods: list[str], labels: np.ndarray, groups: 
     """(N, K) numbers -> (N,) scores, larger for fakes; None where too few people are left to fit a regression on."""
     if values.shape[1] == 1:
         return values[:, 0]
-    fakes = sorted(set(methods) - {"real"})
+    fakes = sorted(set(methods) - {schema.REAL_METHOD})
     if len(fakes) == 1:
         return cross_validated(values, labels, groups)
     # Several forgeries are several classes: each is fitted by itself, and the surest decides.

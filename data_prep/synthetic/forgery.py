@@ -70,6 +70,13 @@ class Forgery:
     pulse: np.ndarray  # (N,) pulse of the pasted face
     visible_pulse: np.ndarray | None  # (N,) the wave that is coherent in the fake; None: no wave is
 
+    def displacement(self, places: np.ndarray) -> np.ndarray:
+        """How far `shift` moves places (N, K, 2) of the canvas, both in fractions of its side."""
+        canvas = self.inner.base.shape[0]
+        x, y = np.moveaxis(places * canvas - 0.5 - np.array(self.window[:2]), -1, 0).astype(np.float32)
+        follows = cv2.remap(self.moving * self.mask[..., 0], x, y, cv2.INTER_LINEAR, borderValue=0)
+        return follows[..., None] * self.shift[:, None] / canvas
+
 
 def _ellipse(canvas: int, centre: tuple[float, float], half: tuple[float, float], feather: float) -> np.ndarray:
     """Coverage (C, C) in 0..1 of an ellipse, with a soft rim of `feather`; lengths in fractions."""
