@@ -40,7 +40,7 @@ def test_the_picture_shows_each_landmark_where_the_truth_has_it(number):
         x, y = np.clip(np.round(truth[frame]).astype(int), 0, 95).T
         offset = (truth[frame] - np.stack([x, y], -1)) * canvas / 96  # the nearest pixel is not quite the landmark
         still = landmarks(target.face, move) * canvas - 0.5
-        assert np.abs(seen[y, x] + offset - still).max() < 0.8  # canvas pixels, of which two make a pixel
+        assert np.abs(seen[y, x] + offset - still).max() < 1.0  # canvas pixels, of which two make a pixel
 
 
 def test_truth_of_a_fake_has_a_pulse_only_where_one_is_left(small):
