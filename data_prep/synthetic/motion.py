@@ -20,9 +20,9 @@ _QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 SLOW = 4.0  # Hz: speeds below are those of motion slower than this
 
 # Values at _QUANTILES. Speeds in face sides (or radians, or log scale) a second, without the landmarks' noise.
-HEAD_SPEED = (0.01, 0.04, 0.10, 0.15, 0.24, 0.38, 0.55)
-ROLL_SPEED = (0.01, 0.03, 0.06, 0.12, 0.20, 0.26, 0.35)
-SCALE_SPEED = (0.01, 0.03, 0.05, 0.075, 0.11, 0.18, 0.26)
+HEAD_SPEED = (0.005, 0.02, 0.075, 0.13, 0.23, 0.39, 0.60)
+ROLL_SPEED = (0.005, 0.02, 0.05, 0.11, 0.20, 0.28, 0.40)
+SCALE_SPEED = (0.005, 0.02, 0.035, 0.055, 0.09, 0.17, 0.26)
 TURN_SPEED = (0.01, 0.04, 0.08, 0.14, 0.22, 0.36, 0.50)
 SLOPE = (1.3, 1.5, 1.7, 1.9, 2.1, 2.3, 2.5)  # above KNEE amplitude falls with frequency to this power
 KNEE = 0.5  # Hz
@@ -130,7 +130,7 @@ def expressions(rng: np.random.Generator, times: np.ndarray) -> list[Expression]
     gaze = cv2.blur(gaze.astype(np.float32), (1, 3))
     mouth = _speech(rng, times, strength)
     # The jaw follows the mouth, each person's as far as it does, and moves a little beside it.
-    jaw = rng.uniform(0.5, 1.1) * mouth + (0.03 + 0.15 * strength) * slow(0.3, 5.0)
+    jaw = rng.uniform(0.5, 1.1) * mouth + (0.03 + 0.08 * strength) * slow(0.3, 5.0)
     rows = np.stack(
         [
             opening * (1 + 0.06 * slow(0.1, 0.6)),
