@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cpml_jax.data.batch import bridged
 from cpml_jax.errors import UserError
 from cpml_jax.schema import CROP_SIZE
 from data_prep.crops.files import frame_files, read_image, read_landmarks
@@ -134,7 +135,7 @@ def _window(crops: Crops, first: int, num_frames: int) -> CropArrays:
         raise UserError("none of the clip's frames has landmarks")
     sides = sizes.max(axis=1)
     corners = -((sides[:, None] - sizes) // 2)  # of the square, in pixels of the image: negative where it was padded
-    landmarks = normalised(filled(points, valid), sizes, corners, sides)
+    landmarks = normalised(bridged(points, valid), sizes, corners, sides)
     inside = (np.abs(landmarks[valid]) <= 1).mean()
     if inside < 0.5:
         raise UserError(
@@ -157,15 +158,6 @@ def squared(image: np.ndarray) -> np.ndarray:
         return image
     interpolation = cv2.INTER_AREA if side > CROP_SIZE else cv2.INTER_LINEAR
     return cv2.resize(image, (CROP_SIZE, CROP_SIZE), interpolation=interpolation)
-
-
-def filled(points: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """(T, 68, 2) with invalid frames interpolated from their neighbours; valid: (T,) bool."""
-    if valid.all():
-        return points
-    at = np.arange(len(points))
-    columns = [np.interp(at, at[valid], column) for column in points.reshape(len(points), -1)[valid].T]
-    return np.stack(columns, axis=1).reshape(points.shape)
 
 
 def normalised(points: np.ndarray, sizes: np.ndarray, corners: np.ndarray, sides: np.ndarray) -> np.ndarray:
