@@ -66,7 +66,7 @@ RECORD: tuple[Field, ...] = (
         (None,),
         "bool",
         "",
-        "False where the frame could not be measured: repeated, no face, or landmarks that miss it",
+        "False where a frame or its landmarks could not be measured",
     ),
     Field("pulse_pos", (None,), "float32", "z-score", "pulse trace by POS, band-passed 0.6..4 Hz"),
     Field("pulse_chrom", (None,), "float32", "z-score", "pulse trace by CHROM, band-passed 0.6..4 Hz"),

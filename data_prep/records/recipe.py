@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from data_prep import sources
-from data_prep.face import clips, crop, detector, landmarks, mask, rppg, tracks
+from data_prep.face import agreement, clips, crop, detector, landmarks, mask, rppg, tracks
 
 # Of records whose parameters name no recipe: those of version 0.1.0, which had no other.
 EARLIER: dict[str, dict[str, Any]] = {
@@ -49,6 +49,7 @@ def current(*, ready_made: bool) -> dict[str, dict[str, Any]]:
         "tracks": tracks.identity(),
         "crop": crop.identity(),
         "landmarks": landmarks.identity(),
+        "agreement": agreement.identity(),
         "mask": mask.identity(),
         **always,
     }
