@@ -12,7 +12,7 @@ import numpy as np
 from data_prep.face.crop import CropPath
 
 # Eye distances, mean over the five points. On real footage 50 % of the key frames lie within 0.04 and 90 % within 0.10;
-# pictures of those beyond 0.2 are profiles and fast motion, with landmarks beside the face; drawn faces reach 0.11 at c40.
+# pictures of those beyond 0.2 are profiles and fast motion, with landmarks beside the face; drawn ones reach 0.11.
 FARTHEST = 0.2
 REACH = 4  # frames that the smoothing of landmarks carries a bad one
 

@@ -12,8 +12,8 @@ import numpy as np
 from cpml_jax.data.batch import bridged
 from cpml_jax.errors import UserError
 from cpml_jax.schema import CROP_SIZE, FRAME_RATE
-from data_prep.face import detector as detectors
 from data_prep.face import agreement, landmarks, rppg
+from data_prep.face import detector as detectors
 from data_prep.face.crop import CropPath, crop_path
 from data_prep.face.detector import Detector
 from data_prep.face.tracks import Track, find_tracks
@@ -22,9 +22,9 @@ from data_prep.video.reader import StreamInfo, VideoReader
 MAX_INVALID = 0.1  # share of a clip's frames that may be filled in
 
 
-def identity() -> dict[str, float]:
+def identity() -> dict[str, Any]:
     """What the choice of clips depends on."""
-    return dict(max_invalid=MAX_INVALID)
+    return dict(max_invalid=MAX_INVALID, in_place_of_an_invalid_window="next")
 
 
 @dataclasses.dataclass

@@ -30,8 +30,8 @@ class Middle:
     def __call__(self, frames: list[np.ndarray]) -> list[list[Detection]]:
         height, width = frames[0].shape[:2]
         box = np.array([width, height, 3 * width, 3 * height]) / 4
-        eyes = np.array([[0.4 * width, 0.4 * height], [0.6 * width, 0.4 * height]])
-        return [[Detection(box, eyes, 1.0)] for _ in frames]
+        places = np.array([[0.4, 0.4], [0.6, 0.4], [0.5, 0.5], [0.43, 0.62], [0.57, 0.62]])
+        return [[Detection(box, places * [width, height], 1.0)] for _ in frames]
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,13 @@ def prepare(root, records) -> dict:
     return preparation.prepare(Source("faces", "folder", root), Sampling(CLIP, 1), records, workers=1, progress=False)
 
 
-def test_the_recipe_of_today_is_that_of_earlier_records():
-    assert recipe.EARLIER == recipe.current(ready_made=False), "records of 0.1.0 would be refused; is that meant?"
+def test_records_of_the_earlier_recipe_are_refused_by_name(videos, tmp_path):
+    made = prepare(videos, tmp_path)
+    path = tmp_path / "faces/prepare.json"
+    path.write_text(json.dumps(made | {"parameters": made["parameters"] | recipe.EARLIER}))
+    with pytest.raises(UserError, match=r"prepared with [a-z_.]+=.*, now it is .*; delete that folder"):
+        prepare(videos, tmp_path)
+    assert recipe.EARLIER["tracks"] != recipe.current(ready_made=False)["tracks"]
 
 
 def test_another_detector_is_used_named_and_never_mixed(videos, tmp_path, monkeypatch):
