@@ -119,8 +119,8 @@ def plan_windows(
 def window_starts(shown: np.ndarray, num_frames: int, max_windows: int | None, spread: bool = False) -> list[int]:
     """First frames of windows that do not overlap.
 
-    A window of which too much is not shown (MAX_INVALID) begins later: as soon as enough is. Where that is nowhere, the
-    windows are those of a track that is shown throughout; cutting them says why they cannot be used.
+    A window of which too much is not shown (MAX_INVALID) begins later: as soon as enough is. Where that is nowhere, it
+    stays, and cutting it says why it cannot be used.
 
     Args:
       shown: (N,) bool, False on frames that cannot be measured.
@@ -144,7 +144,9 @@ def window_starts(shown: np.ndarray, num_frames: int, max_windows: int | None, s
         if len(later):
             starts.append(max(place, free) + int(later[0]))
             free = starts[-1] + num_frames
-    return starts or wanted
+        elif place >= free:
+            starts.append(place)
+    return starts
 
 
 def cut_windows(path: str | Path, windows: list[Window], num_frames: int) -> Iterator[FaceClip | tuple[Window, str]]:
