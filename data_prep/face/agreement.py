@@ -14,7 +14,6 @@ from data_prep.face.crop import CropPath
 # Eye distances, mean over the five points. On real footage 50 % of the key frames lie within 0.04 and 90 % within 0.10;
 # pictures of those beyond 0.2 are profiles and fast motion, with landmarks beside the face; drawn ones reach 0.11.
 FARTHEST = 0.2
-REACH = 4  # frames that the smoothing of landmarks carries a bad one
 
 LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)  # of iBUG-68
 NOSE_TIP, MOUTH_CORNERS = 30, (48, 54)
@@ -22,7 +21,7 @@ NOSE_TIP, MOUTH_CORNERS = 30, (48, 54)
 
 def identity() -> dict[str, float]:
     """What is taken for landmarks that lie on the face."""
-    return dict(farthest=FARTHEST, reach=REACH)
+    return dict(farthest=FARTHEST)
 
 
 def five_of(landmarks: np.ndarray) -> np.ndarray:
@@ -38,12 +37,11 @@ def in_source(landmarks: np.ndarray, path: CropPath) -> np.ndarray:
     return landmarks @ np.array([[c, s], [-s, c]]) * (path.side / 2) + path.centre[:, None]
 
 
-def distances(landmarks: np.ndarray, path: CropPath, points: Mapping[int, np.ndarray]) -> dict[int, float]:
+def distances(landmarks: np.ndarray, points: Mapping[int, np.ndarray]) -> dict[int, float]:
     """How far a clip's landmarks are from the detector's points.
 
     Args:
-      landmarks: (T, 68, 2) in [-1, 1] of the crops. path: of the crops.
-      points: (5, 2) pixels of the source, by frame of the clip.
+      landmarks: (T, 68, 2) pixels of the source. points: (5, 2) pixels of the source, by frame of the clip.
 
     Returns:
       By frame: the mean distance of the five points in eye distances. Those are the clip's median: in profile the
@@ -51,7 +49,7 @@ def distances(landmarks: np.ndarray, path: CropPath, points: Mapping[int, np.nda
     """
     if not points:
         return {}
-    ours = in_source(five_of(landmarks), path)
+    ours = five_of(landmarks)
     eyes = float(np.median([np.linalg.norm(five[1] - five[0]) for five in points.values()]))
     return {
         frame: float(np.linalg.norm(ours[frame] - five, axis=1).mean() / max(eyes, 1e-6))
@@ -59,16 +57,11 @@ def distances(landmarks: np.ndarray, path: CropPath, points: Mapping[int, np.nda
     }
 
 
-def agrees(landmarks: np.ndarray, path: CropPath, points: Mapping[int, np.ndarray]) -> np.ndarray:
+def agrees(landmarks: np.ndarray, points: Mapping[int, np.ndarray]) -> np.ndarray:
     """(T,) bool: False on frames whose nearest key frame has landmarks off the face. Arguments as of `distances`."""
-    measured = distances(landmarks, path, points)
+    measured = distances(landmarks, points)
     if not measured:
         return np.ones(len(landmarks), bool)
     keys = np.array(sorted(measured))
     near = np.array([measured[key] <= FARTHEST for key in keys])
     return near[np.searchsorted((keys[1:] + keys[:-1]) / 2, np.arange(len(landmarks)), side="left")]
-
-
-def untouched(good: np.ndarray) -> np.ndarray:
-    """(T,) bool: False also on frames whose smoothed landmarks hold some of a bad frame's."""
-    return ~np.convolve(~good, np.ones(2 * REACH + 1, int), "same").astype(bool)

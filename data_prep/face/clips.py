@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from cpml_jax.data.batch import bridged
 from cpml_jax.errors import UserError
 from cpml_jax.schema import CROP_SIZE, FRAME_RATE
 from data_prep.face import agreement, landmarks, rppg
@@ -156,33 +155,32 @@ def cut_windows(path: str | Path, windows: list[Window], num_frames: int) -> Ite
       A FaceClip per window, or (window, reason) for one that this file cannot give.
     """
     waiting = sorted(windows, key=lambda w: w.first)
-    open_windows: list[tuple[Window, np.ndarray, np.ndarray]] = []
+    open_windows: list[tuple[Window, np.ndarray, np.ndarray, np.ndarray]] = []
     with VideoReader(path) as video:
         for number, (picture, measured) in enumerate(video.resampled()):
             while waiting and waiting[0].first == number:
                 frames = np.empty((num_frames, CROP_SIZE, CROP_SIZE, 3), np.uint8)
-                open_windows.append((waiting.pop(0), frames, np.zeros(num_frames, bool)))
-            for window, frames, valid in open_windows:
+                open_windows.append((waiting.pop(0), frames, np.zeros(num_frames, bool), np.zeros(num_frames)))
+            for window, frames, valid, times in open_windows:
                 index = number - window.first
                 x, y, width, height = window.path.region(index, *picture.size)
                 frames[index] = window.path.crop(picture.region(x, y, width, height), index, (x, y))
                 valid[index] = measured and window.seen[index]
+                times[index] = picture.time
             while open_windows and number - open_windows[0][0].first == num_frames - 1:
                 yield _measure(*open_windows.pop(0))
             if not waiting and not open_windows:
                 return
         damaged = video.damaged
-    for window in [w for w, _, _ in open_windows] + waiting:
+    for window in [w for w, *_ in open_windows] + waiting:
         cut = f", {damaged} damaged packets" if damaged else ""
         yield window, f"the file ends before the clip does (frame {window.first + num_frames} is missing{cut})"
 
 
-def _measure(window: Window, frames: np.ndarray, valid: np.ndarray) -> FaceClip | tuple[Window, str]:
+def _measure(window: Window, frames: np.ndarray, valid: np.ndarray, times: np.ndarray) -> FaceClip | tuple[Window, str]:
     if reason := too_invalid(valid, "no face, or frames missing, damaged or too far apart"):
         return window, reason
-    points = landmarks.fit(frames, window.path.face)
-    on_face = agreement.agrees(points, window.path, window.points)
-    points, valid = bridged(points, agreement.untouched(on_face)), valid & on_face
+    points, valid = moving_landmarks(window, frames, valid, times)
     if reason := too_invalid(valid, "landmarks off the face, as in profile or fast motion"):
         return window, reason
     return FaceClip(**measurements(window, frames, points, valid, window.path.boxes()))
@@ -192,6 +190,35 @@ def too_invalid(valid: np.ndarray, cause: str) -> str:
     """Why a clip is not used; "" if enough of its frames are valid (T,) bool."""
     missing = 1 - valid.mean()
     return f"{missing:.0%} of the clip's frames could not be measured ({cause})" if missing > MAX_INVALID else ""
+
+
+def moving_landmarks(
+    window: Window, frames: np.ndarray, valid: np.ndarray, times: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks, smoothed and at regular moments, however the pictures lie in time; and where they can be trusted.
+
+    Measured once per picture of the source, at its own time and in the source's coordinates: a picture that is
+    repeated to reach 30 frames/s leaves no step in the landmarks, which would tell the source's rate. What was measured
+    on invalid frames does not enter the smoothing.
+
+    Args:
+      frames: (T, 128, 128, 3) uint8 RGB. valid: (T,) bool. times: (T,) s of their pictures; equal where one is
+        repeated.
+
+    Returns:
+      (T, 68, 2) float32 in [-1, 1]; valid, less the frames whose landmarks are off the face.
+    """
+    new = np.diff(times, prepend=-np.inf) > 0
+    picture = np.cumsum(new) - 1  # (T,), in frames[new]
+    measured = landmarks.fit(frames[new], window.path.face)
+    in_source = agreement.in_source(landmarks.normalise(measured)[picture], window.path)
+    # Where a picture is repeated, the points are those of the crop that they were measured on.
+    valid = valid & agreement.agrees(in_source[np.flatnonzero(new)[picture]], window.points)
+    offsets = window.path.offsets()[:, None]
+    at = (window.first + np.arange(len(frames))) / FRAME_RATE
+    used = valid[new] if valid[new].any() else np.ones(len(measured), bool)
+    smoothed = landmarks.smooth((measured + offsets[new])[used], times[new][used], at)
+    return landmarks.normalise(smoothed - offsets), valid
 
 
 def measurements(

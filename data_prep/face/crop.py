@@ -38,6 +38,13 @@ class CropPath:
         """(T, 4) float32: the crop's square in the source, before the rotation."""
         return np.concatenate([self.centre - self.side / 2, self.centre + self.side / 2], axis=1).astype(np.float32)
 
+    def offsets(self) -> np.ndarray:
+        """(T, 2): the centre in pixels of the crop along its axes; added to a point of the crop, the motion of the crop
+        is undone.
+        """
+        c, s = CROP_SIZE / self.side * np.cos(self.angle), CROP_SIZE / self.side * np.sin(self.angle)
+        return self.centre @ np.array([[c, -s], [s, c]])
+
     @property
     def _block(self) -> int:
         return max(1, int(self.side / CROP_SIZE))

@@ -27,18 +27,18 @@ def test_points_of_the_crop_lie_where_the_crop_was_cut_out():
 
 
 def test_the_distance_is_in_eye_distances():
-    points = landmarks()
-    five = agreement.in_source(agreement.five_of(points), PATH)
+    points = agreement.in_source(landmarks(), PATH)
+    five = agreement.five_of(points)
     eyes = 0.6 * 130 / 2
     given = {0: five[0], 7: five[7] + [0, 0.5 * eyes], 19: five[19]}
-    measured = agreement.distances(points, PATH, given)
+    measured = agreement.distances(points, given)
     assert measured == pytest.approx({0: 0.0, 7: 0.5, 19: 0.0})
 
 
 def test_frames_nearest_to_a_bad_key_frame_are_bad():
-    points = landmarks()
-    five = agreement.in_source(agreement.five_of(points), PATH)
+    points = agreement.in_source(landmarks(), PATH)
+    five = agreement.five_of(points)
     bad = {key: five[key] + (20 if key == 10 else 0) for key in (0, 5, 10, 15)}
-    good = agreement.agrees(points, PATH, bad)
+    good = agreement.agrees(points, bad)
     assert np.flatnonzero(~good).tolist() == [8, 9, 10, 11, 12]
-    assert agreement.agrees(points, PATH, {}).all(), "nothing to compare with"
+    assert agreement.agrees(points, {}).all(), "nothing to compare with"
