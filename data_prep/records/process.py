@@ -29,7 +29,7 @@ LENGTH_TOLERANCE = 0.1  # s between the lengths of two files of the same frames
 VIDEO_FIELDS = ("method", "compression", "split", "video", "identity", "source_identity", "target_video", "label")
 CLIP_FIELDS = (
     "window", "start_s", "track_quality", "box", "landmarks", "valid", "pulse_pos", "pulse_chrom", "heart_rate_pos",
-    "heart_rate_chrom", "snr_pos", "snr_chrom",
+    "heart_rate_chrom", "snr_pos", "snr_chrom", "snr_p_pos", "snr_p_chrom",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from odd.encoder import draw, encode
 from cpml_jax.data.records import RecordSet
 from cpml_jax.errors import UserError
 from data_prep import prepare as preparation
-from data_prep.face import detector
+from data_prep.face import detector, landmarks
 from data_prep.face.detector import Detection
 from data_prep.prepare import Sampling, Source
 from data_prep.records import beam, process, recipe
@@ -51,13 +51,10 @@ def prepare(root, records) -> dict:
     return preparation.prepare(Source("faces", "folder", root), Sampling(CLIP, 1), records, workers=1, progress=False)
 
 
-def test_records_of_the_earlier_recipe_are_refused_by_name(videos, tmp_path):
-    made = prepare(videos, tmp_path)
-    path = tmp_path / "faces/prepare.json"
-    path.write_text(json.dumps(made | {"parameters": made["parameters"] | recipe.EARLIER}))
-    with pytest.raises(UserError, match=r"prepared with [a-z_.]+=.*, now it is .*; delete that folder"):
-        prepare(videos, tmp_path)
-    assert recipe.EARLIER["tracks"] != recipe.current(ready_made=False)["tracks"]
+def test_records_of_earlier_releases_are_refused_by_their_version():
+    made = {"kind": "folder"}
+    assert recipe.difference(made, recipe.complete(made)) == ("version", 1, recipe.VERSION)
+    assert recipe.difference({"kind": "crop_tree"}, recipe.complete({"kind": "crop_tree"})) == ("version", 1, 2)
 
 
 def test_another_detector_is_used_named_and_never_mixed(videos, tmp_path, monkeypatch):
@@ -88,33 +85,50 @@ def test_work_in_progress_is_not_continued_with_another_detector(videos, tmp_pat
 def test_a_worker_with_another_recipe_is_refused(videos, tmp_path, other_detector):
     listed = Source("faces", "folder", videos).list_videos()
     file = tmp_path / f"{process.group_key(listed)}.pickle"
-    ours = recipe.current(ready_made=False) | {"detector": detector.Mtcnn().identity}
-    group = beam.Group("faces", listed, str(file), Sampling(CLIP, 1), ours)
+    group = beam.Group("faces", listed, str(file), Sampling(CLIP, 1), recipe.EARLIER)
     with pytest.raises(UserError, match="a worker has detector.name='middle' in place of 'mtcnn'"):
         beam.process(pickle.loads(pickle.dumps(group)))
     assert not file.exists()
 
 
-def test_records_without_a_recipe_are_those_of_the_earlier_version(videos, tmp_path):
+def test_work_in_progress_is_not_continued_with_another_release_of_what_measures(videos, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "pack", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            prepare(videos, tmp_path)
+    now = recipe.software()
+    monkeypatch.setattr(recipe, "software", lambda: now | {"dlib-bin": "1.0"})
+    with pytest.raises(UserError, match="made_with.dlib-bin='.+', now it is '1.0'; delete that folder"):
+        prepare(videos, tmp_path)
+
+
+def test_finished_records_name_what_made_them_and_outlive_its_next_release(videos, tmp_path, monkeypatch):
+    made = prepare(videos, tmp_path)
+    assert made["made_with"]["cpml-jax"] and made["made_with"]["av"] and made["made_with"]["dlib-bin"]
+    now = recipe.software()
+    monkeypatch.setattr(recipe, "software", lambda: now | {"av": "99.0"})
+    assert prepare(videos, tmp_path) == made
+
+
+def test_records_made_without_a_recipe_are_refused(videos, tmp_path, monkeypatch):
     made = prepare(videos, tmp_path)
     path = tmp_path / "faces/prepare.json"
-    none = {key: value for key, value in made["parameters"].items() if key not in recipe.current(ready_made=False)}
-    path.write_text(json.dumps(made | {"parameters": none | {"splits": ["train", "val", "test"]}}))
-    with pytest.raises(UserError, match="delete that folder to prepare again"):
+    path.write_text(json.dumps(made | {"parameters": made["parameters"] | {"splits": ["train", "val", "test"]}}))
+    assert prepare(videos, tmp_path)["sha256"] == made["sha256"], "no split named and all of them named are the same"
+    earlier = {key: value for key, value in made["parameters"].items() if key not in recipe.EARLIER}
+    path.write_text(json.dumps(made | {"parameters": earlier}))
+    with pytest.raises(UserError, match="prepared with version=1, now it is 2; delete that folder"):
         prepare(videos, tmp_path)
-    now = none | recipe.EARLIER
-    assert recipe.difference(none, now) is None
-    assert recipe.difference(none | {"splits": ["train", "val", "test"]}, now) is None, "no split named is all of them"
+    path.write_text(json.dumps(made))
+    monkeypatch.setattr(landmarks, "CUTOFF", 9.0)
+    with pytest.raises(UserError, match="landmarks.smoothing.cutoff_hz=5.5, now it is 9.0"):
+        prepare(videos, tmp_path)
 
 
 def test_ready_made_crops_depend_on_no_detector(other_detector):
     parameters = recipe.complete({"kind": "crop_tree", "splits": ["test"]})
-    assert parameters.keys() == {"kind", "splits", "clips", "pulse"}
-    assert recipe.difference({"kind": "crop_tree", "splits": ["test"]}, parameters) == (
-        "clips.in_place_of_an_invalid_window",
-        None,
-        "next",
-    )
+    assert parameters.keys() == {"kind", "splits", "version", "clips", "pulse"}
+    assert recipe.difference(parameters, parameters) is None
 
 
 def test_asking_for_the_recipe_loads_no_network():
