@@ -85,7 +85,13 @@ def test_work_in_progress_is_not_continued_with_another_detector(videos, tmp_pat
 def test_a_worker_with_another_recipe_is_refused(videos, tmp_path, other_detector):
     listed = Source("faces", "folder", videos).list_videos()
     file = tmp_path / f"{process.group_key(listed)}.pickle"
-    group = beam.Group("faces", listed, str(file), Sampling(CLIP, 1), recipe.EARLIER)
+    group = beam.Group(
+        "faces",
+        listed,
+        str(file),
+        Sampling(CLIP, 1),
+        recipe.current(ready_made=False) | {"detector": detector.Mtcnn().identity},
+    )
     with pytest.raises(UserError, match="a worker has detector.name='middle' in place of 'mtcnn'"):
         beam.process(pickle.loads(pickle.dumps(group)))
     assert not file.exists()
