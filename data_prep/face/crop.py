@@ -38,12 +38,19 @@ class CropPath:
         """(T, 4) float32: the crop's square in the source, before the rotation."""
         return np.concatenate([self.centre - self.side / 2, self.centre + self.side / 2], axis=1).astype(np.float32)
 
-    def offsets(self) -> np.ndarray:
-        """(T, 2): the centre in pixels of the crop along its axes; added to a point of the crop, the motion of the crop
-        is undone.
-        """
+    @property
+    def _rotation(self) -> np.ndarray:
+        """(2, 2): axes of the source -> axes of the crop, in its pixels."""
         c, s = CROP_SIZE / self.side * np.cos(self.angle), CROP_SIZE / self.side * np.sin(self.angle)
-        return self.centre @ np.array([[c, -s], [s, c]])
+        return np.array([[c, s], [-s, c]])
+
+    def offsets(self) -> np.ndarray:
+        """(T, 2): the centre along the crop's axes, in its pixels; added to its points, the crop's motion is undone."""
+        return self.centre @ self._rotation.T
+
+    def to_crop(self, points: np.ndarray) -> np.ndarray:
+        """(T, N, 2) positions in the source -> in the crop, pixels; both count from the upper left corner."""
+        return (points - self.centre[:, None]) @ self._rotation.T + CROP_SIZE / 2
 
     @property
     def _block(self) -> int:

@@ -45,7 +45,8 @@ def identity() -> dict[str, Any]:
 
 
 @functools.cache
-def _predictor() -> Any:
+def load_predictor() -> Any:
+    """dlib's predictor of 68 points. Raises UserError where its package is missing."""
     # The package's own __init__ needs pkg_resources, which is gone: find its folder without importing it.
     module = importlib.util.find_spec("face_recognition_models")
     folders = module.submodule_search_locations if module else None
@@ -60,6 +61,11 @@ def _dlib() -> Any:
     return importlib.import_module("dlib")
 
 
+def rectangle(left: float, top: float, right: float, bottom: float) -> Any:
+    """dlib's rectangle of the nearest whole pixels."""
+    return _dlib().rectangle(round(left), round(top), round(right), round(bottom))
+
+
 def fit(frames: np.ndarray, face: np.ndarray) -> np.ndarray:
     """Landmarks of crops, each by itself.
 
@@ -70,10 +76,10 @@ def fit(frames: np.ndarray, face: np.ndarray) -> np.ndarray:
     Returns:
       (N, 68, 2) float32, pixels of the crop: (0, 0) is the middle of the upper left one.
     """
-    predictor, middle = _predictor(), CROP_SIZE / 2
+    predictor, middle = load_predictor(), CROP_SIZE / 2
     half, drop = WIDTH / 2 * float(face[0]), DROP * float(face[1])
     corners = middle - half, middle + drop - half, middle + half, middle + drop + half
-    box = _dlib().rectangle(*(round(ENLARGED * value) for value in corners))
+    box = rectangle(*(ENLARGED * value for value in corners))
     points = np.empty((len(frames), NUM_LANDMARKS, 2), np.float32)
     for index, frame in enumerate(frames):
         shape = predictor(_enlarged(frame), box)
