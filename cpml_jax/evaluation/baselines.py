@@ -26,6 +26,16 @@ _FOREHEAD = 0.5  # height of the forehead's skin above the brows, in distances f
 _SEAM = 0.05  # of the face box: a forgery's soft edge lies there, and belongs to neither part
 
 
+def measure(record: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Every statistic of a record (schema.RECORD): landmark_energy (), inner_rim_agreement (), sharpness_grid (36,)."""
+    frames, landmarks = record["frames"], record["landmarks"]
+    return {
+        "landmark_energy": np.asarray(landmark_energy(landmarks, record.get("valid"))),
+        "inner_rim_agreement": np.asarray(inner_rim_agreement(frames, landmarks)),
+        "sharpness_grid": sharpness_grid(frames),
+    }
+
+
 def landmark_energy(landmarks: Float[np.ndarray, "T 68 2"], valid: Bool[np.ndarray, " T"] | None = None) -> float:
     """How restless the landmarks are: the mean squared second difference over time.
 

@@ -17,6 +17,8 @@ from cpml_jax import signal
 from cpml_jax.data.input_pipeline import eval_batches
 from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import RecordSet
+from cpml_jax.evaluation import baselines
+from cpml_jax.evaluation.diagnostics import Diagnosis
 from cpml_jax.files import write_whole
 from cpml_jax.metrics import detection, pulse_waves
 from cpml_jax.schema import FRAME_RATE
@@ -68,18 +70,27 @@ class Scorer(Protocol):
 
 
 def score_clips(
-    scorer: Scorer, records: RecordSet, rows: list[dict], size: InputSize, *, excluded: list[dict]
+    scorer: Scorer,
+    records: RecordSet,
+    rows: list[dict],
+    size: InputSize,
+    *,
+    excluded: list[dict],
+    diagnosis: Diagnosis | None = None,
 ) -> ClipScores:
     """Scores of every clip that can be read; the others are added to `excluded`.
+
+    Args:
+      diagnosis: takes over the scoring, and gathers what the diagnostics need of the clips.
 
     Raises:
       UserError: a score is not finite; the clip is named.
     """
     scored = ClipScores()
-    batches = eval_batches(records, rows, size, excluded=excluded)
+    batches = eval_batches(records, rows, size, excluded=excluded, measure=diagnosis and baselines.measure)
     with tqdm(total=len(rows), desc=f"scoring {records.name}", unit="clip", file=sys.stderr, disable=not rows) as bar:
         for batch_rows, batch in batches:
-            scores = scorer.score(batch)
+            scores = diagnosis.score(batch_rows, batch) if diagnosis else scorer.score(batch)
             lines = _lines(batch_rows, batch, scores)
             arrays = {name: scores[name] for name in ARRAYS if name in scores}
             arrays |= {"trace": batch["pulse"]} if "wave" in scores else {}

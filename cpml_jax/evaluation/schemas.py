@@ -11,17 +11,19 @@ import sys
 from pathlib import Path
 
 from cpml_jax import conditions, schema
-from cpml_jax.evaluation import protocols, versions
+from cpml_jax.evaluation import diagnostics, protocols, versions
 from cpml_jax.evaluation.clip_scores import ROW_KEYS
 from cpml_jax.json_schema import (
     BASIC,
     COUNT,
     INTEGER,
+    INTERVAL,
     NAMES,
     NUMBER,
     OBJECT,
     OPTIONAL_NUMBER,
     OPTIONAL_STRING,
+    SHARE,
     STRING,
     Schema,
     array,
@@ -100,6 +102,28 @@ def _result() -> Schema:
     )
 
 
+def _diagnostics() -> Schema:
+    area = {"auc": SHARE, "auc_ci95": INTERVAL}
+    change = {"type": ["array", "null"], "items": NUMBER, "minItems": 2, "maxItems": 2}
+    about = {"dataset": STRING, "compression": STRING, "methods": NAMES, "n_real": COUNT, "n_fake": COUNT}
+    statistics = closed({name: closed(area) for name in diagnostics.STATISTICS})
+    stream = closed({"without": closed(area | {"drop": OPTIONAL_NUMBER, "drop_ci95": change}), "alone": closed(area)})
+    streams_read = {"oneOf": [{"type": "null"}, NAMES]}
+    return closed(
+        {
+            "streams": NAMES,
+            "baselines": array(closed(about | {"model": closed(area), "statistics": statistics}))
+            | {"description": "untrained statistics of clips, and the model on the same clips"},
+            "stream_swap": array(closed(about | area | {"streams": mapping(stream)}))
+            | {"description": "fakes with their real's stream (without), or with all streams but that one (alone)"},
+            "note": STRING,
+            "reads": closed({"streams": streams_read, "sentence": STRING}),
+            "ceilings": mapping(OBJECT) | {"description": "data set -> its ceilings.json, where it has one"},
+        },
+        optional=("note",),
+    )
+
+
 def evaluation() -> Schema:
     """Of evaluation.json."""
     selection = {"type": "string", "pattern": "^(validation|latest|oracle: .+)$"}
@@ -124,7 +148,9 @@ def evaluation() -> Schema:
             "pulse_across_compressions": array(across)
             | {"description": "how alike a clip's wave stays between two compressions (Pearson)"},
             "excluded": array(OBJECT | {"required": ["reason"]}),
-        }
+            "diagnostics": _diagnostics(),
+        },
+        optional=("diagnostics",),
     )
 
 
