@@ -79,7 +79,7 @@ class ClipReader:
         if self._measure is None:
             return clip
         arrays = {name: value for name, value in record.items() if np.ndim(value)}
-        return clip | self._measure({name: value[: self.num_frames] for name, value in arrays.items()})
+        return clip | dict(self._measure({name: value[: self.num_frames] for name, value in arrays.items()}))
 
 
 def _bytes_of(clip: Clip) -> int:

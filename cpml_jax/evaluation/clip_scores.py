@@ -19,6 +19,7 @@ from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import RecordSet
 from cpml_jax.evaluation import baselines
 from cpml_jax.evaluation.diagnostics import Diagnosis
+from cpml_jax.evaluation.stream_swap import StreamScorer
 from cpml_jax.files import write_whole
 from cpml_jax.metrics import detection, pulse_waves
 from cpml_jax.schema import FRAME_RATE
@@ -54,7 +55,7 @@ class ClipScores:
         return np.stack([self.arrays[line["clip_id"]]["wave"] for line in lines])
 
 
-class Scorer(Protocol):
+class Scorer(StreamScorer, Protocol):
     """What evaluation needs of a model (scoring.Scorer)."""
 
     @property
@@ -87,7 +88,7 @@ def score_clips(
       UserError: a score is not finite; the clip is named.
     """
     scored = ClipScores()
-    batches = eval_batches(records, rows, size, excluded=excluded, measure=diagnosis and baselines.measure)
+    batches = eval_batches(records, rows, size, excluded=excluded, measure=baselines.measure if diagnosis else None)
     with tqdm(total=len(rows), desc=f"scoring {records.name}", unit="clip", file=sys.stderr, disable=not rows) as bar:
         for batch_rows, batch in batches:
             scores = diagnosis.score(batch_rows, batch) if diagnosis else scorer.score(batch)

@@ -90,7 +90,7 @@ def diagnostics(
     block: dict[str, Any] = {"streams": list(streams), "baselines": untrained, "stream_swap": swapped}
     if not swapped:
         block["note"] = "no stream swap: no fake of these records has its real counterpart in them (target_video)"
-    return block | {"reads": reads(swapped, streams), "ceilings": ceilings(record_sets)}
+    return block | {"summary": summary(swapped, untrained, streams), "ceilings": ceilings(record_sets)}
 
 
 def by_test(lines: Sequence[Line]) -> Iterable[tuple[dict[str, Any], list[Line]]]:
@@ -181,19 +181,21 @@ def _drop(lines: Sequence[Line], own: np.ndarray, without: np.ndarray, bootstrap
     return {"drop": before - after, "drop_ci95": interval}
 
 
-def reads(swapped: Sequence[Entry], streams: Sequence[str]) -> dict[str, Any]:
-    """Which streams the model reads: {streams, sentence}; streams is null where that cannot be told.
+def summary(swapped: Sequence[Entry], untrained: Sequence[Entry], streams: Sequence[str]) -> dict[str, Any]:
+    """{streams_read, sentences}: which streams the model reads, null where that cannot be told, and that in words.
 
-    A stream is read if a fake with its real's stream loses READ_DROP of AUC or more at some compression, all methods
-    together, and the interval of the loss lies above 0.
+    A stream is read if fakes with their real's stream lose READ_DROP of AUC or more at some compression, all methods
+    together, and the 95 % interval of the loss lies above 0.
     """
     pooled = pooled_entries(swapped)
-    if not pooled:
-        return {"streams": None, "sentence": "What this model reads is not known: no fake here has its real beside it."}
-    if all(figures["without"]["drop_ci95"] is None for entry in pooled for figures in entry["streams"].values()):
-        return {"streams": None, "sentence": "What this model reads is not known: the stream swap has no intervals."}
-    read = [name for name in streams if any(_is_read(entry["streams"][name]["without"]) for entry in pooled)]
-    return {"streams": read, "sentence": _sentence(read, streams, pooled)}
+    losses = [figures["without"] for entry in pooled for figures in entry["streams"].values()]
+    if any(loss["drop_ci95"] for loss in losses):
+        read = [name for name in streams if any(_is_read(entry["streams"][name]["without"]) for entry in pooled)]
+        sentence = _what_is_read(read, streams, pooled)
+    else:
+        reason = "the stream swap has no intervals" if losses else "no fake here has its real beside it"
+        read, sentence = None, f"What this model reads is not known: {reason}."
+    return {"streams_read": read, "sentences": [sentence, *_nearest_baseline(untrained)]}
 
 
 def pooled_entries(entries: Sequence[Entry]) -> list[Entry]:
@@ -211,22 +213,38 @@ def _is_read(without: Mapping[str, Any]) -> bool:
     return without["drop"] is not None and without["drop"] >= READ_DROP and interval is not None and interval[0] > 0
 
 
-def _sentence(read: Sequence[str], streams: Sequence[str], pooled: Sequence[Entry]) -> str:
+def _what_is_read(read: Sequence[str], streams: Sequence[str], pooled: Sequence[Entry]) -> str:
     losses = "; ".join(f"{name} up to {_largest_drop(name, pooled)}" for name in streams)
-    explained = f"AUC lost by a fake with its real's stream: {losses}."
+    explained = f"AUC that fakes lose with their real's stream: {losses}."
+    above = any((entry["auc_ci95"] or [0.0])[0] > 0.5 for entry in pooled)
+    if not read and not above:
+        return "This model reads nothing: no AUC lies clearly above 0.5."
     if len(streams) == 1:
-        if read:
-            return f"This model has one stream, and reads it: {streams[0]}."
-        return f"This model has one stream, {streams[0]}, and reads nothing in it: no AUC lies clearly above 0.5."
+        return f"This model has one stream and reads it: {streams[0]}."
+    if not read:
+        return f"This model needs none of its streams by itself: what one tells, another tells as well. {explained}"
     if len(read) == 1:
         return f"This model reads {read[0]} alone. {explained}"
-    if read:
-        rest = [name for name in streams if name not in read]
-        unread = f", not {_and(rest)}" if rest else ""
-        return f"This model reads {_and(read)}{unread}. {explained}"
-    if any((entry["auc_ci95"] or [0.0])[0] > 0.5 for entry in pooled):
-        return f"This model needs none of its streams by itself: what one tells, another tells as well. {explained}"
-    return "This model reads nothing: no AUC lies clearly above 0.5."
+    rest = [name for name in streams if name not in read]
+    return f"This model reads {_and(read)}{f', not {_and(rest)}' if rest else ''}. {explained}"
+
+
+def _nearest_baseline(untrained: Sequence[Entry]) -> list[str]:
+    """A sentence about the test where an untrained statistic comes nearest to the model, or passes it."""
+    nearest = []
+    for entry in pooled_entries(untrained):
+        known = {name: area["auc"] for name, area in entry["statistics"].items() if area["auc"] is not None}
+        if known and entry["model"]["auc"] is not None:
+            best = max(known, key=lambda name: known[name])
+            nearest.append((known[best] - entry["model"]["auc"], best, known[best], entry))
+    if not nearest:
+        return []
+    _, name, value, entry = max(nearest, key=lambda each: each[0])
+    where = f"{entry['dataset']} {entry['compression']}"
+    return [
+        f"The untrained {name.replace('_', ' ')} has an AUC of {value:.3f} on clips of {where}, "
+        f"the model {entry['model']['auc']:.3f}."
+    ]
 
 
 def _largest_drop(name: str, pooled: Sequence[Entry]) -> str:
@@ -263,11 +281,15 @@ def merged(earlier: Mapping[str, Any] | None, block: dict[str, Any]) -> dict[str
     """The block with the tests of an earlier one, of the same checkpoint and records, that it does not repeat."""
     if not earlier:
         return block
-    kept = {}
-    for key in ("baselines", "stream_swap"):
-        made = {(entry["dataset"], entry["compression"]) for entry in block["baselines"]}
-        kept[key] = [e for e in earlier[key] if (e["dataset"], e["compression"]) not in made] + block[key]
-    whole = block | kept | {"ceilings": earlier["ceilings"] | block["ceilings"]}
-    if kept["stream_swap"]:
-        whole.pop("note", None)
-    return whole | {"reads": reads(kept["stream_swap"], block["streams"])}
+    made = {(entry["dataset"], entry["compression"]) for entry in block["baselines"]}
+    untrained, swapped = (
+        [e for e in earlier[key] if (e["dataset"], e["compression"]) not in made] + block[key]
+        for key in ("baselines", "stream_swap")
+    )
+    whole = {key: value for key, value in block.items() if key != "note" or not swapped}
+    return whole | {
+        "baselines": untrained,
+        "stream_swap": swapped,
+        "summary": summary(swapped, untrained, block["streams"]),
+        "ceilings": earlier["ceilings"] | block["ceilings"],
+    }

@@ -117,7 +117,7 @@ def _diagnostics() -> Schema:
             "stream_swap": array(closed(about | area | {"streams": mapping(stream)}))
             | {"description": "fakes with their real's stream (without), or with all streams but that one (alone)"},
             "note": STRING,
-            "reads": closed({"streams": streams_read, "sentence": STRING}),
+            "summary": closed({"streams_read": streams_read, "sentences": array(STRING)}),
             "ceilings": mapping(OBJECT) | {"description": "data set -> its ceilings.json, where it has one"},
         },
         optional=("note",),

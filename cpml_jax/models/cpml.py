@@ -160,7 +160,8 @@ class CPML(nn.Module):
         Args:
           fused: stream -> rows (N, ...) of the intermediates' `fused`, of all streams.
         """
-        return self.scores(self.fusion(fused, train=False)[:, None], class_embeddings)[0][:, 0]
+        ordered = {name: fused[name] for name in self.active}  # jit sorts a dictionary's keys
+        return self.scores(self.fusion(ordered, train=False)[:, None], class_embeddings)[0][:, 0]
 
     def augmented(
         self, frames: Num[Array, "B T S S 3"], weight: Num[Array, " B"], key: PRNGKeyArray
