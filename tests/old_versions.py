@@ -30,9 +30,19 @@ def _old_names(entry: dict) -> dict:
     }
 
 
+def evaluation_2_0(document: dict) -> dict:
+    """evaluation.json 2.0.0 of today's, but for the figures."""
+    document = copy.deepcopy(document) | {"schema": "cpml-evaluation/2.0.0"}
+    del document["rule"], document["checkpoint"]["parameters_sha256"], document["checkpoint"]["config_sha256"]
+    for result in document["results"]:
+        del result["seen"], result["listed"], result["threshold"]["clip_margin"], result["threshold"]["video_margin"]
+        result["aggregation"] = "video: mean of the video's clip scores"
+    return document
+
+
 def evaluation_1_1(document: dict) -> dict:
-    """evaluation.json 1.1.0 of today's."""
-    document = copy.deepcopy(document)
+    """evaluation.json 1.1.0 of today's, but for the figures."""
+    document = evaluation_2_0(document)
     return document | {
         "schema": "cpml-evaluation/1.1.0",
         "config": config_of_0_1(document["config"]),

@@ -33,7 +33,7 @@ def test_a_sweep_stands_for_its_runs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "broken", ["{", "[]", '{"schema": "other/1"}', '{"schema": "cpml-evaluation/2.0.0", "results": []}']
+    "broken", ["{", "[]", '{"schema": "other/1"}', '{"schema": "cpml-evaluation/3.0.0", "results": []}']
 )
 def test_what_is_no_evaluation_is_refused(tmp_path, broken):
     (tmp_path / "evaluation.json").write_text(broken)
