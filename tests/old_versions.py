@@ -33,9 +33,15 @@ def _old_names(entry: dict) -> dict:
 def evaluation_2_0(document: dict) -> dict:
     """evaluation.json 2.0.0 of today's, but for the figures."""
     document = copy.deepcopy(document) | {"schema": "cpml-evaluation/2.0.0"}
-    del document["rule"], document["checkpoint"]["parameters_sha256"], document["checkpoint"]["config_sha256"]
+    document.pop("rule", None)
+    document["checkpoint"] = {key: document["checkpoint"][key] for key in ("step", "selection")}
     for result in document["results"]:
-        del result["seen"], result["listed"], result["threshold"]["clip_margin"], result["threshold"]["video_margin"]
+        for part, names in (
+            (result, ("seen", "listed")),
+            (result.get("threshold", {}), ("clip_margin", "video_margin")),
+        ):
+            for name in names:
+                part.pop(name, None)
         result["aggregation"] = "video: mean of the video's clip scores"
     return document
 

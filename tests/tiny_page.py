@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,8 @@ def scores(
                     lines.append(
                         dict(clip_id=f"{key}/{window}", video_key=key, dataset="faces", method=method,
                              compression=compression, split="test", video=video, window=window, identity=str(identity),
-                             source_identity="", label=label, p_fake=float(detection.sigmoid([margin])[0]), logit_margin=margin,
+                             source_identity="", label=label, logit_margin=margin,
+                             p_fake=float(detection.sigmoid([margin])[0]),
                              heart_rate_bpm=70.0, pulse_correlation_pos=float(rng.uniform()),
                              heart_rate_truth_bpm=None if label else 72.0)
                     )  # fmt: skip

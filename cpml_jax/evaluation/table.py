@@ -52,9 +52,10 @@ def _notes(report: dict[str, Any]) -> list[str]:
         f"Checkpoint of step {checkpoint['step']}, chosen by: {checkpoint.get('selection', 'validation')}. Trained on "
         f"{train['dataset']} at {' + '.join(train['compressions'])}.",
         f"Set aside as unusable: {len(report['excluded'])} videos or clips.",
-        "videos: real+fake. clip, video: AUC of single clips, and of videos (the mean margin of a video's clips).",
+        "videos: real+fake. clip, video: AUC of single clips, and of videos (the mean margin of their clips).",
         *_listed(report),
-        f"{', '.join(titles)}: of videos. The interval is a bootstrap over identities, acc at the",
+        f"{', '.join(titles)}: of videos. The interval is a bootstrap over identities, mean that",
+        "of the methods' AUCs, acc at the "
         f"threshold chosen on the validation split ({summary.decimals(first['threshold']['video']) or _ABSENT}).",
     ]
 

@@ -53,4 +53,5 @@ def test_evaluations_of_earlier_versions_are_compared_with_todays(tmp_path, sche
     path.write_text(json.dumps(old))
     table = made(a, b)
     assert len(table["rows"]) == 1 and table["rows"][0]["cells"][1]["difference"] is not None
-    assert table["notes"] == ["loss.ce: 1.0 | 2.0"]
+    assert table["notes"][0] == "loss.ce: 1.0 | 2.0"
+    assert table["notes"][1].startswith("NOT THE SAME RULE: a hold") and len(table["notes"]) == 2

@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from cpml_jax import schema
 from cpml_jax.errors import UserError
 from cpml_jax.metrics import detection
 
