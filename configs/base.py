@@ -167,5 +167,6 @@ def get_config() -> ConfigDict:
     evaluate.conditions = ()
     evaluate.batch_size = 16
     evaluate.bootstrap = 1000  # resamples of identities for the 95 % intervals
-    evaluate.checkpoint = "best"  # best (lowest pair loss in validation) | latest | the number of a step, labelled as an oracle's
+    # best (lowest pair loss in validation) | latest | the number of a step, labelled as an oracle's
+    evaluate.checkpoint = "best"
     return config
