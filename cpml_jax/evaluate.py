@@ -1,6 +1,6 @@
 """Evaluation: scores of every clip once, then every test of the configuration -> evaluation.json and a table.
 
-Clips and videos have figures each. Clip: one score per clip. Video: the mean of the scores of a video's clips.
+Clips and videos have figures each. Clip: one score per clip. Video: by the rule of evaluation/video_score.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from cpml_jax.data.input_pipeline import sampler_description
 from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import RecordSet, records_dir
 from cpml_jax.errors import UserError
-from cpml_jax.evaluation import diagnostics, protocols, provenance, results, results_file, versions
+from cpml_jax.evaluation import (
+    diagnostics,
+    protocols,
+    provenance,
+    results,
+    results_file,
+    versions,
+    video_score,
+)
 from cpml_jax.evaluation.clip_scores import ClipScores, Scorer, score_clips
 from cpml_jax.evaluation.diagnostics import Bootstrap, Diagnosis
 from cpml_jax.evaluation.protocols import Test, Training
@@ -43,6 +51,7 @@ class Plan:
       bootstrap: resamples of the intervals; `seed` is that of their random numbers.
       trained_on: whom the checkpoint saw in training (run_files.read_training_data), if that is known.
       diagnostics: whether to measure what the model reads (evaluation/diagnostics.py).
+      official: name of a data set -> sizes of its published test list (data_prep.sources.official_test).
     """
 
     config: dict[str, Any]
@@ -54,6 +63,7 @@ class Plan:
     seed: int = 0
     trained_on: dict[str, Any] | None = None
     diagnostics: bool = False
+    official: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
 
 
 def run(config: ml_collections.ConfigDict, workdir: str | Path, names: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -88,9 +98,18 @@ def run(config: ml_collections.ConfigDict, workdir: str | Path, names: tuple[str
         seed=config.seed,
         trained_on=run_files.read_training_data(workdir),
         diagnostics=config.eval.diagnostics,
+        official=official_tests(config),
     )
     # Every host scores, one writes.
     return evaluate(scorer, record_sets, plan, workdir, write=jax.process_index() == 0)
+
+
+def official_tests(config: ml_collections.ConfigDict) -> dict[str, dict[str, int]]:
+    """Name of a configured data set -> sizes of its published test list, where it has one; drawn videos have none."""
+    from data_prep.sources import official_test
+
+    sources = {name: source for name, source in config.data.sources.items() if not source.get("draw")}
+    return {name: official_test(source.kind) for name, source in sources.items()}
 
 
 def open_records(config: ml_collections.ConfigDict, workdir: str | Path, names: Sequence[str]) -> dict[str, RecordSet]:
@@ -162,7 +181,8 @@ def evaluate(
         {
             "schema": versions.EVALUATION,
             "config": plan.config,
-            "checkpoint": {"step": scorer.step, "selection": scorer.selection},
+            "checkpoint": checkpoint_identity(scorer, plan),
+            "rule": video_score.RULE,
             "provenance": provenance.provenance(record_sets),
             "calibration": validated.calibration,
             "results": [
@@ -174,6 +194,8 @@ def evaluate(
                     sampler=plan.sampler,
                     resamples=plan.bootstrap,
                     seed=plan.seed,
+                    excluded=excluded,
+                    official=plan.official.get(protocols.home_of(test.dataset)),
                 )
                 for test, rows in zip(plan.tests, clips, strict=True)
             ],
@@ -187,6 +209,16 @@ def evaluate(
         print(table(report), file=out or sys.stdout, flush=True)
         inform(f"written: {Path(workdir) / RESULTS} and {Path(workdir) / SCORES}")
     return report
+
+
+def checkpoint_identity(scorer: Scorer, plan: Plan) -> dict[str, Any]:
+    """What evaluation.json says under "checkpoint": results of another one are not kept beside these."""
+    return {
+        "step": scorer.step,
+        "selection": scorer.selection,
+        "parameters_sha256": scorer.parameters_sha256,
+        "config_sha256": provenance.config_sha256(plan.config),
+    }
 
 
 def tested_clips(record_sets: Mapping[str, RecordSet], plan: Plan) -> list[list[Row]]:

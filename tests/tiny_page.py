@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ import numpy as np
 from html_page import Parsed
 
 from cpml_jax.data.records import CorruptRecord
+from cpml_jax.evaluation.video_score import RULE
+from cpml_jax.metrics import detection
 from cpml_jax.report import page
 
 LENGTH, WIDTH = 32, 6
@@ -52,7 +53,8 @@ def scores(
                     lines.append(
                         dict(clip_id=f"{key}/{window}", video_key=key, dataset="faces", method=method,
                              compression=compression, split="test", video=video, window=window, identity=str(identity),
-                             source_identity="", label=label, p_fake=1 / (1 + math.exp(-margin)), logit_margin=margin,
+                             source_identity="", label=label, logit_margin=margin,
+                             p_fake=float(detection.sigmoid([margin])[0]),
                              heart_rate_bpm=70.0, pulse_correlation_pos=float(rng.uniform()),
                              heart_rate_truth_bpm=None if label else 72.0)
                     )  # fmt: skip
@@ -77,8 +79,7 @@ def result(
     return {
         "protocol": protocol, "train": train, "condition": None,
         "test": {"dataset": "faces", "compression": compression, "methods": list(methods)},
-        "sampler": {}, "aggregation": "video: mean of the video's clip scores",
-        "threshold": {"clip": 0.5, "video": 0.5, "rule": "maximises balanced accuracy"},
+        "sampler": {}, "threshold": {"clip": 0.5, "video": 0.5, "rule": "maximises balanced accuracy"},
         "clip": figures(auc), "video": figures(auc),
     } | changes  # fmt: skip
 
@@ -97,8 +98,9 @@ def evaluation() -> dict[str, Any]:
     corrupted.append(result(0.95, "corruption", condition={"kind": "original", "bitrate_bps": 9e5}))
     plain = [result(0.95), result(0.85, compression="c23"), result(0.9, methods=["FaceSwap"])]
     return {
-        "schema": "cpml-evaluation/2.0.0", "config": {"name": "tiny", "seed": 3},
+        "schema": "cpml-evaluation/3.0.0", "config": {"name": "tiny", "seed": 3},
         "checkpoint": {"step": 1234, "selection": "validation"}, "calibration": {"temperature": 2.0},
+        "rule": RULE,
         "provenance": {"records": {"faces": {"sha256": "ab12", "clips": 24}}, "commit": "c0ffee", "versions": {}},
         "results": [*plain, *codecs, *corrupted], "excluded": [],
     }  # fmt: skip

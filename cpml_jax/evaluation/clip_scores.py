@@ -67,6 +67,9 @@ class Scorer(StreamScorer, Protocol):
     @property
     def class_embeddings(self) -> np.ndarray | None: ...
 
+    @property
+    def parameters_sha256(self) -> str: ...
+
     def score(self, batch: dict[str, np.ndarray]) -> Mapping[str, np.ndarray]: ...
 
 
@@ -104,11 +107,11 @@ def score_clips(
 
 def _lines(rows: list[dict], batch: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]) -> list[dict]:
     """The lines of scores.jsonl of a batch, whose arrays may have more rows."""
-    p_fake, margins = p_fake_of(scores)[: len(rows)], detection.fake_margin(scores["logits"])[: len(rows)]
-    detection.check_scores([row["label"] for row in rows], p_fake, [row["clip_id"] for row in rows])
+    margins = detection.fake_margin(scores["logits"])[: len(rows)]
+    detection.check_scores([row["label"] for row in rows], margins, [row["clip_id"] for row in rows])
     lines = [
         {key: row[key] for key in ROW_KEYS} | {"p_fake": float(p), "logit_margin": float(margin)}
-        for row, p, margin in zip(rows, p_fake, margins, strict=True)
+        for row, p, margin in zip(rows, detection.sigmoid(margins), margins, strict=True)
     ]
     if "wave" in scores:
         figures = _pulse_figures(scores["wave"], batch["pulse"], batch["pulse_truth"])
@@ -116,11 +119,6 @@ def _lines(rows: list[dict], batch: Mapping[str, np.ndarray], scores: Mapping[st
             line |= pulse
             line |= {f"heart_rate_{name}_bpm": row.get(f"heart_rate_{name}") for name in ("pos", "truth")}
     return lines
-
-
-def p_fake_of(scores: Mapping[str, np.ndarray]) -> np.ndarray:
-    """P(fake) (B,) float64 of a scorer's answer."""
-    return detection.p_fake(scores["logits"])
 
 
 def _pulse_figures(wave: np.ndarray, trace: np.ndarray, truth: np.ndarray) -> list[dict[str, float | None]]:

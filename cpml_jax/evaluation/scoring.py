@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from cpml_jax.data.batch import zero_inputs
 from cpml_jax.errors import UserError
+from cpml_jax.evaluation import provenance
 from cpml_jax.models import cpml, heads, prompt_bank, prompts
 from cpml_jax.models.cpml import CPML
 from cpml_jax.pretrained import apply, huggingface
@@ -27,8 +28,8 @@ class Scorer:
 
     Attributes:
       step: the training step that the parameters are of.
-      selection: how that step was chosen: validation (the best AUC), latest, or oracle.
-      streams: names of the model's streams.
+      selection: how that step was chosen: validation (the lowest pair loss), latest, or oracle.
+      streams: names of the model\'s streams.
     """
 
     def __init__(
@@ -54,8 +55,16 @@ class Scorer:
 
     def load(self, variables: dict, step: int) -> None:
         """Use these parameters from now on; t_c is computed once, as the ensemble of all templates."""
-        self._variables, self.step = variables, step
+        self._variables, self.step, self._sha256 = variables, step, ""
         self._class_embeddings = None if self._tokens is None else self._encode(variables, self._tokens)
+
+    @property
+    def parameters_sha256(self) -> str:
+        """Of all parameters and batch statistics, however they lie over the devices (provenance.parameters_sha256)."""
+        if not self._sha256:
+            whole = jax.jit(lambda v: v, out_shardings=replicated(self._mesh))(self._variables)
+            self._sha256 = provenance.parameters_sha256(jax.device_get(whole))
+        return self._sha256
 
     @property
     def class_embeddings(self) -> np.ndarray | None:
@@ -173,8 +182,8 @@ def restore(workdir: str | Path, config: ConfigDict, which: str = "best") -> tup
     """A checkpoint of a run: model, prompts' tokens, mesh, variables, step, and how that step was chosen.
 
     Args:
-      which: best (by validation AUC), latest, or the number of a step that is kept. A step that validation did not
-        choose is labelled an oracle's choice: nothing records how it was chosen.
+      which: best (the lowest pair loss in validation), latest, or the number of a step that is kept. A step that
+        validation did not choose is labelled an oracle's choice: nothing records how it was chosen.
 
     Raises:
       UserError: there is no checkpoint, it is of another configuration, or it cannot be read.
