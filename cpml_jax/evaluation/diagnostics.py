@@ -17,6 +17,21 @@ from cpml_jax.data.records import RecordSet
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import baselines
 from cpml_jax.evaluation.stream_swap import Given, StreamScorer, StreamSwap
+from cpml_jax.evaluation.streams_read import summary
+from cpml_jax.json_schema import (
+    COUNT,
+    INTERVAL,
+    NAMES,
+    NUMBER,
+    OBJECT,
+    OPTIONAL_NUMBER,
+    SHARE,
+    STRING,
+    Schema,
+    array,
+    closed,
+    mapping,
+)
 from cpml_jax.metrics import detection
 from cpml_jax.metrics.intervals import bootstrap_auc_ci95, resampled_aucs
 from cpml_jax.schema import REAL, REAL_METHOD
@@ -24,7 +39,6 @@ from cpml_jax.schema import REAL, REAL_METHOD
 Line = dict[str, Any]  # of scores.jsonl
 Entry = dict[str, Any]  # of the two lists
 CEILINGS = "ceilings.json"  # beside the records of a drawn data set (data_prep/synthetic/ceilings.py)
-READ_DROP = 0.02  # AUC that a stream must be worth, by itself, to count as read
 
 # Statistic -> the sign that makes it larger for fakes; the grid has no direction, and is cross-validated.
 DIRECTIONS = {"landmark_energy": 1.0, "inner_rim_agreement": -1.0}
@@ -181,84 +195,6 @@ def _drop(lines: Sequence[Line], own: np.ndarray, without: np.ndarray, bootstrap
     return {"drop": before - after, "drop_ci95": interval}
 
 
-def summary(swapped: Sequence[Entry], untrained: Sequence[Entry], streams: Sequence[str]) -> dict[str, Any]:
-    """{streams_read, sentences}: which streams the model reads, null where that cannot be told, and that in words.
-
-    A stream is read if fakes with their real's stream lose READ_DROP of AUC or more at some compression, all methods
-    together, and the 95 % interval of the loss lies above 0.
-    """
-    pooled = pooled_entries(swapped)
-    losses = [figures["without"] for entry in pooled for figures in entry["streams"].values()]
-    if any(loss["drop_ci95"] for loss in losses):
-        read = [name for name in streams if any(_is_read(entry["streams"][name]["without"]) for entry in pooled)]
-        sentence = _what_is_read(read, streams, pooled)
-    else:
-        reason = "the stream swap has no intervals" if losses else "no fake here has its real beside it"
-        read, sentence = None, f"What this model reads is not known: {reason}."
-    return {"streams_read": read, "sentences": [sentence, *_nearest_baseline(untrained)]}
-
-
-def pooled_entries(entries: Sequence[Entry]) -> list[Entry]:
-    """Of each data set and compression the entry of the most methods."""
-    largest: dict[tuple[str, str], Entry] = {}
-    for entry in entries:
-        key = entry["dataset"], entry["compression"]
-        if key not in largest or len(entry["methods"]) > len(largest[key]["methods"]):
-            largest[key] = entry
-    return list(largest.values())
-
-
-def _is_read(without: Mapping[str, Any]) -> bool:
-    interval = without["drop_ci95"]
-    return without["drop"] is not None and without["drop"] >= READ_DROP and interval is not None and interval[0] > 0
-
-
-def _what_is_read(read: Sequence[str], streams: Sequence[str], pooled: Sequence[Entry]) -> str:
-    losses = "; ".join(f"{name} up to {_largest_drop(name, pooled)}" for name in streams)
-    explained = f"AUC that fakes lose with their real's stream: {losses}."
-    above = any((entry["auc_ci95"] or [0.0])[0] > 0.5 for entry in pooled)
-    if not read and not above:
-        return "This model reads nothing: no AUC lies clearly above 0.5."
-    if len(streams) == 1:
-        return f"This model has one stream and reads it: {streams[0]}."
-    if not read:
-        return f"This model needs none of its streams by itself: what one tells, another tells as well. {explained}"
-    if len(read) == 1:
-        return f"This model reads {read[0]} alone. {explained}"
-    rest = [name for name in streams if name not in read]
-    return f"This model reads {_and(read)}{f', not {_and(rest)}' if rest else ''}. {explained}"
-
-
-def _nearest_baseline(untrained: Sequence[Entry]) -> list[str]:
-    """A sentence about the test where an untrained statistic comes nearest to the model, or passes it."""
-    nearest = []
-    for entry in pooled_entries(untrained):
-        known = {name: area["auc"] for name, area in entry["statistics"].items() if area["auc"] is not None}
-        if known and entry["model"]["auc"] is not None:
-            best = max(known, key=lambda name: known[name])
-            nearest.append((known[best] - entry["model"]["auc"], best, known[best], entry))
-    if not nearest:
-        return []
-    _, name, value, entry = max(nearest, key=lambda each: each[0])
-    where = f"{entry['dataset']} {entry['compression']}"
-    return [
-        f"The untrained {name.replace('_', ' ')} has an AUC of {value:.3f} on clips of {where}, "
-        f"the model {entry['model']['auc']:.3f}."
-    ]
-
-
-def _largest_drop(name: str, pooled: Sequence[Entry]) -> str:
-    known = [entry for entry in pooled if entry["streams"][name]["without"]["drop"] is not None]
-    if not known:
-        return "unknown"
-    entry = max(known, key=lambda entry: entry["streams"][name]["without"]["drop"])
-    return f"{entry['streams'][name]['without']['drop']:.2f} ({entry['dataset']} {entry['compression']})"
-
-
-def _and(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-
 def ceilings(record_sets: Iterable[RecordSet]) -> dict[str, Any]:
     """Data set -> what its ceilings file holds, of those that have one.
 
@@ -293,3 +229,26 @@ def merged(earlier: Mapping[str, Any] | None, block: dict[str, Any]) -> dict[str
         "summary": summary(swapped, untrained, block["streams"]),
         "ceilings": earlier["ceilings"] | block["ceilings"],
     }
+
+
+def definition() -> Schema:
+    """`diagnostics` of evaluation.json."""
+    area = {"auc": SHARE, "auc_ci95": INTERVAL}
+    change = {"type": ["array", "null"], "items": NUMBER, "minItems": 2, "maxItems": 2}
+    about = {"dataset": STRING, "compression": STRING, "methods": NAMES, "n_real": COUNT, "n_fake": COUNT}
+    statistics = closed({name: closed(area) for name in STATISTICS})
+    stream = closed({"without": closed(area | {"drop": OPTIONAL_NUMBER, "drop_ci95": change}), "alone": closed(area)})
+    streams_read = {"oneOf": [{"type": "null"}, NAMES]}
+    return closed(
+        {
+            "streams": NAMES,
+            "baselines": array(closed(about | {"model": closed(area), "statistics": statistics}))
+            | {"description": "untrained statistics of clips, and the model on the same clips"},
+            "stream_swap": array(closed(about | area | {"streams": mapping(stream)}))
+            | {"description": "fakes with their real's stream (without), or with all streams but that one (alone)"},
+            "note": STRING,
+            "summary": closed({"streams_read": streams_read, "sentences": array(STRING)}),
+            "ceilings": mapping(array(OBJECT)) | {"description": "data set -> its ceilings.json, where it has one"},
+        },
+        optional=("note",),
+    )

@@ -17,13 +17,11 @@ from cpml_jax.json_schema import (
     BASIC,
     COUNT,
     INTEGER,
-    INTERVAL,
     NAMES,
     NUMBER,
     OBJECT,
     OPTIONAL_NUMBER,
     OPTIONAL_STRING,
-    SHARE,
     STRING,
     Schema,
     array,
@@ -118,28 +116,6 @@ def _result() -> Schema:
     )
 
 
-def _diagnostics() -> Schema:
-    area = {"auc": SHARE, "auc_ci95": INTERVAL}
-    change = {"type": ["array", "null"], "items": NUMBER, "minItems": 2, "maxItems": 2}
-    about = {"dataset": STRING, "compression": STRING, "methods": NAMES, "n_real": COUNT, "n_fake": COUNT}
-    statistics = closed({name: closed(area) for name in diagnostics.STATISTICS})
-    stream = closed({"without": closed(area | {"drop": OPTIONAL_NUMBER, "drop_ci95": change}), "alone": closed(area)})
-    streams_read = {"oneOf": [{"type": "null"}, NAMES]}
-    return closed(
-        {
-            "streams": NAMES,
-            "baselines": array(closed(about | {"model": closed(area), "statistics": statistics}))
-            | {"description": "untrained statistics of clips, and the model on the same clips"},
-            "stream_swap": array(closed(about | area | {"streams": mapping(stream)}))
-            | {"description": "fakes with their real's stream (without), or with all streams but that one (alone)"},
-            "note": STRING,
-            "summary": closed({"streams_read": streams_read, "sentences": array(STRING)}),
-            "ceilings": mapping(OBJECT) | {"description": "data set -> its ceilings.json, where it has one"},
-        },
-        optional=("note",),
-    )
-
-
 def evaluation() -> Schema:
     """Of evaluation.json."""
     selection = {"type": "string", "pattern": "^(validation|latest|oracle: .+)$"}
@@ -167,7 +143,7 @@ def evaluation() -> Schema:
             "pulse_across_compressions": array(across)
             | {"description": "how alike a clip's wave stays between two compressions (Pearson)"},
             "excluded": array(OBJECT | {"required": ["reason"]}),
-            "diagnostics": _diagnostics(),
+            "diagnostics": diagnostics.definition(),
         },
         optional=("diagnostics",),
     )

@@ -9,7 +9,7 @@ from fake_evaluation import FakeScorer, evaluated
 from stream_scorer import StreamRecords, StreamScorer
 
 from cpml_jax.errors import UserError
-from cpml_jax.evaluation import diagnostics
+from cpml_jax.evaluation import diagnostics, streams_read
 
 
 def records(**changes):
@@ -48,7 +48,7 @@ def test_a_model_that_reads_landmarks_alone_is_called_so(tmp_path):
 
 def test_two_streams_that_each_tell_all_are_needed_by_neither(tmp_path):
     block, _ = diagnosed(tmp_path, StreamScorer(rppg=50.0, landmarks=50.0, visual=0.0))
-    pooled = diagnostics.pooled_entries(block["stream_swap"])
+    pooled = streams_read.pooled_entries(block["stream_swap"])
     assert all(entry["streams"]["rppg"]["alone"]["auc"] > 0.9 for entry in pooled)
     assert "visual" not in block["summary"]["streams_read"]
 
@@ -113,8 +113,8 @@ def test_ceilings_are_those_beside_the_records(tmp_path):
     for each in sets:
         each.directory = tmp_path / each.name
         each.directory.mkdir()
-    (tmp_path / "a" / diagnostics.CEILINGS).write_text('{"rows": []}')
-    assert diagnostics.ceilings(sets) == {"a": {"rows": []}}
+    (tmp_path / "a" / diagnostics.CEILINGS).write_text("[]")
+    assert diagnostics.ceilings(sets) == {"a": []}
     (tmp_path / "b" / diagnostics.CEILINGS).write_text("{")
     with pytest.raises(UserError, match="not readable as JSON"):
         diagnostics.ceilings(sets)
