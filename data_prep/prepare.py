@@ -86,8 +86,7 @@ def is_prepared(source: Source, sampling: Sampling, records: str | Path) -> bool
 
 def parameters_of(source: Source, sampling: Sampling) -> dict[str, Any]:
     """What a source's records depend on: kept with them, and compared before they are reused or added to."""
-    chosen = source.parameters() | dict(num_frames=sampling.num_frames, max_windows=sampling.max_windows)
-    return recipe.complete(chosen)
+    return recipe.complete(source.parameters() | sampling.parameters())
 
 
 def is_complete(directory: Path, parameters: Mapping[str, Any]) -> bool:
@@ -138,10 +137,11 @@ def build(
         work = Path(os.path.abspath(directory / WORK))  # absolute: another machine has another working folder
         work.mkdir(parents=True, exist_ok=True)
         path = work / "parameters.json"
+        started = parameters | {"made_with": recipe.software()}
         if path.is_file():
-            check_parameters(directory, json.loads(path.read_text()), parameters)
+            check_parameters(directory, json.loads(path.read_text()), started)
         else:
-            write_json(path, parameters)
+            write_json(path, started)
         summary = pack(directory, process(work), sampling.num_frames, parameters, progress, pipelines)
         shutil.rmtree(work)
     return summary

@@ -54,6 +54,7 @@ def random_batch(rows: int = 8, views: int = 2, seed: int = 0) -> dict[str, np.n
     return {
         "frames": rng.integers(0, 255, (rows, views, NUM_FRAMES, FRAME_SIZE, FRAME_SIZE, 3), dtype=np.uint8),
         "landmarks": rng.uniform(-1, 1, (rows, views, NUM_FRAMES, 68, 2)).astype(np.float32),
+        "valid": np.ones((rows, views, NUM_FRAMES), bool),
         "pulse": rng.normal(size=(rows, NUM_FRAMES)).astype(np.float32),
         "label": (np.arange(rows) % 2).astype(np.int32),
         "class_index": (np.arange(rows) % 2).astype(np.int32),
@@ -135,7 +136,7 @@ def record(rng, jpeg, split, method, compression, identity, partner) -> dict:
         box=np.zeros((NUM_FRAMES, 4), np.float32), valid=np.ones(NUM_FRAMES, bool),
         landmarks=rng.uniform(-1, 1, (NUM_FRAMES, 68, 2)).astype(np.float32), pulse_pos=wave, pulse_chrom=wave,
         pulse_truth=np.full(NUM_FRAMES, np.nan, np.float32), heart_rate_pos=70.0, heart_rate_chrom=70.0,
-        heart_rate_truth=float("nan"), snr_pos=1.0, snr_chrom=1.0,
+        heart_rate_truth=float("nan"), snr_pos=1.0, snr_chrom=1.0, snr_p_pos=0.001, snr_p_chrom=0.001,
     )  # fmt: skip
 
 
