@@ -90,7 +90,7 @@ def test_the_command_prints_every_cell_and_writes_it(records, tmp_path, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].split(" | ")[-5:] == ["Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "all |"]
     assert len(printed) == 2 + 2 * len(ceilings.STATISTICS)
-    cells = json.loads((tmp_path / "cells.json").read_text())
+    cells = json.loads((tmp_path / "cells.json").read_text())["cells"]
     assert len(cells) == 2 * 5 * len(ceilings.STATISTICS)
     assert set(cells[0]) == {field.name for field in dataclasses.fields(ceilings.Area)}
 
