@@ -53,7 +53,7 @@ def _notes(report: dict[str, Any]) -> list[str]:
         f"{train['dataset']} at {' + '.join(train['compressions'])}.",
         f"Set aside as unusable: {len(report['excluded'])} videos or clips.",
         "videos: real+fake. clip, video: AUC of single clips, and of videos (the mean of a video's clips).",
-        f"{', '.join(titles)}: of videos. The interval is a bootstrap over identities, acc at the",
+        f"{', '.join(titles)}: of videos. The interval is over groups of connected identities, acc at the",
         f"threshold chosen on the validation split ({summary.decimals(first['threshold']['video']) or _ABSENT}).",
     ]
 
