@@ -104,7 +104,7 @@ def variance(methods: Sequence[Sequence[Influence]], signs: Sequence[float]) -> 
     count = len(methods[0][0].of_units)
     scale = count / (count - 2)
     effects = [np.stack([run.of_units for run in seeds]) for seeds in methods]
-    mean = sum(sign * effect.mean(0) for sign, effect in zip(signs, effects, strict=True))
+    mean = np.sum([sign * effect.mean(0) for sign, effect in zip(signs, effects, strict=True)], axis=0)
     units = scale * float((mean**2).sum())
     several = [index for index, seeds in enumerate(methods) if len(seeds) > 1]
     if not several:
