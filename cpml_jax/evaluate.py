@@ -28,7 +28,7 @@ from cpml_jax.evaluation import (
     video_score,
 )
 from cpml_jax.evaluation.clip_scores import ClipScores, Scorer, score_clips
-from cpml_jax.evaluation.diagnostics import Bootstrap, Diagnosis
+from cpml_jax.evaluation.diagnostics import Diagnosis
 from cpml_jax.evaluation.protocols import Test, Training
 from cpml_jax.evaluation.results_file import RESULTS, SCORES
 from cpml_jax.evaluation.table import table
@@ -201,7 +201,7 @@ def evaluate(
             ],
             "pulse_across_compressions": results.pulse_across(scores),
             "excluded": excluded,
-            **_diagnostics(record_sets, plan, scores, diagnoses),
+            **_diagnostics(record_sets, scores, diagnoses),
         }
     )
     if write:
@@ -281,13 +281,12 @@ def _score(
 
 
 def _diagnostics(
-    record_sets: Mapping[str, RecordSet], plan: Plan, scores: ClipScores, diagnoses: Mapping[str, Diagnosis]
+    record_sets: Mapping[str, RecordSet], scores: ClipScores, diagnoses: Mapping[str, Diagnosis]
 ) -> dict[str, Any]:
     """{diagnostics}, or {} without them."""
     if not diagnoses:
         return {}
     lines = [line for line in scores.lines.values() if line["split"] == "test" and "condition" not in line]
     streams = next(iter(diagnoses.values())).streams
-    bootstrap = Bootstrap(plan.bootstrap, plan.seed)
     diagnosed = [record_sets[name] for name in diagnoses]
-    return {"diagnostics": diagnostics.diagnostics(lines, list(diagnoses.values()), streams, diagnosed, bootstrap)}
+    return {"diagnostics": diagnostics.diagnostics(lines, list(diagnoses.values()), streams, diagnosed)}

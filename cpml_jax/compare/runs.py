@@ -167,16 +167,32 @@ def notes(columns: list[Column]) -> list[str]:
             if selection.startswith("oracle"):
                 remarks.append(f"{one.folder.name}: checkpoint chosen by {selection}")
     runs = [one for column in columns for one in column.runs]
-    return remarks + _differing_versions(runs) + _differing_records(runs)
+    return [*_trained_alike(runs), *remarks, *_differing_records(runs)]
 
 
-def _differing_versions(runs: list[Finished]) -> list[str]:
-    """Runs whose figures are by the rule of an earlier version, beside runs of today's."""
-    earlier = [one.folder.name for one in runs if one.report.get("schema") != versions.EVALUATION]
-    if not earlier or len(earlier) == len(runs):
-        return []
-    rule = "windows are averaged as probabilities there, as margins here; run `main.py evaluate` again"
-    return [f"NOT THE SAME RULE: {', '.join(earlier)} hold figures of an earlier version ({rule})"]
+def _trained_alike(runs: list[Finished]) -> list[str]:
+    """How long the runs were trained and how their checkpoints were chosen; a warning where that differs."""
+    names: dict[str, list[str]] = {}
+    for one in runs:
+        names.setdefault(training_length(one.config, one.report.get("checkpoint")), []).append(one.folder.name)
+    rules = {json.dumps(one.report.get("rule")) for one in runs}
+    remarks = [f"all runs: {text}" for text in names if len(names) == 1]
+    if len(names) > 1:
+        each = "; ".join(f"{', '.join(of)}: {text}" for text, of in names.items())
+        remarks = [f"NOT TRAINED ALIKE: {each}. A difference may be one of training, not of methods"]
+    if len(rules) > 1:
+        remarks.append("NOT SCORED ALIKE: the clips of a video were averaged by different rules; evaluate again")
+    return remarks
+
+
+def training_length(config: dict, checkpoint: dict | None) -> str:
+    """Steps, batch size and the choice of the checkpoint in words; `config` has dotted keys."""
+    selection = (checkpoint or {}).get("selection", "validation")
+    chosen = "by hand" if selection.startswith("oracle") else f"by {selection}"
+    return (
+        f"{config.get('train.steps')} steps of {config.get('train.batch_size')} clips, validated every "
+        f"{config.get('train.eval_every')}, checkpoint chosen {chosen}"
+    )
 
 
 def _differing_records(runs: list[Finished]) -> list[str]:

@@ -13,6 +13,7 @@ from cpml_jax.evaluation import coverage, protocols, video_score
 from cpml_jax.evaluation.clip_scores import ClipScores
 from cpml_jax.evaluation.protocols import Test
 from cpml_jax.metrics import calibration, detection, pulse_waves, summary
+from cpml_jax.metrics.people import people_of
 
 Line = dict[str, Any]  # of scores.jsonl
 
@@ -125,8 +126,8 @@ def result(
 
 
 def identity_of(line: Line) -> Hashable:
-    """What the bootstrap draws: a clip of an unknown identity stands for itself."""
-    return line["identity"] or line["video_key"]
+    """Whom a clip shows, which the intervals are over; one of unknown identity stands for itself."""
+    return people_of(line)
 
 
 def described(test: Test) -> dict[str, dict[str, Any]]:

@@ -54,7 +54,7 @@ def _notes(report: dict[str, Any]) -> list[str]:
         f"Set aside as unusable: {len(report['excluded'])} videos or clips.",
         "videos: real+fake. clip, video: AUC of single clips, and of videos (the mean margin of their clips).",
         *_listed(report),
-        f"{', '.join(titles)}: of videos. The interval is a bootstrap over identities, mean that",
+        f"{', '.join(titles)}: of videos. The interval is over connected identities, mean that",
         "of the methods' AUCs, acc at the "
         f"threshold chosen on the validation split ({summary.decimals(first['threshold']['video']) or _ABSENT}).",
     ]

@@ -17,7 +17,8 @@ from jaxtyping import Float, Int
 from cpml_jax.json_schema import COUNT, INTERVAL, NUMBER, SHARE, STRING, Schema, closed
 from cpml_jax.metrics import calibration, detection, method_auc
 from cpml_jax.metrics.detection import Labels, Scores
-from cpml_jax.metrics.intervals import Groups, bootstrap_auc_ci95
+from cpml_jax.metrics.intervals import auc_ci95
+from cpml_jax.metrics.people import People
 from cpml_jax.schema import FAKE, REAL
 
 FALSE_ALARMS = (0.01, 0.001)
@@ -35,7 +36,7 @@ class Scored:
       scores: (N,) margins as the model gives them (or P(fake)): what ranks, and what the threshold is for.
       probabilities: (N,) calibrated P(fake).
       threshold: chosen on the validation split; None where it lacks a class.
-      identities: (N,), what the bootstrap draws.
+      identities: (N,), whom each shows (people.People): the intervals are over these people.
       resamples, seed: of the bootstrap.
       methods: (N,) the manipulation of each fake; the reals' entries are not read. None where it is not known.
       excluded: numbers of real and of fake videos that are listed for the test and could not be scored; None of clips,
@@ -46,7 +47,7 @@ class Scored:
     scores: Float[np.ndarray, " N"]
     probabilities: Float[np.ndarray, " N"]
     threshold: float | None
-    identities: Groups
+    identities: People
     resamples: int
     seed: int
     methods: Sequence[str] | None = None
@@ -162,9 +163,10 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "auc_ci95",
-        lambda s: Noted(*bootstrap_auc_ci95(s.labels, s.scores, s.identities, resamples=s.resamples, seed=s.seed)),
+        lambda s: Noted(*auc_ci95(s.labels, s.scores, s.identities)),
         INTERVAL,
-        "95 % interval of the AUC, by a bootstrap over identities.",
+        "95 % interval of the AUC over people: connected groups of identities vary, not clips. Of an AUC of 1 it is "
+        "one-sided.",
         columns=(Column("95 %", interval, "clip"), Column("95 %", interval, plain_title="95 % CI")),
         always=True,
     ),
@@ -270,7 +272,7 @@ METRICS: tuple[Metric, ...] = (
 def figures(
     labels: Labels,
     scores: Scores,
-    identities: Groups,
+    identities: People,
     *,
     threshold: float | None,
     resamples: int,

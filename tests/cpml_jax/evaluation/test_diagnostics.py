@@ -131,6 +131,6 @@ def test_a_clip_whose_statistic_is_unknown_is_left_out_of_it():
     values["0"]["landmark_energy"] = np.array(np.nan)
     kept, scores = diagnostics.statistic_scores("landmark_energy", lines, values)
     assert len(kept) == 7 and scores.tolist() == [i % 2 for i in range(1, 8)]
-    entry = diagnostics.baseline_entry(lines, values, diagnostics.Bootstrap(20, 0))
+    entry = diagnostics.baseline_entry(lines, values)
     assert entry["statistics"]["landmark_energy"]["auc"] == 1 and entry["statistics"]["inner_rim_agreement"]["auc"] == 0
     assert entry["statistics"]["sharpness_grid"]["auc"] == 1 and entry["model"]["auc"] == 0.5
