@@ -196,7 +196,7 @@ METRICS: tuple[Metric, ...] = (
         SHARE,
         "Average precision, fakes positive: mean precision over the steps of recall.",
         "higher",
-        (Column("AP", decimals, plain_title="AP"),),
+        (Column("AP", decimals),),
         always=True,
     ),
     Metric(
