@@ -7,8 +7,7 @@ explanations, the JSON Schemas and the table in docs/evaluation.md follow from i
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from jaxtyping import Float, Int
 from cpml_jax.json_schema import COUNT, INTERVAL, NUMBER, SHARE, STRING, Schema, closed
 from cpml_jax.metrics import calibration, detection, method_auc
 from cpml_jax.metrics.detection import Labels, Scores
+from cpml_jax.metrics.figure_text import decimals, entry, interval
 from cpml_jax.metrics.intervals import auc_ci95
 from cpml_jax.metrics.people import People
 from cpml_jax.schema import FAKE, REAL
@@ -106,27 +106,6 @@ class Metric:
         return f"{self.explanation}{f' {self.better.capitalize()} is better.' if self.better else ''}"
 
 
-def decimals(value: object) -> str | None:
-    """Three decimals."""
-    return f"{value:.3f}" if _is_number(value) else None
-
-
-def interval(value: object) -> str | None:
-    """Two ends, two decimals."""
-    if not isinstance(value, Sequence) or len(value) != 2 or not all(map(_is_number, value)):
-        return None
-    return f"{value[0]:.2f}-{value[1]:.2f}"
-
-
-def _entry(name: str) -> Callable[[object], str | None]:
-    """Of a value that is an object: one of its numbers."""
-    return lambda value: decimals(value.get(name)) if isinstance(value, Mapping) else None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _accuracy(s: Scored) -> Noted:
     note = "no threshold: validation lacks a class" if s.threshold is None else None
     return Noted(detection.accuracy(s.labels, s.scores, s.threshold), note)
@@ -198,7 +177,7 @@ METRICS: tuple[Metric, ...] = (
         SHARE,
         "Average precision, fakes positive: mean precision over the steps of recall.",
         "higher",
-        (Column("AP", decimals, plain_title="AP"),),
+        (Column("AP", decimals),),
         always=True,
     ),
     Metric(
@@ -241,7 +220,7 @@ METRICS: tuple[Metric, ...] = (
         "Share of fakes detected while at most 1 % or 0.1 % of the test's reals are called fake; with few reals that "
         "is none of them, and `note` says so.",
         "higher",
-        (Column("TPR at FPR 1 %", _entry("0.01")), Column("0.1 %", _entry("0.001"))),
+        (Column("TPR at FPR 1 %", entry("0.01")), Column("0.1 %", entry("0.001"))),
     ),
     Metric(
         "tdr",
