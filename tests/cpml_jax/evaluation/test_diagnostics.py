@@ -12,10 +12,12 @@ from cpml_jax.errors import UserError
 from cpml_jax.evaluation import diagnostics, streams_read
 
 
-def records(**changes):
+def records():
+    """Twenty pairs of people are tested of a, ten of b."""
+    splits = {"train": range(0, 2), "val": range(2, 6), "test": range(6, 46)}
     return {
-        "a": StreamRecords("a", ("raw", "c23", "c40"), **changes),
-        "b": StreamRecords("b", ("c23",), splits={"test": range(4)}),
+        "a": StreamRecords("a", ("raw", "c23", "c40"), windows=1, splits=splits),
+        "b": StreamRecords("b", ("c23",), windows=1, splits={"test": range(20)}),
     }
 
 
@@ -41,7 +43,7 @@ def test_a_model_that_reads_landmarks_alone_is_called_so(tmp_path):
             and rppg["alone"]["auc"] == pytest.approx(0.5, abs=0.02)
         )
         assert landmarks["alone"]["auc"] == entry["auc"] and landmarks["without"]["drop"] > 0.45
-        assert landmarks["without"]["drop_ci95"][0] > 0.3
+        assert landmarks["without"]["drop_ci95"][0] > 0.2
     for each in sets.values():
         assert len(each.reads) == len(set(each.reads))  # still read once
 
@@ -86,7 +88,7 @@ def test_baselines_are_of_every_method_and_compression(tmp_path):
     block, _ = diagnosed(tmp_path, StreamScorer(rppg=1.0, landmarks=5.0), protocols=("in_dataset",))
     assert [e["methods"] for e in block["baselines"][:3]] == [["Deepfakes", "Face2Face"], ["Deepfakes"], ["Face2Face"]]
     for entry in block["baselines"]:
-        assert set(entry["statistics"]) == set(diagnostics.STATISTICS) and entry["n_real"] == 12
+        assert set(entry["statistics"]) == set(diagnostics.STATISTICS) and entry["n_real"] == 40
         # Still landmarks and pictures without texture tell nothing; the grid cannot be fitted to anything either.
         assert entry["statistics"]["landmark_energy"]["auc"] == 0.5
         assert entry["model"]["auc"] > 0.9
