@@ -7,16 +7,16 @@ explanations, the JSON Schemas and the table in docs/evaluation.md follow from i
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from cpml_jax.json_schema import COUNT, INTERVAL, NUMBER, SHARE, STRING, Schema, closed
-from cpml_jax.metrics import calibration, detection
+from cpml_jax.metrics import calibration, detection, method_auc
 from cpml_jax.metrics.detection import Labels, Scores
+from cpml_jax.metrics.figure_text import decimals, entry, interval
 from cpml_jax.metrics.intervals import auc_ci95
 from cpml_jax.metrics.people import People
 from cpml_jax.schema import FAKE, REAL
@@ -33,11 +33,14 @@ class Scored:
 
     Attributes:
       labels: (N,) 0 real, 1 fake.
-      scores: (N,) P(fake) as the model gives it: what ranks, and what the threshold is for.
+      scores: (N,) margins as the model gives them (or P(fake)): what ranks, and what the threshold is for.
       probabilities: (N,) calibrated P(fake).
       threshold: chosen on the validation split; None where it lacks a class.
       identities: (N,), whom each shows (people.People): the intervals are over these people.
       resamples, seed: of the bootstrap.
+      methods: (N,) the manipulation of each fake; the reals' entries are not read. None where it is not known.
+      excluded: numbers of real and of fake videos that are listed for the test and could not be scored; None of clips,
+        whose number nobody knows.
     """
 
     labels: Int[np.ndarray, " N"]
@@ -47,6 +50,8 @@ class Scored:
     identities: People
     resamples: int
     seed: int
+    methods: Sequence[str] | None = None
+    excluded: tuple[int, int] | None = None
 
 
 class Noted(NamedTuple):
@@ -101,27 +106,6 @@ class Metric:
         return f"{self.explanation}{f' {self.better.capitalize()} is better.' if self.better else ''}"
 
 
-def decimals(value: object) -> str | None:
-    """Three decimals."""
-    return f"{value:.3f}" if _is_number(value) else None
-
-
-def interval(value: object) -> str | None:
-    """Two ends, two decimals."""
-    if not isinstance(value, Sequence) or len(value) != 2 or not all(map(_is_number, value)):
-        return None
-    return f"{value[0]:.2f}-{value[1]:.2f}"
-
-
-def _entry(name: str) -> Callable[[object], str | None]:
-    """Of a value that is an object: one of its numbers."""
-    return lambda value: decimals(value.get(name)) if isinstance(value, Mapping) else None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _accuracy(s: Scored) -> Noted:
     note = "no threshold: validation lacks a class" if s.threshold is None else None
     return Noted(detection.accuracy(s.labels, s.scores, s.threshold), note)
@@ -131,6 +115,10 @@ def _tpr_at_fpr(s: Scored) -> Noted:
     shares = {f"{fpr:g}": detection.tpr_at_fpr(s.labels, s.scores, fpr) for fpr in FALSE_ALARMS}
     note = next((note for _, note in shares.values() if note), None)
     return Noted({fpr: share for fpr, (share, _) in shares.items()}, note)
+
+
+def _of_methods(function: Callable[[Labels, Scores, Sequence[str]], Any]) -> Callable[[Scored], Any]:
+    return lambda s: None if s.methods is None else function(s.labels, s.scores, s.methods)
 
 
 METRICS: tuple[Metric, ...] = (
@@ -162,12 +150,34 @@ METRICS: tuple[Metric, ...] = (
         always=True,
     ),
     Metric(
+        "auc_method_mean",
+        _of_methods(method_auc.method_mean),
+        SHARE,
+        "Mean over the manipulations of the AUC of each, against all reals: what publications average.",
+        "higher",
+        (Column("mean of methods", decimals, plain_title="mean"),),
+    ),
+    Metric(
+        "auc_by_method",
+        _of_methods(method_auc.by_method),
+        {"type": ["object", "null"], "additionalProperties": SHARE},
+        "AUC of each manipulation, against all reals.",
+    ),
+    Metric(
+        "auc_excluded_as_chance",
+        lambda s: s.excluded and method_auc.excluded_as_chance(s.labels, s.scores, s.excluded),
+        SHARE,
+        "AUC with every listed video that could not be scored (no face, too short, damaged) counted as a tie with all "
+        "others; of videos alone.",
+        "higher",
+    ),
+    Metric(
         "ap",
         lambda s: detection.average_precision(s.labels, s.scores),
         SHARE,
         "Average precision, fakes positive: mean precision over the steps of recall.",
         "higher",
-        (Column("AP", decimals, plain_title="AP"),),
+        (Column("AP", decimals),),
         always=True,
     ),
     Metric(
@@ -210,7 +220,7 @@ METRICS: tuple[Metric, ...] = (
         "Share of fakes detected while at most 1 % or 0.1 % of the test's reals are called fake; with few reals that "
         "is none of them, and `note` says so.",
         "higher",
-        (Column("TPR at FPR 1 %", _entry("0.01")), Column("0.1 %", _entry("0.001"))),
+        (Column("TPR at FPR 1 %", entry("0.01")), Column("0.1 %", entry("0.001"))),
     ),
     Metric(
         "tdr",
@@ -247,12 +257,14 @@ def figures(
     resamples: int,
     probabilities: Scores | None = None,
     seed: int = 0,
+    methods: Sequence[str] | None = None,
+    excluded: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     """Every metric of a test's clips, or of its videos.
 
     Args:
-      labels, scores, identities, threshold, resamples, seed: see Scored.
-      probabilities: (N,) calibrated P(fake); the scores if None.
+      labels, scores, identities, threshold, resamples, seed, methods, excluded: see Scored.
+      probabilities: (N,) calibrated P(fake); None: the scores are P(fake) themselves.
 
     Returns:
       {name of a metric: its value}; a figure that does not exist is None and `note` says why.
@@ -262,7 +274,7 @@ def figures(
     """
     labels, scores = detection.check_scores(labels, scores)
     probabilities = scores if probabilities is None else detection.check_scores(labels, probabilities)[1]
-    scored = Scored(labels, scores, probabilities, threshold, identities, resamples, seed)
+    scored = Scored(labels, scores, probabilities, threshold, identities, resamples, seed, methods, excluded)
     values, notes = {}, []
     for metric in METRICS:
         answer = metric.function(scored)

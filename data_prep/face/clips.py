@@ -35,7 +35,7 @@ class FaceClip:
       window: number of the clip inside the track. start_s: time of its first frame.
       frames: (T, 128, 128, 3) uint8 RGB. box: (T, 4) float32 pixels of the source.
       landmarks: (T, 68, 2) float32 in [-1, 1]. valid: (T,) bool.
-      pulse_pos, pulse_chrom: (T,) float32 z-scored. heart_rate_*: beats/min. snr_*: dB.
+      pulse_pos, pulse_chrom: (T,) float32 z-scored. heart_rate_*: beats/min. snr_*: dB. snr_p_*: in (0, 1].
       track_quality: mean probability of the track's detections.
     """
 
@@ -52,6 +52,8 @@ class FaceClip:
     heart_rate_chrom: float
     snr_pos: float
     snr_chrom: float
+    snr_p_pos: float
+    snr_p_chrom: float
     track_quality: float
 
 
@@ -145,7 +147,7 @@ def measurements(
 ) -> dict[str, Any]:
     """FaceClip's fields, with the pulse as these very frames show it."""
     rgb = rppg.skin_means(frames, points)
-    traces = {name: method(rgb, FRAME_RATE) for name, method in (("pos", rppg.pos), ("chrom", rppg.chrom))}
+    traces = {name: method(rgb, FRAME_RATE) for name, method in rppg.METHODS.items()}
     fields: dict[str, Any] = dict(
         face=window.face,
         window=window.number,
@@ -159,7 +161,8 @@ def measurements(
     for name, trace in traces.items():
         fields[f"pulse_{name}"] = trace.astype(np.float32)
         fields[f"heart_rate_{name}"] = rppg.heart_rate(trace, FRAME_RATE)
-        fields[f"snr_{name}"] = rppg.snr(trace, FRAME_RATE)
+        fields[f"snr_{name}"] = ratio = rppg.snr(trace, FRAME_RATE)
+        fields[f"snr_p_{name}"] = rppg.snr_p_value(ratio, name, len(trace), FRAME_RATE)
     return fields
 
 

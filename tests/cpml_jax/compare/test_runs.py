@@ -44,7 +44,7 @@ def test_a_sweep_stands_for_its_runs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "broken", ["{", "[]", '{"schema": "other/1"}', '{"schema": "cpml-evaluation/2.0.0", "results": []}']
+    "broken", ["{", "[]", '{"schema": "other/1"}', '{"schema": "cpml-evaluation/3.0.0", "results": []}']
 )
 def test_what_is_no_evaluation_is_refused(tmp_path, broken):
     (tmp_path / "evaluation.json").write_text(broken)
@@ -65,3 +65,4 @@ def test_evaluations_of_earlier_versions_are_compared_with_todays(tmp_path, sche
     table = made(a, b)
     assert len(table["rows"]) == 1 and table["rows"][0]["cells"][1]["difference"] is not None
     assert "loss.ce: 1.0 | 2.0" in table["notes"]
+    assert any(note.startswith("NOT SCORED ALIKE") for note in table["notes"])
