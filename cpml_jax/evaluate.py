@@ -48,7 +48,6 @@ class Plan:
       tests: protocols.make_tests.
       sampler: which frames of a video are seen; written into every result.
       size: of the model's input.
-      bootstrap: resamples of the intervals; `seed` is that of their random numbers.
       trained_on: whom the checkpoint saw in training (run_files.read_training_data), if that is known.
       diagnostics: whether to measure what the model reads (evaluation/diagnostics.py).
       official: name of a data set -> sizes of its published test list (data_prep.sources.official_test).
@@ -59,8 +58,6 @@ class Plan:
     tests: list[Test]
     sampler: dict[str, Any]
     size: InputSize
-    bootstrap: int
-    seed: int = 0
     trained_on: dict[str, Any] | None = None
     diagnostics: bool = False
     official: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
@@ -94,8 +91,6 @@ def run(config: ml_collections.ConfigDict, workdir: str | Path, names: tuple[str
         tests=planned_tests(config, record_sets, names),
         sampler=sampler_description(config.data.num_frames, config.data.max_windows),
         size=InputSize.of(config),
-        bootstrap=config.eval.bootstrap,
-        seed=config.seed,
         trained_on=run_files.read_training_data(workdir),
         diagnostics=config.eval.diagnostics,
         official=official_tests(config),
@@ -192,8 +187,6 @@ def evaluate(
                     scores.of(rows),
                     validated,
                     sampler=plan.sampler,
-                    resamples=plan.bootstrap,
-                    seed=plan.seed,
                     excluded=excluded,
                     official=plan.official.get(protocols.home_of(test.dataset)),
                 )

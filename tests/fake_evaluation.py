@@ -116,7 +116,6 @@ def evaluated(
         tests=tests,
         sampler={"num_frames": FRAMES, "fps": 30.0, "start": "first face", "stride": FRAMES},
         size=INPUT,
-        bootstrap=50,
     )
     plan = dataclasses.replace(plan, **changes)
     report = evaluate.evaluate(scorer or FakeScorer(), records, plan, tmp_path, write=write, out=out or io.StringIO())

@@ -76,8 +76,6 @@ def result(
     validated: Validated,
     *,
     sampler: dict[str, Any],
-    resamples: int,
-    seed: int,
     excluded: Sequence[dict[str, Any]] = (),
     official: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
@@ -87,7 +85,6 @@ def result(
       rows: the test's clips in the index.
       lines: of those that could be scored.
       sampler: which frames of a video were seen.
-      resamples, seed: of the intervals.
       excluded: lines of evaluation.json's `excluded`.
       official: sizes of the test list by method (data_prep.sources.official_test), None where there is none.
     """
@@ -101,9 +98,7 @@ def result(
             margins,
             [identity_of(line) for line in lines],
             threshold=validated.thresholds[f"{of}_margin"],
-            resamples=resamples,
             probabilities=calibration.calibrated(margins, validated.temperature),
-            seed=seed,
             methods=[line["method"] for line in lines],
             excluded=unscored,
         )

@@ -37,7 +37,6 @@ class Scored:
       probabilities: (N,) calibrated P(fake).
       threshold: chosen on the validation split; None where it lacks a class.
       identities: (N,), whom each shows (people.People): the intervals are over these people.
-      resamples, seed: of the bootstrap.
       methods: (N,) the manipulation of each fake; the reals' entries are not read. None where it is not known.
       excluded: numbers of real and of fake videos that are listed for the test and could not be scored; None of clips,
         whose number nobody knows.
@@ -48,8 +47,6 @@ class Scored:
     probabilities: Float[np.ndarray, " N"]
     threshold: float | None
     identities: People
-    resamples: int
-    seed: int
     methods: Sequence[str] | None = None
     excluded: tuple[int, int] | None = None
 
@@ -254,16 +251,14 @@ def figures(
     identities: People,
     *,
     threshold: float | None,
-    resamples: int,
     probabilities: Scores | None = None,
-    seed: int = 0,
     methods: Sequence[str] | None = None,
     excluded: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     """Every metric of a test's clips, or of its videos.
 
     Args:
-      labels, scores, identities, threshold, resamples, seed, methods, excluded: see Scored.
+      labels, scores, identities, threshold, methods, excluded: see Scored.
       probabilities: (N,) calibrated P(fake); None: the scores are P(fake) themselves.
 
     Returns:
@@ -274,7 +269,7 @@ def figures(
     """
     labels, scores = detection.check_scores(labels, scores)
     probabilities = scores if probabilities is None else detection.check_scores(labels, probabilities)[1]
-    scored = Scored(labels, scores, probabilities, threshold, identities, resamples, seed, methods, excluded)
+    scored = Scored(labels, scores, probabilities, threshold, identities, methods, excluded)
     values, notes = {}, []
     for metric in METRICS:
         answer = metric.function(scored)

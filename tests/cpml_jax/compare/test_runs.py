@@ -65,4 +65,4 @@ def test_evaluations_of_earlier_versions_are_compared_with_todays(tmp_path, sche
     table = made(a, b)
     assert len(table["rows"]) == 1 and table["rows"][0]["cells"][1]["difference"] is not None
     assert "loss.ce: 1.0 | 2.0" in table["notes"]
-    assert any(note.startswith("NOT SCORED ALIKE") for note in table["notes"])
+    assert any(note.startswith("NOT THE SAME RULE: a hold") for note in table["notes"])

@@ -19,7 +19,7 @@ VALIDATION = [line(0, 0.2, "1"), line(0, 0.4, "2"), line(1, 0.3, "3"), line(1, 0
 def result_of(lines, test=None, rows=(), **more):
     test = test or Test("in_dataset", TRAINING, "a", "raw", ("m",))
     validated = results.validate(VALIDATION)
-    return results.result(test, rows, lines, validated, sampler={"num_frames": 16}, resamples=20, seed=0, **more)
+    return results.result(test, rows, lines, validated, sampler={"num_frames": 16}, **more)
 
 
 def test_thresholds_of_clips_and_of_videos_differ():

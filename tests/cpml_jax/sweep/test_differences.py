@@ -37,7 +37,7 @@ def test_rows_are_compared_with_the_first_and_corrected_for_their_number(tmp_pat
     body = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("|")}
     assert list(body)[2:] == ["better", "same"]
     p, corrected = (float(text[:5]) for text in body["better"].split("p=")[1:])
-    assert corrected == pytest.approx(2 * p, abs=0.001)
+    assert corrected == pytest.approx(2 * p, abs=0.002)
     assert "unfinished" not in text
     assert "All rows: 1000 steps of 8 clips, validated every 200, checkpoint chosen by validation." in text
 
