@@ -92,7 +92,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | Path, names: tuple[str
         config=config.to_dict(),
         training=protocols.training_of(config),
         tests=planned_tests(config, record_sets, names),
-        sampler=sampler_description(config.data.num_frames, config.data.max_windows),
+        sampler=sampler_description(config.data.num_frames, config.data.max_windows, config.data.windows),
         size=InputSize.of(config),
         bootstrap=config.eval.bootstrap,
         seed=config.seed,

@@ -92,6 +92,7 @@ RULES: Mapping[str, Rule] = {
     "data.records": NAMED,
     "data.num_frames": Rule("a positive multiple of 4", lambda value: value > 0 and value % 4 == 0),
     "data.max_windows": POSITIVE,
+    "data.windows": one_of("first", "spread"),
     "data.workers": COUNT,
     "data.cache_mb": COUNT,
     "data.read_threads": COUNT,

@@ -166,11 +166,11 @@ def eval_batches(
         yield batch()
 
 
-def sampler_description(num_frames: int, max_windows: int) -> dict:
-    """What an evaluation must say about the frames it saw (docs/datasets.md, Mistakes)."""
+def sampler_description(num_frames: int, max_windows: int, windows: str = "first") -> dict:
+    """What an evaluation must say about the frames it saw (docs/datasets.md, Mistakes). Arguments as in config.data."""
     return {
-        "start": "first face",
-        "stride": num_frames,
+        "start": "first face" if windows == "first" else windows,
+        "stride": num_frames if windows == "first" else None,
         "num_frames": num_frames,
         "fps": FRAME_RATE,
         "max_windows": max_windows,

@@ -109,9 +109,10 @@ def _lines(rows: list[dict], batch: Mapping[str, np.ndarray], scores: Mapping[st
     """The lines of scores.jsonl of a batch, whose arrays may have more rows."""
     margins = detection.fake_margin(scores["logits"])[: len(rows)]
     detection.check_scores([row["label"] for row in rows], margins, [row["clip_id"] for row in rows])
+    valid = batch["valid"].mean(axis=(1, 2))[: len(rows)]
     lines = [
-        {key: row[key] for key in ROW_KEYS} | {"p_fake": float(p), "logit_margin": float(margin)}
-        for row, p, margin in zip(rows, detection.sigmoid(margins), margins, strict=True)
+        {key: row[key] for key in ROW_KEYS} | {"p_fake": float(p), "logit_margin": float(margin), "valid": float(share)}
+        for row, p, margin, share in zip(rows, detection.sigmoid(margins), margins, valid, strict=True)
     ]
     if "wave" in scores:
         figures = _pulse_figures(scores["wave"], batch["pulse"], batch["pulse_truth"])

@@ -190,6 +190,7 @@ def scores() -> Schema:
              "heart_rate_pos_bpm", "heart_rate_truth_bpm")  # fmt: skip
     optional = {
         "logit_margin": NUMBER | {"description": "logit of fake minus logit of real"},
+        "valid": _PROBABILITY | {"description": "share of the clip's frames that could be measured"},
         **{name: OPTIONAL_NUMBER for name in pulse},
         "condition": STRING | {"description": "the condition, of re-encoded and corrupted clips"},
     }
