@@ -42,6 +42,11 @@ def lines(
     ]  # fmt: skip
 
 
+def better(rows: list[dict], gain: float) -> list[dict]:
+    """The same lines with fakes that are nearer to 1 by this share of what they lack."""
+    return [row | {"p_fake": 1 - (1 - row["p_fake"]) * (1 - gain * row["label"])} for row in rows]
+
+
 def videos(rows: list[dict]) -> tuple[list[int], list[float]]:
     """Labels and mean margins of the videos of these lines."""
     keys = dict.fromkeys(row["video_key"] for row in rows)

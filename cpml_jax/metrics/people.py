@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Integer, Num, Shaped
+from scipy.sparse import csgraph, csr_array
 
 # Of every clip: a tuple of the identities that it shows; anything else hashable is one identity.
 People = Shaped[np.ndarray, " N"] | Sequence[Hashable]
@@ -27,31 +28,28 @@ def people_of(row: Mapping[str, Any]) -> tuple[Hashable, ...]:
 
 
 def connected_groups(people: People) -> Integer[np.ndarray, " N"]:
-    """The connected group of every clip (N,) int64, numbered from 0 in the order of appearance (union-find).
+    """The connected group of every clip (N,) int64, numbered from 0.
 
     Two identities are connected if a clip shows both: 000_003 and 003_000 with the real videos 000 and 003 are one
     group of FaceForensics++, whose test split has 70.
     """
-    parent: dict[Hashable, Hashable] = {}
-
-    def root(identity: Hashable) -> Hashable:
-        while parent[identity] != identity:
-            parent[identity] = identity = parent[parent[identity]]
-        return identity
-
-    for shown in people:
-        first, *others = _identities(shown)
-        parent.setdefault(first, first)
-        for other in others:
-            parent.setdefault(other, other)
-            parent[root(other)] = root(first)
-    numbers: dict[Hashable, int] = {}
-    roots = [root(_identities(shown)[0]) for shown in people]
-    return np.asarray([numbers.setdefault(one, len(numbers)) for one in roots], np.int64)
+    clip, identity = _shown(people)
+    if not len(clip):
+        return np.zeros(0, np.int64)
+    first = np.zeros(int(clip.max()) + 1, np.int64)
+    first[clip[::-1]] = identity[::-1]  # of several, the last assignment stays: the first identity of every clip
+    count = int(identity.max()) + 1
+    graph = csr_array((np.ones(len(clip)), (identity, first[clip])), shape=(count, count))
+    return csgraph.connected_components(graph, directed=False)[1].astype(np.int64)[first]
 
 
-def _identities(shown: Hashable) -> tuple[Hashable, ...]:
-    return shown if isinstance(shown, tuple) else (shown,)
+def _shown(people: People) -> tuple[np.ndarray, np.ndarray]:
+    """(clip, identity) (M,) int64 each: an entry for every identity that a clip shows; identities are numbered."""
+    tuples = [shown if isinstance(shown, tuple) else (shown,) for shown in people]
+    entries = [(clip, one) for clip, shown in enumerate(tuples) for one in dict.fromkeys(shown)]
+    numbers = {one: number for number, one in enumerate(dict.fromkeys(one for _, one in entries))}
+    clip, identity = [clip for clip, _ in entries], [numbers[one] for _, one in entries]
+    return np.asarray(clip, np.int64), np.asarray(identity, np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,13 +84,12 @@ def units_of(people: People) -> tuple[Units | None, str | None]:
     count = int(groups.max()) + 1 if len(groups) else 0
     if count >= FEWEST_GROUPS and 2 * np.bincount(groups).max() <= len(groups):
         return Units(np.arange(len(groups)), groups, count), None
-    shown = [(clip, one) for clip, entry in enumerate(people) for one in dict.fromkeys(_identities(entry))]
-    numbers = {one: number for number, one in enumerate(dict.fromkeys(one for _, one in shown))}
-    if len(numbers) < FEWEST_IDENTITIES:
+    clip, identity = _shown(people)
+    identities = int(identity.max()) + 1 if len(identity) else 0
+    if identities < FEWEST_IDENTITIES:
         return None, f"no interval: {count} independent {'group' if count == 1 else 'groups'} of identities"
-    clip, unit = (np.asarray(column, np.int64) for column in zip(*((c, numbers[one]) for c, one in shown), strict=True))
     note = (
-        f"interval over {len(numbers)} identities, left out one by one: most clips form one connected group of "
+        f"interval over {identities} identities, left out one by one: most clips form one connected group of "
         "identities, and no independent groups are left"
     )
-    return Units(clip, unit, len(numbers), note), None
+    return Units(clip, identity, identities, note), None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
-from tiny_compare import ALIKE, Paired, lines, made, result, write
+from tiny_compare import ALIKE, Paired, better, lines, made, result, write
 
 from cpml_jax.compare import command, runs
 from cpml_jax.errors import UserError
@@ -75,12 +75,9 @@ def test_without_scores_the_figures_stay_and_a_note_has_the_reason(tmp_path):
 
 def seeds_of_two_methods(tmp_path, gain, seeds=3, people=20):
     for seed in range(seeds):
-        better = [
-            row | {"p_fake": min(row["p_fake"] + gain * row["label"], 0.999)}
-            for row in lines(seed + 10, people=range(people))
-        ]
         write(tmp_path / f"a{seed}", lines(seed, people=range(people)), changes={"seed": seed})
-        write(tmp_path / f"b{seed}", better, changes={"seed": seed, "loss.cmcl": 0.0})
+        other = better(lines(seed + 10, people=range(people)), gain)
+        write(tmp_path / f"b{seed}", other, changes={"seed": seed, "loss.cmcl": 0.0})
 
 
 def compared(tmp_path, names):
@@ -90,7 +87,7 @@ def compared(tmp_path, names):
 
 def test_the_interval_of_a_difference_is_that_of_the_difference_shown(tmp_path):
     """With the real tests: of one pair and of several."""
-    seeds_of_two_methods(tmp_path, 0.3)
+    seeds_of_two_methods(tmp_path, 0.5)
     for seeds in ([0], range(3)):
         first, cell = compared(tmp_path, [f"{n}{s}" for n in "ab" for s in seeds])
         low, high = cell["difference_ci95"]
@@ -102,8 +99,7 @@ def test_the_interval_of_a_difference_is_that_of_the_difference_shown(tmp_path):
 def test_training_runs_vary_too(tmp_path):
     """One seed of three that is much better says little about the method; over people alone it would."""
     seeds_of_two_methods(tmp_path, 0.0)
-    lucky = [row | {"p_fake": min(row["p_fake"] + 0.5 * row["label"], 0.999)} for row in lines(12, people=range(20))]
-    write(tmp_path / "lucky", lucky, changes={"seed": 2, "loss.cmcl": 0.0})
+    write(tmp_path / "lucky", better(lines(12, people=range(20)), 0.8), changes={"seed": 2, "loss.cmcl": 0.0})
     one = compared(tmp_path, ["a2", "lucky"])[1]
     three = compared(tmp_path, ["a0", "a1", "a2", "b0", "b1", "lucky"])[1]
     assert one["p"] < 0.05 < three["p"]
@@ -111,7 +107,7 @@ def test_training_runs_vary_too(tmp_path):
 
 
 def test_columns_of_different_numbers_of_seeds_are_compared_by_their_means(tmp_path):
-    seeds_of_two_methods(tmp_path, 0.3)
+    seeds_of_two_methods(tmp_path, 0.5)
     first, cell = compared(tmp_path, ["a0", "a1", "a2", "b1"])
     assert cell["difference"] == pytest.approx(cell["auc"] - first["auc"]) and len(cell["pairs"]) == 1
     assert 0 < cell["p"] < 1

@@ -33,8 +33,6 @@ def test_how_long_runs_were_trained_is_stated_and_a_difference_is_a_warning(tmp_
     for other, shown in ((longer, "2000 steps"), (bigger, "of 16 clips"), (latest, "chosen by latest")):
         warning = made(a, other)["notes"][0]
         assert warning.startswith("NOT TRAINED ALIKE: a: 1000 steps of 8 clips") and shown in warning
-    ruled = write(tmp_path / "f", lines(6), rule={"video": "another"})
-    assert any(note.startswith("NOT SCORED ALIKE") for note in made(a, ruled)["notes"])
 
 
 def test_a_sweep_stands_for_its_runs(tmp_path):

@@ -1,7 +1,7 @@
 """The differences between the rows of an ablation table, on small evaluations written by hand."""
 
 import pytest
-from tiny_compare import lines, write
+from tiny_compare import better, lines, write
 
 from cpml_jax.sweep import differences
 
@@ -14,15 +14,18 @@ def cell(row, column, run, video=True):
     }  # fmt: skip
 
 
-def rows(folder, gain=0.3, changes=None):
+def rows(folder, gain=0.6, changes=None):
     """Runs of a table of three rows with two seeds each: the second row is better."""
     cells = []
     for number, row in enumerate(("full", "better", "same")):
         for seed in (0, 1):
             name = f"{row}_{seed}"
             drawn = lines(10 * number + seed, people=range(20))
-            scores = [r | {"p_fake": r["p_fake"] + (row == "better") * gain * r["label"]} for r in drawn]
-            write(folder / name, scores, changes={"seed": seed} | (changes or {}).get(row, {}))
+            write(
+                folder / name,
+                better(drawn, gain * (row == "better")),
+                changes={"seed": seed} | (changes or {}).get(row, {}),
+            )
             cells.append(cell(row, "c23", name))
     return cells
 
