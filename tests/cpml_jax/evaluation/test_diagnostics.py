@@ -31,7 +31,7 @@ def test_a_model_that_reads_landmarks_alone_is_called_so(tmp_path):
     block, sets = diagnosed(tmp_path, StreamScorer(rppg=0.0, landmarks=5.0))
     assert block["streams"] == ["rppg", "landmarks"] and block["summary"]["streams_read"] == ["landmarks"]
     assert block["summary"]["sentences"][0].startswith("This model reads landmarks alone. AUC that fakes lose")
-    assert "rppg up to 0.00" in block["summary"]["sentences"][0] and "note" not in block
+    assert "rppg less than 0.02; landmarks up to 0." in block["summary"]["sentences"][0] and "note" not in block
     tests = [(e["dataset"], e["compression"], len(e["methods"])) for e in block["stream_swap"]]
     at = [("a", "raw"), ("a", "c23"), ("a", "c40"), ("b", "c23")]
     assert sorted(tests) == sorted((*where, n) for where in at for n in (2, 1, 1))
