@@ -16,7 +16,7 @@ from cpml_jax.report import page
 
 LENGTH, WIDTH = 32, 6
 SECTIONS = (
-    "results", "curves", "compression", "rates", "corruptions", "scores", "calibration", "prompts", "features",
+    "results", "reads", "curves", "compression", "rates", "corruptions", "scores", "calibration", "prompts", "features",
     "pulse", "saliency", "wrong", "training",
 )  # fmt: skip
 
@@ -84,6 +84,39 @@ def result(
     } | changes  # fmt: skip
 
 
+def diagnostics(streams: Sequence[str] = ("rppg", "landmarks")) -> dict[str, Any]:
+    """`diagnostics` of evaluation.json: a model that reads its last stream alone, at two compressions."""
+
+    def area(auc: float | None) -> dict[str, Any]:
+        return {"auc": auc, "auc_ci95": None if auc is None else [auc - 0.05, min(auc + 0.05, 1.0)]}
+
+    def swapped(name: str) -> dict[str, Any]:
+        lost = 0.4 if name == streams[-1] else 0.0
+        return {
+            "without": area(0.9 - lost) | {"drop": lost, "drop_ci95": [lost - 0.01, lost + 0.01]},
+            "alone": area(0.5 + lost),
+        }
+
+    about = [
+        {"dataset": "faces", "compression": compression, "methods": methods, "n_real": 8, "n_fake": 8 * len(methods)}
+        for compression in ("c23", "raw")
+        for methods in (["Deepfakes", "FaceSwap"], ["Deepfakes"], ["FaceSwap"])
+    ]
+    untrained = {"landmark_energy": area(0.8), "inner_rim_agreement": area(0.7), "sharpness_grid": area(None)}
+    swap = {name: swapped(name) for name in streams}
+    cell = dict(dataset="faces", stream="rppg", kind="floor", statistic="inner face against rim")
+    return {
+        "streams": list(streams),
+        "baselines": [each | {"model": area(0.9), "statistics": untrained} for each in about],
+        "stream_swap": [each | area(0.9) | {"streams": swap} for each in about],
+        "summary": {
+            "streams_read": [streams[-1]],
+            "sentences": [f"This model reads {streams[-1]} alone.", "The untrained landmark energy has less."],
+        },
+        "ceilings": {"faces": [cell | {"compression": "raw", "method": m, "auc": 0.75} for m in ("Deepfakes", "all")]},
+    }
+
+
 def evaluation() -> dict[str, Any]:
     """evaluation.json: three tests, two codecs at three rates, two corruptions at two strengths."""
     codecs = [
@@ -102,7 +135,7 @@ def evaluation() -> dict[str, Any]:
         "checkpoint": {"step": 1234, "selection": "validation"}, "calibration": {"temperature": 2.0},
         "rule": RULE,
         "provenance": {"records": {"faces": {"sha256": "ab12", "clips": 24}}, "commit": "c0ffee", "versions": {}},
-        "results": [*plain, *codecs, *corrupted], "excluded": [],
+        "results": [*plain, *codecs, *corrupted], "excluded": [], "diagnostics": diagnostics(),
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cpml_jax.console import inform
-from cpml_jax.evaluation import versions
+from cpml_jax.evaluation import diagnostics, versions
 from cpml_jax.evaluation.clip_scores import ARRAYS, ClipScores, write_features
 from cpml_jax.evaluation.provenance import config_sha256
 from cpml_jax.files import write_json, write_json_lines
@@ -113,15 +113,21 @@ def _merged(earlier: Document, kept: list[dict[str, Any]], report: Document) -> 
     across = report["pulse_across_compressions"]
     measured = {(pair["dataset"], *pair["compressions"]) for pair in across}
     before = earlier.get("pulse_across_compressions", [])
-    return report | {
-        "pulse_across_compressions": [
-            *(pair for pair in before if (pair["dataset"], *pair["compressions"]) not in measured),
-            *across,
-        ],
-        "provenance": report["provenance"] | {"records": records},
-        "results": kept + report["results"],
-        "excluded": _without_repeats(earlier["excluded"] + report["excluded"]),
-    }
+    block = report.get("diagnostics")
+    diagnosed = {"diagnostics": diagnostics.merged(earlier.get("diagnostics"), block)} if block else {}
+    return (
+        report
+        | diagnosed
+        | {
+            "pulse_across_compressions": [
+                *(pair for pair in before if (pair["dataset"], *pair["compressions"]) not in measured),
+                *across,
+            ],
+            "provenance": report["provenance"] | {"records": records},
+            "results": kept + report["results"],
+            "excluded": _without_repeats(earlier["excluded"] + report["excluded"]),
+        }
+    )
 
 
 def _without_repeats(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

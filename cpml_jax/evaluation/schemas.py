@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from cpml_jax import conditions, schema
-from cpml_jax.evaluation import protocols, versions, video_score
+from cpml_jax.evaluation import diagnostics, protocols, versions, video_score
 from cpml_jax.evaluation.clip_scores import ROW_KEYS
 from cpml_jax.json_schema import (
     BASIC,
@@ -143,7 +143,9 @@ def evaluation() -> Schema:
             "pulse_across_compressions": array(across)
             | {"description": "how alike a clip's wave stays between two compressions (Pearson)"},
             "excluded": array(OBJECT | {"required": ["reason"]}),
-        }
+            "diagnostics": diagnostics.definition(),
+        },
+        optional=("diagnostics",),
     )
 
 
@@ -188,6 +190,7 @@ def scores() -> Schema:
              "heart_rate_pos_bpm", "heart_rate_truth_bpm")  # fmt: skip
     optional = {
         "logit_margin": NUMBER | {"description": "logit of fake minus logit of real"},
+        "valid": _PROBABILITY | {"description": "share of the clip's frames that could be measured"},
         **{name: OPTIONAL_NUMBER for name in pulse},
         "condition": STRING | {"description": "the condition, of re-encoded and corrupted clips"},
     }

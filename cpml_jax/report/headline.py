@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from cpml_jax.metrics import summary
 from cpml_jax.metrics.summary import Column, Metric
+from cpml_jax.report import what_is_read
 from cpml_jax.report.canvas import Absent
 from cpml_jax.report.run_files import RESULTS, RunFiles, is_pooled, number
 from cpml_jax.report.words import figure_of, foreign, table, text
@@ -15,7 +16,7 @@ _DASH = "\N{EN DASH}"
 
 
 def header(run: RunFiles, folder: str) -> str:
-    """HTML of the page's top: name, checkpoint, selection, data, versions."""
+    """HTML of the page's top: name, checkpoint, selection, data, versions, and what the model reads."""
     config, checkpoint = run.evaluation.get("config") or {}, run.evaluation.get("checkpoint") or {}
     name = config.get("name") or folder
     facts = [f"run {foreign(folder)}"]
@@ -26,8 +27,8 @@ def header(run: RunFiles, folder: str) -> str:
         oracle = str(selection).startswith("oracle")
         facts.append(f"<strong>selected by {text(selection)}</strong>" if oracle else f"selected by {text(selection)}")
     facts += [f"seed {text(config['seed'])}"] if "seed" in config else []
-    items = "".join(f"<li>{fact}</li>" for fact in facts)
-    return f'<header><p class="soft">Report</p><h1>{foreign(name)}</h1><ul class="facts">{items}</ul></header>'
+    items, reads = "".join(f"<li>{fact}</li>" for fact in facts), what_is_read.sentences(run)
+    return f'<header><p class="soft">Report</p><h1>{foreign(name)}</h1><ul class="facts">{items}</ul>{reads}</header>'
 
 
 def provenance(run: RunFiles) -> str:

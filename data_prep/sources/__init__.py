@@ -53,7 +53,7 @@ class Video:
       track_key: videos with one key show one face in one place (compressions of a video; in FF++ also the fakes made
         from it) and share one face track.
       truth: path of the drawn benchmark's sidecar with the true pulse; "" elsewhere.
-      mask: path of the video that shows where the face was manipulated; "" if there is none.
+      mask: path of the video that shows where the face was manipulated; "" if there is none. Read for training alone.
       crop_landmarks: path of the landmarks of ready-made crops: `path` is then a folder of aligned face images, and
         nothing is detected; "" for videos.
     """
