@@ -20,6 +20,7 @@ METHOD = "DeepFakeDetection"
 MANIPULATED = f"manipulated_sequences/{METHOD}"
 REAL_NAME = re.compile(r"(\d+)__(.+)")
 FAKE_NAME = re.compile(r"(\d+)_(\d+)__(.+)__(\w{8})")
+TEST_VIDEOS = {REAL_METHOD: 363, METHOD: 3068}  # table 1 of Celeb-DF, arXiv 1909.12962
 
 
 def videos(
@@ -53,8 +54,8 @@ def official(root: str | Path) -> list[Official]:
     """Counts of a complete download."""
     source = "table 1 of Celeb-DF, arXiv 1909.12962"
     return [
-        Official("real", 363, source, dict(label=REAL, split="test")),
-        Official(METHOD, 3068, source, dict(method=METHOD, split="test")),
+        Official("real", TEST_VIDEOS[REAL_METHOD], source, dict(label=REAL, split="test")),
+        Official(METHOD, TEST_VIDEOS[METHOD], source, dict(method=METHOD, split="test")),
     ]
 
 
