@@ -18,8 +18,8 @@ from data_prep.face.detector import Detector
 from data_prep.face.tracks import Track, find_tracks
 from data_prep.video.reader import StreamInfo, VideoReader
 
-# Share of a clip's frames that may be invalid. They are bridged and no loss reads them: one key frame in doubt, 15 frames
-# of 128, is no reason to lose a clip.
+# Share of a clip's frames that may be invalid. They are bridged and no loss reads them: one key frame in doubt, 15
+# frames of 128, is no reason to lose a clip.
 MAX_INVALID = 0.15
 
 
