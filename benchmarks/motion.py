@@ -37,7 +37,7 @@ def fit_landmarks(pictures: list[np.ndarray], track: Track) -> np.ndarray:
     """(N, 68, 2) pixels of the source, one fit a frame, not smoothed over time."""
     path = crop_path(track, 0, len(pictures))
     size = ENLARGE * CROP_SIZE
-    predictor, dlib = landmarks._predictor(), landmarks._dlib()
+    predictor, dlib = landmarks.load_predictor(), landmarks._dlib()
     half, drop = 0.5 * float(path.face[0]) * 1.05 * ENLARGE, 0.06 * float(path.face[1]) * ENLARGE
     scale = size / path.side
     c, s = scale * np.cos(path.angle), scale * np.sin(path.angle)
