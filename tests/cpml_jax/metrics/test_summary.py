@@ -97,7 +97,7 @@ def report_of(figures):
         "checkpoint": {"step": 1, "selection": "validation"}, "excluded": [],
         "results": [{
             "protocol": "in_dataset", "condition": None, "clip": figures, "video": figures, "sampler": {},
-            "train": {"dataset": "a", "compressions": ["raw"], "methods": ["m"]}, "aggregation": "mean",
+            "train": {"dataset": "a", "compressions": ["raw"], "methods": ["m"]},
             "test": {"dataset": "a", "compression": "raw", "methods": ["m"]},
             "threshold": {"clip": 0.5, "video": 0.5, "rule": "best"},
         }],
