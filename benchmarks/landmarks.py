@@ -203,7 +203,7 @@ def drawn(root: Path, count: int) -> str:
         earlier, now = before(clip.frames, window.path.face)[1], pixels(clip.landmarks)
         motion = rms(np.diff(truth, 2, axis=0))
         results[kind, compression].append((drawn_errors(earlier, truth), drawn_errors(now, truth), motion))
-    keys = list(drawn_errors(np.zeros((4, 68, 2)), np.random.default_rng(0).normal(size=(4, 68, 2))))
+    keys = list(next(iter(results.values()))[0][0])
     lines = ["| drawn | compression | truth's second difference | " + " | ".join(keys) + " |"]
     lines.append("| --- " * (len(keys) + 3) + "|")
     for (kind, compression), rows in results.items():
