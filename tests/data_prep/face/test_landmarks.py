@@ -51,7 +51,7 @@ def test_a_very_short_clip_is_left_as_it_is():
 
 
 def test_landmarks_follow_a_movement_of_a_tenth_of_a_pixel():
-    picture = draw(1)[0]
+    picture = draw(2)[0]
     path = CropPath(np.full((1, 2), 80.0), 150.0, 0.0, np.array([75.0, 95.0]))
     crop, shifts = path.crop(picture, 0), np.arange(0, 3, 0.1)
     moved = [cv2.warpAffine(crop, np.array([[1, 0, x], [0, 1, 0]]), (128, 128), borderMode=1) for x in shifts]
