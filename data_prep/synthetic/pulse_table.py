@@ -2,8 +2,8 @@
 
     python -m data_prep.synthetic.pulse_table ROOT
 
-Measured on real videos of 128 frames at 160x160: style a (24 videos) raw 0.88, c23 0.67, c40 0.14; style b (12 videos)
-0.87, 0.54, 0.05.
+Measured on real videos of 128 frames at 160x160: style a (16 videos) raw 0.83, c23 0.67, c28 0.45, c32 0.35, c40 0.12;
+style b (12 videos) raw 0.80, c23 0.55, c40 -0.01.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def correlation(path: str, truth: str) -> float:
 def pulse_table(root: str) -> dict[str, dict[str, tuple[float, float, int]]]:
     """{sequence: {compression: (mean correlation, its deviation over videos, videos)}} for all videos under `root`.
 
-    The true wave of a fake is the target's for Face2Face and NeuralTextures, and the source's for those Deepfakes that
-    keep it; other fakes have none and are left out.
+    The true wave of a fake is the target's, but for Deepfakes: that of those that have one is the source's, the others
+    are left out.
     """
     result: dict[str, dict[str, tuple[float, float, int]]] = {}
     folders = [REAL_SEQUENCE, *sorted(glob.glob(f"{FAKE_SEQUENCE}/*", root_dir=root))]

@@ -83,8 +83,10 @@ def test_fakes_are_frame_aligned_with_their_target(faces):
     for method in METHODS:
         fake = decode(faces / f"manipulated_sequences/{method}/raw/videos/000_001.mp4").astype(float)
         truth = np.load(faces / f"truth/manipulated_sequences/{method}/000_001.npz")
-        np.testing.assert_allclose(truth["landmarks"][:, :17], known["landmarks"][:, :17], atol=1e-4)  # the jaw
+        moved = np.abs(truth["landmarks"] - known["landmarks"]).max((0, 2))
+        assert moved[:3].max() < 1e-4 and moved[14:17].max() < 1e-4, method  # the outline is the target's,
+        assert (moved[6:11].max() < 1e-4) == (method != "Face2Face"), method  # but for a chin that glides
         apart = np.abs(fake - real)
         assert apart[:, outside].mean() < 1.0, method  # the encoder's differences alone
         centre = slice(y0 + (y1 - y0) // 3, y1), slice(x0, x1)
-        assert np.abs((fake - real).mean(0))[centre].max() > 8.0, method  # and yet another face
+        assert apart.mean(0)[centre].max() > 8.0, method  # and yet not the same
