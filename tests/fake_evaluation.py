@@ -56,6 +56,7 @@ class FakeRecords:
         return {
             "frames": frames,
             "landmarks": np.zeros((FRAMES, 68, 2), np.float32),
+            "valid": np.ones(FRAMES, bool),
             "pulse_pos": known + (0.5 * np.cos(9 * TIMES)).astype(np.float32),
             "pulse_truth": known if row["label"] == 0 else np.full(FRAMES, np.nan, np.float32),
         }

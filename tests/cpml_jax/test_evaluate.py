@@ -239,7 +239,7 @@ def run_config(**changes):
     config.data.num_frames = FRAMES
     config.model.rppg.update(dict(frame_size=SIZE, stem=(4, 8), patch=(4, 2, 2)))  # a model that exists at this size
     config.train.update(dict(dataset="a", compressions=("raw", "c23"), methods=TWO))
-    config.eval.update(dict(protocols=PROTOCOLS, cross_datasets=("b",), bootstrap=10) | changes)
+    config.eval.update(dict(protocols=PROTOCOLS, cross_datasets=("b",), bootstrap=10, diagnostics=False) | changes)
     return config
 
 
