@@ -105,16 +105,22 @@ class Fusion(nn.Module):
 
     @nn.compact
     def __call__(self, fused: Mapping[str, Any], *, train: bool) -> Float[Array, "N D"]:
-        """fused: stream -> features (N, F); of rppg (wave (N, T), stages). Returns u (N, unified_dim) float32."""
+        """fused: stream -> features (N, F); of rppg (wave (N, T), stages, agreement (N, F) or None).
+
+        Returns u (N, unified_dim) float32.
+        """
         fused = dict(fused)
         pulse, landmarks = fused.pop("rppg", None), fused.pop("landmarks", None)
         parts = []
         if pulse is not None:
-            series = PulseTokens(self.stage_pool, self.dtype, name="series")(*pulse)
+            wave, stages, agreement = pulse
+            series = PulseTokens(self.stage_pool, self.dtype, name="series")(wave, stages)
             if landmarks is None:
                 parts.append(series)
             else:
                 parts.append(CrossAttention(self.dtype, name="cross_attention")(series, landmarks))
+            if agreement is not None:
+                parts.append(agreement)
         elif landmarks is not None:
             parts.append(landmarks)
         x = jnp.concatenate([part.astype(self.dtype) for part in (*parts, *fused.values())], axis=-1)
