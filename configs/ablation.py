@@ -43,6 +43,8 @@ def table() -> dict[str, dict[str, Any]]:
             "model.modalities": ("landmarks",), "model.fusion_projection": "none", "model.fusion_dropout": 0.0,
             **_LINEAR, **_ALONE,
         },
+        # Single frames, whatever moves between them: the image encoder as the base has it.
+        "frames_alone": {"model.modalities": ("visual",), **_LINEAR, **_ALONE},
         # Srivatsan et al., ICCV 2023.
         "flip_v": _IMAGES | _LINEAR,
         "flip_it": _FLIP_IT,

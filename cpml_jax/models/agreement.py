@@ -13,7 +13,7 @@ from cpml_jax.schema import FRAME_RATE
 BAND_HZ = (0.6, 4.0)  # docs/method.md, Losses
 # Colours that the projections start from (R, G, B): the pulse's direction against grey light, green, and POS's axes.
 START = ((-0.3, 1.0, -0.2), (0.0, 1.0, 0.0), (0.0, 1.0, -1.0), (-2.0, 1.0, 1.0))
-# A correlation of clean skin with its pulse is 0.3 to 0.9, chance among 30 numbers is 0.18: times 3 they are of order 1.
+# Clean skin correlates with its pulse at 0.3 to 0.9, noise at +-0.18 (30 numbers): times 3 they are of order 1.
 SCALE = 3.0
 _TINY = 1e-6
 

@@ -86,7 +86,8 @@ def encode_rppg(module: PhysFormer, settings: Settings, inputs: Inputs, forward:
     frames = rows(inputs["frames"])
     wave, stages, agreement = module.encode(frames, train=forward.train, downsampled=forward.downsampled)
     # The pulse's phase says nothing about the class: the mean over the last stage's tokens.
-    return Encoded((wave, stages, agreement), stages[-1].mean(axis=1), {"wave": wave}, {"stages": stages})
+    fused = (wave, stages) if agreement is None else (wave, stages, agreement)
+    return Encoded(fused, stages[-1].mean(axis=1), {"wave": wave}, {"stages": stages})
 
 
 def check_rppg(settings: Settings) -> None:
