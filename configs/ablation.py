@@ -69,7 +69,7 @@ def settings() -> dict[str, dict[str, Any]]:
         "rate_2.5e-3": {"optim.learning_rate": 2.5e-3},
         "rate_1e-2": {"optim.learning_rate": 1e-2},
         "temperature_0.3": {"model.temperature": 0.3},
-        # Half of the hard benchmark's run: from there on CQSL alone holds the waves.
+        # From there on CQSL alone holds the waves.
         "teacher_fades": {"loss.teacher_steps": 240},
     }
     for name, changes in changed.items():

@@ -28,7 +28,7 @@ Flat = Mapping[str, Any]
 
 _SOURCES = "data.sources."
 _SOURCE_KEYS = frozenset(base.source("", "").keys())
-_DRAW_KEYS = frozenset(("style", "identities", "frames", "size", "compressions", "methods", "seed", "shake"))
+_DRAW_KEYS = frozenset(("style", "identities", "frames", "size", "compressions", "methods", "seed"))
 _TRAINING = (None, "train")  # verbs that train
 _EVALUATING = (None, "evaluate")
 

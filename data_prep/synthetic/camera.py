@@ -1,9 +1,11 @@
-"""What the camera adds: the warp to the picture, the background, slow drift of light, sensor noise."""
+"""What the camera adds: the warp to the picture, the background, light, sharpness, sensor noise."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+
+FIELD_STEP = 4  # pixels: how finely `sight` follows the bends of a face
 
 
 class NoisePool:
@@ -33,25 +35,88 @@ class NoisePool:
         return field if sign else -field
 
 
+def sight(matrix: np.ndarray, fields: np.ndarray, weights: np.ndarray, canvas: int, size: int) -> np.ndarray:
+    """Where on the canvas each pixel of a picture looks: (size, size, 2) float32, x and y in canvas pixels.
+
+    Args:
+      matrix: (2, 3) affine map from canvas pixels to picture pixels.
+      fields: (F, F, K) float32 over the whole canvas: how far each place takes part in K bends of the face.
+      weights: (K, 2) float32, how far each bend moves, x and y, in canvas pixels.
+      canvas: its side in pixels.
+    """
+    back = cv2.invertAffineTransform(matrix)
+    place = np.arange(-(-size // FIELD_STEP) + 1) * FIELD_STEP
+    x = (back[0, 0] * place[None, :] + back[0, 1] * place[:, None] + back[0, 2]).astype(np.float32)
+    y = (back[1, 0] * place[None, :] + back[1, 1] * place[:, None] + back[1, 2]).astype(np.float32)
+    step = np.float32(len(fields) / canvas)
+    where = ((x + 0.5) * step - 0.5, (y + 0.5) * step - 0.5)
+    bends = cv2.remap(fields, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    # A place p moved by f(p) shows what was at p - f(p): right to the first order, and the bends are small.
+    coarse = cv2.merge((x, y)) - bends @ weights
+    finer = np.array([[1 / FIELD_STEP, 0, 0], [0, 1 / FIELD_STEP, 0]])
+    return cv2.warpAffine(coarse, finer, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+
+
+def sharpened(picture: np.ndarray, amount: float) -> np.ndarray:
+    """A lens or a camera's processing: softer for an amount below 0 (not below -1), sharper above."""
+    if not amount:
+        return picture
+    return cv2.addWeighted(picture, 1 + amount, cv2.GaussianBlur(picture, (5, 5), 0.9), -amount, 0)
+
+
 def shoot(
     layer: np.ndarray,
     alpha: np.ndarray,
-    matrix: np.ndarray,
+    seen: np.ndarray,
     background: np.ndarray,
-    gain: float,
+    light: np.ndarray,
     noise: np.ndarray,
-) -> np.ndarray:
-    """One picture (size, size, 3) uint8: a canvas (C, C, 3) float32, its coverage (C, C) float32, the affine map (2, 3)
-    from canvas to picture, the room (size, size, 3) float32, a factor on the light, the noise (size, size, 3) float32.
+    sharpness: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """One picture (size, size, 3) float32 in grey levels, and its coverage (size, size, 3) by the canvas.
+
+    Args:
+      layer, alpha: canvas (C, C, 3) float32 and its coverage (C, C) float32. seen: from `sight`.
+      background: the room (size, size, 3) float32. light: (size,) a factor for each row.
+      noise: (size, size, 3) float32. sharpness: see `sharpened`.
     """
-    size = background.shape[0]
-    options = dict(flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    picture = cv2.warpAffine(layer, matrix, (size, size), **options)
-    coverage = cv2.warpAffine(alpha, matrix, (size, size), **options)
+    picture = cv2.remap(layer, seen, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    coverage = cv2.remap(alpha, seen, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    coverage = cv2.merge((coverage, coverage, coverage))
     picture -= background
-    picture *= cv2.merge((coverage, coverage, coverage))
+    picture *= coverage
     picture += background
-    picture *= gain
+    picture = sharpened(picture, sharpness)
+    picture *= light[:, None, None]
     picture += noise
-    picture += 0.5
-    return np.clip(picture, 0, 255, out=picture).astype(np.uint8)
+    return picture, coverage
+
+
+def retouch(
+    picture: np.ndarray,
+    coverage: np.ndarray,
+    change: np.ndarray,
+    origin: tuple[int, int],
+    part: tuple[slice, slice],
+    seen: np.ndarray,
+    light: np.ndarray,
+    sharpness: float = 0.0,
+) -> np.ndarray:
+    """A copy of what `shoot` gave, as if `change` had been added to the layer: all that it does is linear.
+
+    Args:
+      change: (h, w, 3) float32 grey levels to add to the layer from `origin` (x, y) on; 0 at its rim.
+      part: rows and columns of the picture outside which none of it is seen.
+    """
+    added = cv2.remap(change, seen[part] - np.float32(origin), None, cv2.INTER_LINEAR)
+    added *= coverage[part]
+    added = sharpened(added, sharpness)
+    added *= light[part[0], None, None]
+    result = picture.copy()
+    result[part] += added
+    return result
+
+
+def digitise(picture: np.ndarray) -> np.ndarray:
+    """Grey levels (size, size, 3) float32 -> uint8, rounded and clipped."""
+    return cv2.add(picture, 0.0, dtype=cv2.CV_8U)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 import av
 import numpy as np
+from av.video.frame import PictureType
+from av.video.reformatter import VideoReformatter
 
 from cpml_jax.schema import compression_rank
 from data_prep.video.picture import rgb_frame
@@ -66,12 +68,62 @@ class Encoder:
             os.remove(self._part)
 
 
-def encode(paths: dict[str, str], pictures: Iterable[np.ndarray], size: int, rate: int) -> None:
-    """Write `pictures` (size, size, 3) uint8 RGB to one file per compression, paths[compression]; rate in frames/s."""
+class Upload:
+    """H.264 once before, in memory: what a site does to a video before anybody downloads and forges or shows it."""
+
+    def __init__(self, factor: int, size: int, rate: int) -> None:
+        self._encoder = av.CodecContext.create("libx264", "w")
+        self._encoder.width = self._encoder.height = size
+        self._encoder.pix_fmt = "yuv420p"
+        self._encoder.time_base = Fraction(1, rate)
+        self._encoder.thread_count = 1
+        self._encoder.options = {"crf": str(factor), "preset": FINE, "tune": "zerolatency"}
+        self._decoder = av.CodecContext.create("h264", "r")
+        self._decoder.thread_count = 1
+
+    def __call__(self, frame: av.VideoFrame | None) -> list[av.VideoFrame]:
+        """The frames that can be decoded once this one has gone in; None: no more will come."""
+        frames = [out for packet in self._encoder.encode(frame) for out in self._decoder.decode(packet)]
+        return frames if frame is not None else frames + self._decoder.decode(None)
+
+
+def encode(
+    videos: Sequence[dict[str, str]],
+    frames: Iterable[Sequence[np.ndarray]],
+    size: int,
+    rate: int,
+    upload: int | None = None,
+) -> None:
+    """Write several videos of one length, each to one file per compression.
+
+    Args:
+      videos: each one's paths by compression.
+      frames: one picture of each video, (size, size, 3) uint8 RGB, at a time.
+      rate: frames/s.
+      upload: constant rate factor of a compression before those, or None.
+    """
+    uploads = [None if upload is None else Upload(upload, size, rate) for _ in videos]
+    numbers = [0] * len(videos)
+    colours = VideoReformatter()  # setting one up takes longer than using it
     with contextlib.ExitStack() as stack:
-        encoders = [stack.enter_context(Encoder(path, name, size, rate)) for name, path in paths.items()]
-        for number, picture in enumerate(pictures):
-            frame = rgb_frame(picture).reformat(format="yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, rate)
-            for encoder in encoders:
+        encoders = [
+            [stack.enter_context(Encoder(path, name, size, rate)) for name, path in paths.items()] for paths in videos
+        ]
+
+        def write(index: int, frame: av.VideoFrame) -> None:
+            frame.pts, frame.time_base = numbers[index], Fraction(1, rate)
+            frame.pict_type = PictureType.NONE  # a decoded frame would ask for its kind again
+            numbers[index] += 1
+            for encoder in encoders[index]:
                 encoder.add(frame)
+
+        for number, pictures in enumerate(frames):
+            for index, picture in enumerate(pictures):
+                frame = colours.reformat(rgb_frame(picture), format="yuv420p", threads=1)
+                frame.pts, frame.time_base = number, Fraction(1, rate)
+                known = uploads[index]
+                for one in [frame] if known is None else known(frame):
+                    write(index, one)
+        for index, known in enumerate(uploads):
+            for frame in known(None) if known else ():
+                write(index, frame)

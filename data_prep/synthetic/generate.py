@@ -33,16 +33,16 @@ from cpml_jax.files import write_whole
 from data_prep.synthetic.encode import constant_rate_factor, encode
 from data_prep.synthetic.forgery import METHODS
 from data_prep.synthetic.identity import STYLES
-from data_prep.synthetic.scene import FRAME_RATE, Scene
+from data_prep.synthetic.scene import FRAME_RATE, Scene, film
 
-VERSION = 2  # raise it when the same parameters would draw other videos
+VERSION = 3  # raise it when the same parameters would draw other videos
 REAL_SEQUENCE = "original_sequences/youtube"
 FAKE_SEQUENCE = "manipulated_sequences"
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One video to draw: all its compressions and its truth."""
+    """The videos of one person to draw: all their compressions and their truth."""
 
     root: str
     style: str
@@ -50,54 +50,62 @@ class Task:
     frames: int
     size: int
     target: int
-    method: str  # "": real
-    source: int  # -1: real
+    videos: tuple[tuple[str, int], ...]  # (method, source); ("", -1): real
     compressions: tuple[str, ...]
-    shake: float
 
-    @property
-    def sequence(self) -> str:
-        return f"{FAKE_SEQUENCE}/{self.method}" if self.method else REAL_SEQUENCE
+    def paths(self, method: str, source: int) -> dict[str, str]:
+        folder, video = _place(self.target, method, source)
+        return {name: os.path.join(self.root, folder, name, "videos", f"{video}.mp4") for name in self.compressions}
 
-    @property
-    def video(self) -> str:
-        return f"{self.target:03d}_{self.source:03d}" if self.method else f"{self.target:03d}"
+    def truth_path(self, method: str, source: int) -> str:
+        folder, video = _place(self.target, method, source)
+        return os.path.join(self.root, "truth", folder, f"{video}.npz")
 
-    def paths(self) -> dict[str, str]:
-        return {
-            name: os.path.join(self.root, self.sequence, name, "videos", f"{self.video}.mp4")
-            for name in self.compressions
-        }
-
-    def truth_path(self) -> str:
-        return os.path.join(self.root, "truth", self.sequence, f"{self.video}.npz")
-
-    def missing(self) -> dict[str, str]:
-        return {name: path for name, path in self.paths().items() if not os.path.exists(path)}
+    def missing(self) -> list[tuple[str, int, dict[str, str]]]:
+        """(method, source, paths to write) of every video that lacks a file; none but its truth: no paths."""
+        result = []
+        for video in self.videos:
+            paths = {name: path for name, path in self.paths(*video).items() if not os.path.exists(path)}
+            if paths or not os.path.exists(self.truth_path(*video)):
+                result.append((*video, paths))
+        return result
 
 
-def draw(task: Task) -> str:
-    """Draw one video and write what is missing of it. Returns its name."""
+def _place(target: int, method: str, source: int) -> tuple[str, str]:
+    """(folder of its sequence, name) of a video."""
+    if method:
+        return f"{FAKE_SEQUENCE}/{method}", f"{target:03d}_{source:03d}"
+    return REAL_SEQUENCE, f"{target:03d}"
+
+
+def draw(task: Task) -> int:
+    """Draw what is missing of one person's videos. Returns the number of videos."""
     cv2.setNumThreads(1)  # the workers are the parallelism
     missing = task.missing()
-    scene = Scene(
-        seed=task.seed,
-        style=task.style,
-        target=task.target,
-        method=task.method,
-        source=task.source,
-        frames=task.frames,
-        size=task.size,
-        shake=task.shake,
-    )
-    if missing:
-        encode(missing, scene.pictures(), task.size, FRAME_RATE[task.style])
-    truth = io.BytesIO()
-    np.savez(truth, allow_pickle=False, **scene.truth())
-    path = Path(task.truth_path())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, truth.getvalue())
-    return f"{task.sequence}/{task.video}"
+    scenes = [
+        Scene(
+            seed=task.seed,
+            style=task.style,
+            target=task.target,
+            method=method,
+            source=source,
+            frames=task.frames,
+            size=task.size,
+        )
+        for method, source, _ in missing
+    ]
+    filmed = [(scene, paths) for scene, (_, _, paths) in zip(scenes, missing, strict=True) if paths]
+    if filmed:
+        upload = filmed[0][0].upload
+        frames = film([scene for scene, _ in filmed])
+        encode([paths for _, paths in filmed], frames, task.size, FRAME_RATE[task.style], upload)
+    for scene, (method, source, _) in zip(scenes, missing, strict=True):
+        truth = io.BytesIO()
+        np.savez(truth, allow_pickle=False, **scene.truth())
+        path = Path(task.truth_path(method, source))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, truth.getvalue())
+    return len(task.videos)
 
 
 def _claim(root: str, parameters: dict) -> None:
@@ -125,7 +133,6 @@ def _check(
     size: int,
     compressions: Mapping[str, Sequence[str]],
     methods: Sequence[str],
-    shake: float,
 ) -> None:
     def refuse(what: str) -> NoReturn:
         raise UserError(f"drawn benchmark: {what}")
@@ -134,8 +141,6 @@ def _check(
         refuse(f"style {style!r} is none of {', '.join(STYLES)}")
     if frames < 2 or size < 64 or size % 2:
         refuse(f"frames must be at least 2 and size even and at least 64, not frames={frames}, size={size}")
-    if not 0 <= shake <= 10:
-        refuse(f"shake is a factor between 0 and 10, not {shake}")
     for split, count in identities.items():
         if count < 2 or count % 2:
             refuse(f"split {split!r} has {count} identities; pairs need an even number, at least 2")
@@ -166,10 +171,10 @@ def plan(
         numbers = range(first, first + count)
         pairs[split] = [(number, number + 1) for number in numbers[::2]]
         common |= dict(root=root, compressions=tuple(compressions[split]))
-        tasks += [Task(target=number, method="", source=-1, **common) for number in numbers]
         for one, other in pairs[split]:
-            for method in methods:
-                tasks += [Task(target=t, method=method, source=s, **common) for t, s in ((one, other), (other, one))]
+            for target, source in ((one, other), (other, one)):
+                videos = (("", -1), *((method, source) for method in methods))
+                tasks.append(Task(target=target, videos=videos, **common))
         first += count
     return tasks, pairs
 
@@ -193,7 +198,6 @@ def generate(
     methods: Sequence[str],
     seed: int,
     workers: int,
-    shake: float = 1.0,
     progress: bool = True,
 ) -> None:
     """Draw a benchmark under `root`; finished files are not drawn again.
@@ -206,13 +210,12 @@ def generate(
         methods: forgeries, from forgery.METHODS. Each pair gives two fakes per method.
         seed: the same seed and parameters give the same bytes.
         workers: processes; 0: one per core.
-        shake: factor on the forgeries' jitter and flicker; 0: forged faces move as steadily as real ones.
 
     Raises:
         UserError: parameters outside their range, or a root that was drawn with others.
     """
     root = os.fspath(root)
-    _check(style, identities, frames, size, compressions, methods, shake)
+    _check(style, identities, frames, size, compressions, methods)
     identities = {split: int(count) for split, count in identities.items()}
     names = {split: list(compressions[split]) for split in identities}
     parameters = dict(
@@ -223,22 +226,22 @@ def generate(
         compressions=names,
         methods=list(methods),
         seed=int(seed),
-        shake=float(shake),
     )
     _claim(root, dict(version=VERSION) | parameters)
     _remove_parts(root)
     tasks, pairs = plan(root, **parameters)
-    todo = [task for task in tasks if task.missing() or not os.path.exists(task.truth_path())]
-    done = len(tasks) - len(todo)
-    with tqdm(total=len(tasks), initial=done, desc=f"draw {style}", unit="video", disable=not progress) as bar:
-        for _ in _run(todo, workers or os.cpu_count() or 1):
-            bar.update()
+    todo = [task for task in tasks if task.missing()]
+    count = sum(len(task.videos) for task in tasks)
+    done = count - sum(len(task.videos) for task in todo)
+    with tqdm(total=count, initial=done, desc=f"draw {style}", unit="video", disable=not progress) as bar:
+        for drawn in _run(todo, workers or os.cpu_count() or 1):
+            bar.update(drawn)
     for split, chosen in pairs.items():
         names_of_pairs = [[f"{a:03d}", f"{b:03d}"] for a, b in chosen]
         write_whole(Path(root) / f"{split}.json", json.dumps(names_of_pairs, indent=1))
 
 
-def _run(todo: list[Task], workers: int) -> Iterator[str]:
+def _run(todo: list[Task], workers: int) -> Iterator[int]:
     if workers <= 1 or len(todo) <= 1:
         yield from map(draw, todo)
         return

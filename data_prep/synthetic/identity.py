@@ -6,11 +6,13 @@ Lengths are fractions of the picture's side; (0.5, 0.53) is about the middle of 
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
 STYLES = ("a", "b")
 CENTRE = (0.5, 0.53)
+JAW_DROP = 0.030  # of the chin when the mouth is wide open
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +136,7 @@ class Expression:
     mouth: float = 0.0  # 0 shut, 1 wide open
     wide: float = 0.0  # -1 rounded, 1 stretched
     brow: float = 0.0  # -1 lowered, 1 raised
+    jaw: float = 0.0  # 0 shut, 1 dropped
 
 
 def outline(face: Identity, angles: np.ndarray) -> np.ndarray:
@@ -176,21 +179,52 @@ def lips(face: Identity, expression: Expression, u: np.ndarray) -> tuple[np.ndar
     return tuple(np.stack([x, y], -1) for y in rows)
 
 
-def landmarks(face: Identity, expression: Expression) -> np.ndarray:
-    """The 68 iBUG landmarks (68, 2), in fractions of the picture's side, before head motion."""
+def bends(face: Identity, places: np.ndarray) -> np.ndarray:
+    """How far places (..., 2), in fractions of the side, take part in three bends of a face (..., 3).
+
+    When the head turns, its middle moves against its outline, and the nose farther; brows; the jaw.
+    """
+    x, y = places[..., 0] - CENTRE[0], places[..., 1]
+    round_ = 1.0 - (x / face.half_width) ** 2 - ((y - CENTRE[1]) / face.half_height) ** 2
+    nose = np.exp(-0.5 * (x / 0.035) ** 2 - 0.5 * ((y - face.nose_y + 0.02) / 0.05) ** 2)
+    level = (y - face.eye_y + face.brow_gap) / 0.026
+    brows = np.exp(-0.5 * level**2 - 0.5 * (x / (0.7 * face.half_width)) ** 4)
+    chin, start = CENTRE[1] + face.half_height, face.mouth_y + 0.004
+    drop = np.clip((y - start) / (chin - start), 0.0, 1.0) * np.clip(1.0 - (y - chin) / 0.12, 0.0, 1.0)
+    jaw = drop * np.exp(-0.5 * (x / (0.75 * face.half_width)) ** 4)
+    return np.stack([np.maximum(round_, 0.0) + 0.5 * nose, brows, jaw], -1)
+
+
+def bend_weights(turn: np.ndarray, expression: Expression) -> np.ndarray:
+    """How far each of `bends` moves a face (3, 2), x and y in fractions of the side; turn: (2,) that of the first."""
+    return np.array([turn, [0.0, -0.026 * expression.brow], [0.0, JAW_DROP * expression.jaw]])
+
+
+@functools.lru_cache(maxsize=8)
+def _still_landmarks(face: Identity) -> np.ndarray:
+    """Jaw, brows and nose: those before the eyes (36, 2)."""
     jaw = outline(face, np.linspace(np.pi * 1.03, -0.03 * np.pi, 17))
     u5 = np.linspace(-1, 1, 5)
-    brows = [brow(face, -1, expression.brow, u5), brow(face, 1, expression.brow, u5)]
+    brows = [brow(face, -1, 0.0, u5), brow(face, 1, 0.0, u5)]
     ridge_y = np.linspace(face.eye_y + 0.008, face.nose_y - 0.022, 4)
     ridge = np.stack([np.full(4, CENTRE[0]), ridge_y], -1)
     base_x = CENTRE[0] + face.nose_width * np.array([-0.75, -0.4, 0.0, 0.4, 0.75])
     base = np.stack([base_x, face.nose_y + 0.006 * np.array([0.0, 0.7, 1.2, 0.7, 0.0])], -1)
+    return np.concatenate([jaw, *brows, ridge, base])
+
+
+_LIDS = np.array([-1, -0.35, 0.35, 1.0])
+_OUTER = np.array([-1, -0.62, -0.25, 0, 0.25, 0.62, 1.0])  # places along the lips
+_INNER = np.array([-0.88, -0.3, 0, 0.3, 0.88])
+
+
+def landmarks(face: Identity, expression: Expression) -> np.ndarray:
+    """The 68 iBUG landmarks (68, 2), in fractions of the picture's side, before head motion and `bends`."""
     eyes = []
     for side in (-1, 1):
-        upper, lower = lids(face, side, expression.open, np.array([-1, -0.35, 0.35, 1.0]))
+        upper, lower = lids(face, side, expression.open, _LIDS)
         eyes += [upper, lower[[2, 1]]]
-    u7, u5m = np.array([-1, -0.62, -0.25, 0, 0.25, 0.62, 1.0]), np.array([-0.88, -0.3, 0, 0.3, 0.88])
-    top, _, _, bottom = lips(face, expression, u7)
-    _, inner_top, inner_bottom, _ = lips(face, expression, u5m)
+    top, _, _, bottom = lips(face, expression, _OUTER)
+    _, inner_top, inner_bottom, _ = lips(face, expression, _INNER)
     mouth = [top, bottom[5:0:-1], inner_top, inner_bottom[3:0:-1]]
-    return np.concatenate([jaw, *brows, ridge, base, *eyes, *mouth])
+    return np.concatenate([_still_landmarks(face), *eyes, *mouth])

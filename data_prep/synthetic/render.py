@@ -7,11 +7,12 @@ smooth and a pulse of a grey level is not rounded away before the camera's noise
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import cv2
 import numpy as np
 
-from data_prep.synthetic.identity import CENTRE, Expression, Identity, brow, lids, lips, outline
+from data_prep.synthetic.identity import CENTRE, Expression, Identity, bends, brow, lids, lips, outline
 from data_prep.synthetic.pulse import COLOUR_WEIGHTS
 from data_prep.synthetic.texture import fractal, strands
 
@@ -21,16 +22,17 @@ _U = np.linspace(-1, 1, 13)  # places along a lid or a lip
 _WHITE = np.array([222.0, 216.0, 210.0], np.float32)  # of the eye
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Portrait:
     """The layers of one face that stay the same from frame to frame. C: canvas side."""
 
     face: Identity
     base: np.ndarray  # (C, C, 3) float32: RGB grey levels
     alpha: np.ndarray  # (C, C) float32: coverage 0..1
-    pulsing: np.ndarray  # (C, C, 3) float32: what a pulse of height 1 adds to base
+    pulsing: np.ndarray  # (C, C, 3) float32: what a pulse of height 1 adds; nothing in eyes and mouth
     lit: np.ndarray  # (C, C, 3) float32: light and exposure, a factor
     lips: np.ndarray  # (C, C, 3) float32: the colour of lips under that light
+    fields: np.ndarray  # (C / 4, C / 4, 3) float32: identity.bends
 
 
 def cover(points: np.ndarray, shape: tuple[int, int], origin: tuple[int, int], canvas: int) -> np.ndarray:
@@ -172,8 +174,18 @@ def _amplitude(face: Identity, canvas: int) -> np.ndarray:
     return (face.pulse_amplitude * place).astype(np.float32)
 
 
+def _bloodless(face: Identity, canvas: int) -> np.ndarray:
+    """Where open eyes and the mouth hide the skin (C, C), 0..1."""
+    parts = [np.concatenate([upper, lower[::-1]]) for upper, lower in (lids(face, s, 1.0, _U) for s in (-1, 1))]
+    top, _, _, bottom = lips(face, Expression(mouth=0.5), _U)
+    parts.append(np.concatenate([top, bottom[::-1]]))
+    return np.max([cover(part, (canvas, canvas), (0, 0), canvas) for part in parts], 0)
+
+
+@functools.lru_cache(maxsize=4)
 def draw_portrait(face: Identity, size: int) -> Portrait:
-    """All still layers of `face` for pictures of `size` pixels."""
+    """All still layers of `face` for pictures of `size` pixels. Kept for the next video of the same people: do not
+    change them."""
     canvas = SUPERSAMPLE * size
     rng = np.random.default_rng([face.detail_seed, 1])
     detail = 1 + face.detail * fractal(rng, canvas, (canvas // 2, canvas // 4, canvas // 8), (0.6, 1.0, 0.7))
@@ -200,13 +212,15 @@ def draw_portrait(face: Identity, size: int) -> Portrait:
     _lay(picture, fringe, hair)
     covered = np.maximum(np.maximum(covered, oval), fringe)
     picture *= face.exposure
-    bare = np.maximum(bare, oval) * (1 - fringe)
+    bare = np.maximum(bare, oval) * (1 - fringe) * (1 - _bloodless(face, canvas))
     pulsing = (_amplitude(face, canvas) * bare)[..., None] * picture * np.array(COLOUR_WEIGHTS, np.float32)
     base = cv2.GaussianBlur(np.clip(picture, 2, 252).astype(np.float32), (0, 0), 0.6)
     lit = face.exposure * cv2.merge((shade, shade, shade))
     lips_colour = lit * np.array(face.lip, np.float32) * detail[..., None]
     layers = (np.ascontiguousarray(layer, np.float32) for layer in (base, covered, pulsing, lit, lips_colour))
-    return Portrait(face, *layers)
+    place = (np.arange(canvas // 4) + 0.5) / (canvas // 4)
+    fields = bends(face, np.stack(np.meshgrid(place, place), -1)).astype(np.float32)
+    return Portrait(face, *layers, fields)
 
 
 def _window(points: np.ndarray, canvas: int, margin: float) -> tuple[int, int, int, int]:
@@ -283,16 +297,27 @@ def draw_mouth(picture: np.ndarray, portrait: Portrait, expression: Expression) 
     _darken(part, line, 0.5)
 
 
+@functools.lru_cache(maxsize=8)
+def _at_rest(portrait: Portrait, expression: Expression, eyes: bool) -> np.ndarray:
+    """Canvas (C, C, 3) of one frame without a pulse, kept for the other videos that show it: do not change it."""
+    picture = portrait.base.copy()
+    if eyes:
+        draw_eyes(picture, portrait, expression)
+    draw_mouth(picture, portrait, expression)
+    return picture
+
+
 def draw_face(
     portrait: Portrait, expression: Expression, pulse: float, window: tuple[int, int, int, int] | None = None
 ) -> np.ndarray:
     """Canvas (C, C, 3) float32 of one frame. Outside `window` (x0, y0, x1, y1) it lacks the pulse, and the eyes when
     the window begins below them: a forger who replaces only the mouth needs no eyes."""
-    picture = portrait.base.copy()
-    x0, y0, x1, y1 = window or (0, 0, picture.shape[1], picture.shape[0])
+    eyes = window is None or window[1] < portrait.face.eye_y * len(portrait.base)
+    rest = _at_rest(portrait, expression, eyes)
+    if window is None:
+        return cv2.scaleAdd(portrait.pulsing, float(pulse), rest)
+    picture = rest.copy()
     if pulse:
+        x0, y0, x1, y1 = window
         picture[y0:y1, x0:x1] += np.float32(pulse) * portrait.pulsing[y0:y1, x0:x1]
-    if y0 < portrait.face.eye_y * picture.shape[0]:
-        draw_eyes(picture, portrait, expression)
-    draw_mouth(picture, portrait, expression)
     return picture

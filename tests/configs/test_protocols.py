@@ -5,7 +5,7 @@ import pytest
 from cpml_jax.configs import protocols
 
 
-@pytest.mark.parametrize("argument", ["synthetic", "synthetic:hard", "synthetic:full", "ffpp", "ffpp:c23"])
+@pytest.mark.parametrize("argument", ["synthetic", "synthetic:full", "ffpp", "ffpp:c23"])
 def test_protocol_configurations_differ_in_their_tests_alone(argument):
     names = ("ablation", "cross_compression", "cross_manipulation", "in_dataset")
     made = [protocols.get_config(f"{name}:{argument}") for name in names]

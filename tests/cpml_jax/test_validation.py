@@ -21,7 +21,7 @@ VISUAL = {"model.modalities": ("visual",)}
 LINEAR = {"model.head": "linear", "loss.cmcl": 0.0}
 DRAW = dict(
     style="a", identities={"train": 2}, frames=16, size=64, compressions={"train": ("raw", "c23")},
-    methods=("Deepfakes",), seed=1, shake=1.0,
+    methods=("Deepfakes",), seed=1,
 )  # fmt: skip
 
 
@@ -230,7 +230,7 @@ def test_a_configuration_is_found_by_its_name_anywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     file = bundled()["synthetic"]
     for name in ("synthetic", "synthetic.py", "configs/synthetic.py"):
-        assert locate(f"{name}:hard") == f"{file}:hard"
+        assert locate(f"{name}:full") == f"{file}:full"
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs/synthetic.py").write_text("")
     for name in ("synthetic", "configs/synthetic.py"):

@@ -5,20 +5,6 @@ from data_prep.synthetic.forgery import METHODS, forge, inner_face, paste
 from data_prep.synthetic.scene import Scene
 
 
-def test_shake_scales_how_the_forged_face_moves_and_nothing_else():
-    for method in METHODS:
-        common = dict(seed=3, style="a", target=0, source=1, method=method, frames=12, size=96)
-        whole, still, third = (Scene(**common, shake=shake)._forgery for shake in (1.0, 0.0, 0.3))
-        assert whole.jitter.std() > 0.1 and whole.flicker.std() > 0.001
-        assert not still.jitter.any() and (still.flicker == 1).all()
-        np.testing.assert_allclose(third.jitter, 0.3 * whole.jitter)
-        np.testing.assert_allclose(third.flicker - 1, 0.3 * (whole.flicker - 1), atol=1e-12)
-        for plan in (still, third):
-            np.testing.assert_array_equal(plan.pulse, whole.pulse)
-            np.testing.assert_array_equal(plan.mask, whole.mask)
-            assert plan.expressions == whole.expressions
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_only_the_pasted_window_changes(method):
     real, fake = (
