@@ -68,16 +68,17 @@ def pos(rgb: np.ndarray, fps: float) -> np.ndarray:
       (T,) float64, band-passed 0.6..4 Hz and z-scored.
     """
     size = min(len(rgb), int(np.ceil(1.6 * fps)))
-    trace, windows = np.zeros(len(rgb)), np.zeros(len(rgb))
-    for start in range(len(rgb) - size + 1):
-        window = slice(start, start + size)
-        normal = rgb[window] / np.maximum(rgb[window].mean(axis=0), _TINY)
-        s1, s2 = normal[:, 1] - normal[:, 2], normal[:, 1] + normal[:, 2] - 2 * normal[:, 0]
-        h = s1 + s1.std() / max(s2.std(), _TINY) * s2
-        trace[window] += h - h.mean()
-        windows[window] += 1
+    windows = np.lib.stride_tricks.sliding_window_view(np.asarray(rgb, np.float64), size, axis=0)  # (N, 3, size)
+    red, green, blue = (windows / np.maximum(windows.mean(-1, keepdims=True), _TINY)).swapaxes(0, 1)
+    s1, s2 = green - blue, green + blue - 2 * red
+    h = s1 + s1.std(-1, keepdims=True) / np.maximum(s2.std(-1, keepdims=True), _TINY) * s2
+    h -= h.mean(-1, keepdims=True)
+    trace, count = np.zeros(len(rgb)), np.zeros(len(rgb))
+    for place in range(size):
+        trace[place : place + len(h)] += h[:, place]
+        count[place : place + len(h)] += 1
     # The mean over the windows, not their sum: a clip of 160 frames would fade in and out over a third of itself.
-    return band_pass(trace / windows, fps)
+    return band_pass(trace / count, fps)
 
 
 def chrom(rgb: np.ndarray, fps: float) -> np.ndarray:

@@ -1,9 +1,11 @@
-"""Four forgeries. Each replaces part of the target's face and breaks what its namesake breaks, and nothing else.
+"""Four forgeries. Each replaces part of the target's face and breaks one thing, which one stream of a detector can see.
 
-Deepfakes       inner face with another identity's features, softer, blended, jittering; no pulse, or the source's.
-Face2Face       the target's face re-rendered with the source's expressions; part of the pulse survives.
-FaceSwap        the source's texture fitted onto the target; wrong colour, visible edge; no pulse.
-NeuralTextures  only the mouth region re-rendered with the source's mouth, flickering; the pulse elsewhere is intact.
+Deepfakes       another identity's inner face with the target's skin: no pulse, or the source's. Nothing else moves.
+Face2Face       the source's expressions on the target's face; lips and jaw glide slowly against the head.
+FaceSwap        another identity's inner face, its fine texture fainter, inside a fine seam. Pulse and motion: the target's.
+NeuralTextures  the source's mouth on the target's face, trembling from frame to frame.
+
+STRENGTH was chosen with the table in docs/benchmark.md (python -m data_prep.synthetic.ceilings).
 """
 
 from __future__ import annotations
@@ -19,6 +21,23 @@ from data_prep.synthetic.render import SUPERSAMPLE, Portrait, cover, draw_face, 
 from data_prep.synthetic.texture import fractal
 
 METHODS = schema.FFPP_METHODS
+
+
+@dataclasses.dataclass(frozen=True)
+class Strength:
+    """How strong each forgery's cue is. Lengths in fractions of the picture's side."""
+
+    pulse_kept: float = 0.5  # Deepfakes: the most of the target's pulse that is left in the inner face, a share
+    source_pulse: float = 0.5  # Deepfakes: probability that the inner face has the source's pulse too
+    glide: float = 0.0045  # Face2Face: standard deviation of lips and jaw against the head
+    texture: float = 0.7  # FaceSwap: share of the contrast of the skin's fine texture that is lost
+    seam: float = 0.05  # FaceSwap: contrast of the line where the face was pasted in
+    tremble: float = 0.0022  # NeuralTextures: standard deviation of the mouth, independent in each frame
+    spread: float = 0.35  # of glide, texture, seam and tremble between videos: a factor within 1 -+ spread
+
+
+STRENGTH = Strength()
+GLIDE_BAND = (0.008, 0.05)  # cycles a frame: 0.24 to 1.5 Hz at 30 frames/s
 _SHAPE = (
     "eye_apart",
     "eye_width",
@@ -34,10 +53,7 @@ _SHAPE = (
     "lip_upper",
     "lip_lower",
 )
-_LOOK = ("skin", "hair", "lip", "iris", "detail", "detail_seed")
-# H.264 keeps a little less of the grain than of real skin, which it can predict from frame to frame.
-_CRISPER = 1.03
-_COARSE = 2.2  # sharpening works at this many times the scale of the blur
+_LOOK = ("iris", "detail_seed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,36 +63,29 @@ class Forgery:
     inner: Portrait  # the face that is pasted in
     mask: np.ndarray  # (h, w, 3) float32, where it is pasted, inside `window`
     window: tuple[int, int, int, int]  # x0, y0, x1, y1 in canvas pixels
-    blur: float  # canvas pixels
-    sharpen: float  # how much of (blurred - more blurred) is added
-    gain: np.ndarray  # (h, w, 3) colour match, a factor on the blurred face
-    added: np.ndarray  # (h, w, 3) colour match and grain, grey levels
-    jitter: np.ndarray  # (N, 2) canvas pixels
-    flicker: np.ndarray  # (N,) factor around 1
+    moving: np.ndarray  # (h, w) float32: how far a place follows `shift`, 0..1
+    shift: np.ndarray  # (N, 2) canvas pixels
+    seam: np.ndarray  # (h, w, 3) float32, a factor around 1
     expressions: list[Expression]  # (N,) of the pasted face
     pulse: np.ndarray  # (N,) pulse of the pasted face
     visible_pulse: np.ndarray | None  # (N,) the wave that is coherent in the fake; None: no wave is
 
 
-def _inner_mask(face: Identity, canvas: int, feather: float, grow: float) -> np.ndarray:
-    """Inner face (C, C) in 0..1: from above the brows to below the lips, with a soft rim of `feather` (fraction)."""
+def _ellipse(canvas: int, centre: tuple[float, float], half: tuple[float, float], feather: float) -> np.ndarray:
+    """Coverage (C, C) in 0..1 of an ellipse, with a soft rim of `feather`; lengths in fractions."""
     turn = np.linspace(0, 2 * np.pi, 60)
-    middle_y = 0.5 * (face.eye_y - face.brow_gap + face.mouth_y + face.lip_lower)
-    high = 0.5 * (face.mouth_y - face.eye_y + face.brow_gap) + grow
-    points = np.stack([CENTRE[0] + 0.78 * face.half_width * np.cos(turn), middle_y + high * np.sin(turn)], -1)
-    mask = cover(points, (canvas, canvas), (0, 0), canvas)
-    return cv2.GaussianBlur(mask, (0, 0), feather * canvas)
+    points = np.stack([centre[0] + half[0] * np.cos(turn), centre[1] + half[1] * np.sin(turn)], -1)
+    return cv2.GaussianBlur(cover(points, (canvas, canvas), (0, 0), canvas), (0, 0), feather * canvas)
+
+
+def _inner_mask(face: Identity, canvas: int, feather: float, below: float = 0.04) -> np.ndarray:
+    """Inner face (C, C): from above the brows to `below` the lips."""
+    top, bottom = face.eye_y - face.brow_gap - 0.04, face.mouth_y + face.lip_lower + below
+    return _ellipse(canvas, (CENTRE[0], 0.5 * (top + bottom)), (0.78 * face.half_width, 0.5 * (bottom - top)), feather)
 
 
 def _mouth_mask(face: Identity, canvas: int) -> np.ndarray:
-    turn = np.linspace(0, 2 * np.pi, 60)
-    points = np.stack([1.35 * face.mouth_width * np.cos(turn), 0.062 * np.sin(turn)], -1)
-    mask = cover(points + [CENTRE[0], face.mouth_y + 0.008], (canvas, canvas), (0, 0), canvas)
-    return cv2.GaussianBlur(mask, (0, 0), 0.012 * canvas)
-
-
-def _borrow(target: Identity, source: Identity, names: tuple[str, ...]) -> Identity:
-    return dataclasses.replace(target, **{name: getattr(source, name) for name in names})
+    return _ellipse(canvas, (CENTRE[0], face.mouth_y + 0.008), (1.35 * face.mouth_width, 0.062), 0.012)
 
 
 def _extent(mask: np.ndarray) -> tuple[int, int, int, int]:
@@ -90,6 +99,23 @@ def _with_mouths(moves: list[Expression], others: list[Expression]) -> list[Expr
     return [dataclasses.replace(t, mouth=s.mouth, wide=s.wide) for t, s in zip(moves, others, strict=True)]
 
 
+def _glide(rng: np.random.Generator, frames: int) -> np.ndarray:
+    """A slow wander (N, 2) of standard deviation 1 with frequencies in GLIDE_BAND."""
+    padded = max(4 * frames, 512)
+    spectrum = np.fft.rfft(rng.standard_normal((padded, 2)), axis=0)
+    frequency = np.fft.rfftfreq(padded)
+    spectrum[(frequency < GLIDE_BAND[0]) | (frequency > GLIDE_BAND[1])] = 0
+    wander = np.fft.irfft(spectrum, padded, axis=0)
+    return (wander / wander.std(0))[:frames]
+
+
+def _seam(rng: np.random.Generator, mask: np.ndarray, contrast: float) -> np.ndarray:
+    """(C, C) factor around 1: a thin line along the mask's edge, now lighter, now darker than the skin."""
+    canvas = len(mask)
+    line = 4 * mask * (1 - mask)
+    return (1 + contrast * line * np.sign(fractal(rng, canvas, (canvas // 3,), (1.0,)))).astype(np.float32)
+
+
 def forge(
     method: str,
     rng: np.random.Generator,
@@ -99,127 +125,73 @@ def forge(
     source_moves: list[Expression],
     target_pulse: np.ndarray,
     source_pulse: np.ndarray,
-    shake: float = 1.0,
+    strength: Strength = STRENGTH,
 ) -> Forgery:
     """Plan the forgery of one video of N frames; pulses (N,) float32.
 
     The target's expressions drive Deepfakes and FaceSwap; the source's drive Face2Face and, at the mouth,
-    NeuralTextures. `shake` is a factor on jitter and flicker.
+    NeuralTextures.
     """
     face, canvas, frames = target.face, target.base.shape[0], len(target_moves)
-    none, colour_offset = np.zeros(frames, np.float32), np.zeros(3)
+    inner, moves, pulse, visible = target, target_moves, target_pulse, target_pulse
+    shift, moving = np.zeros((frames, 2)), np.ones((canvas, canvas), np.float32)
+    seam = np.ones((canvas, canvas), np.float32)
+    factor = rng.uniform(1 - strength.spread, 1 + strength.spread)
+    if method in ("Deepfakes", "FaceSwap"):
+        lost = factor * strength.texture if method == "FaceSwap" else 0.0
+        borrowed = {name: getattr(source, name) for name in _SHAPE + _LOOK}
+        other = dataclasses.replace(face, **borrowed, detail=(1 - lost) * face.detail)
+        inner = draw_portrait(other, canvas // SUPERSAMPLE)
     if method == "Deepfakes":
-        inner = draw_portrait(_borrow(face, source, _SHAPE + _LOOK), canvas // SUPERSAMPLE)
-        mask = _inner_mask(face, canvas, 0.022, 0.045)
-        keeps = rng.uniform() < 0.25
-        pulse, visible = (0.7 * source_pulse, source_pulse) if keeps else (none, None)
-        blur, jitter, flicker, moves = 1.0, 0.5, 0.006, target_moves
+        mask = _inner_mask(face, canvas, 0.022)
+        has_source, kept = rng.uniform() < strength.source_pulse, rng.uniform(0, strength.pulse_kept)
+        pulse = kept * target_pulse + (1 - kept) * source_pulse * has_source
+        visible = source_pulse if has_source else None
     elif method == "Face2Face":
-        inner, mask = target, _inner_mask(face, canvas, 0.018, 0.040)
-        pulse, visible, moves = 0.35 * target_pulse, target_pulse, source_moves
-        blur, jitter, flicker = 0.8, 0.4, 0.006
+        mask = _inner_mask(face, canvas, 0.012, below=CENTRE[1] + face.half_height + 0.03 - face.mouth_y)
+        moves = source_moves
+        place = (np.arange(canvas, dtype=np.float32) + 0.5) / canvas
+        lower = np.clip((place - face.nose_y) / (face.mouth_y - face.lip_upper - face.nose_y), 0, 1)
+        moving = np.repeat(lower[:, None], canvas, axis=1)
+        shift = factor * strength.glide * canvas * _glide(rng, frames)
     elif method == "FaceSwap":
-        inner = draw_portrait(_borrow(face, source, _SHAPE + _LOOK), canvas // SUPERSAMPLE)
-        mask = _inner_mask(face, canvas, 0.007, 0.035)
-        pulse, visible, moves = none, None, target_moves
-        colour_offset = rng.choice([-1, 1], 3) * rng.uniform(2, 5, 3)
-        blur, jitter, flicker = 0.7, 0.45, 0.005
+        mask = _inner_mask(face, canvas, 0.004)
+        seam = _seam(rng, mask, factor * strength.seam)
     elif method == "NeuralTextures":
-        inner, mask = target, _mouth_mask(face, canvas)
-        pulse, visible = none, target_pulse
+        mask = _mouth_mask(face, canvas)
         moves = _with_mouths(target_moves, source_moves)
-        blur, jitter, flicker = 0.8, 0.8, 0.020
+        shift = factor * strength.tremble * canvas * rng.standard_normal((frames, 2))
     else:
         raise ValueError(f"unknown forgery {method!r}: one of {METHODS}")
     x0, y0, x1, y1 = window = _extent(mask)
-    shown, light = mask[y0:y1, x0:x1], inner.base[y0:y1, x0:x1].mean(-1)
-    grain = face.detail * light * _lost_texture(rng, canvas, blur)[y0:y1, x0:x1]
-    plan = Forgery(
+    part = (slice(y0, y1), slice(x0, x1))
+    return Forgery(
         inner=inner,
-        mask=cv2.merge((shown, shown, shown)),
+        mask=cv2.merge([mask[part]] * 3),
         window=window,
-        blur=blur,
-        sharpen=0.0,
-        gain=np.ones((*shown.shape, 3), np.float32),
-        added=cv2.merge((grain, grain, grain)),
-        jitter=shake * jitter * rng.standard_normal((frames, 2)),
-        flicker=1 + shake * flicker * rng.standard_normal(frames),
+        moving=np.ascontiguousarray(moving[part]),
+        shift=shift,
+        seam=cv2.merge([seam[part]] * 3),
         expressions=moves,
         pulse=pulse,
         visible_pulse=visible,
     )
-    return _match(plan, target, target_moves, colour_offset)
-
-
-def _lost_texture(rng: np.random.Generator, canvas: int, blur: float) -> np.ndarray:
-    """New texture (C, C) of the skin's spectrum, as strong as what a blur takes from one of deviation 1."""
-    texture = fractal(rng, canvas, (canvas // 2, canvas // 4, canvas // 8), (0.6, 1.0, 0.7))
-    kept = cv2.GaussianBlur(texture, (5, 5), blur)
-    return (texture - kept).astype(np.float32)
-
-
-def _match(plan: Forgery, target: Portrait, moves: list[Expression], colour_offset: np.ndarray) -> Forgery:
-    """Give the pasted face the target's mean and deviation by colour, and its sharpness, as a careful forger would.
-
-    Without this the blur alone gives the fake away: the variance of the Laplacian falls to less than half. Grain gives
-    the skin back the texture that the blur took; sharpening at a coarser scale does the rest, so that the finest
-    structures (lids, lashes, lips) stay softer than real ones. The variance is quadratic in the sharpening: three
-    renderings find the height that matches.
-    """
-    frames = np.linspace(0, len(moves) - 1, 4).astype(int)
-    real = [draw_face(target, moves[frame], 0.0) for frame in frames]
-    x0, y0, x1, y1 = plan.window
-    weight = plan.mask / plan.mask[..., 0].sum()
-
-    def moments(pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        mean = np.mean([(weight * picture).sum((0, 1)) for picture in pictures], 0)
-        return mean, np.sqrt(np.mean([(weight * (picture - mean) ** 2).sum((0, 1)) for picture in pictures], 0))
-
-    def forged(sharpen: float) -> list[np.ndarray]:
-        trial = dataclasses.replace(plan, sharpen=sharpen)
-        return [paste(picture.copy(), trial, frame) for picture, frame in zip(real, frames, strict=True)]
-
-    goal_mean, goal_deviation = moments([picture[y0:y1, x0:x1] for picture in real])
-    goal = _CRISPER * _sharpness(real, plan.window)
-    for _ in range(2):  # sharpening adds variance and the gain scales sharpness: two rounds settle both
-        mean, deviation = moments([inner_face(plan, frame) for frame in frames])
-        gain = (goal_deviation / deviation).astype(np.float32)
-        # inner_face is gain * picture + added: a second gain scales both
-        added = gain * (plan.added - mean.astype(np.float32)) + goal_mean.astype(np.float32)
-        plan = dataclasses.replace(plan, gain=gain * plan.gain, added=added)
-        squares = np.polyfit([0.0, 1.0, 2.0], [_sharpness(forged(k), plan.window) for k in (0.0, 1.0, 2.0)], 2)
-        roots = np.roots(squares - [0, 0, goal])
-        roots = roots[np.isreal(roots) & (roots.real > -0.5)].real
-        plan = dataclasses.replace(plan, sharpen=float(np.clip(roots.min(), -0.5, 4.0)) if len(roots) else 0.0)
-    return dataclasses.replace(plan, added=plan.added + colour_offset.astype(np.float32))
-
-
-def _sharpness(layers: list[np.ndarray], window: tuple[int, int, int, int]) -> float:
-    """Mean variance of the Laplacian at the picture's resolution, over the window and a rim."""
-    x0, y0, x1, y1 = window
-    rows, columns = slice(max(y0 - 16, 0), y1 + 16), slice(max(x0 - 16, 0), x1 + 16)
-    variances = []
-    for layer in layers:
-        grey = cv2.cvtColor(np.ascontiguousarray(layer[rows, columns]), cv2.COLOR_RGB2GRAY)
-        small = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_LINEAR)
-        variances.append(cv2.Laplacian(small, cv2.CV_32F).var())
-    return float(np.mean(variances))
 
 
 def inner_face(plan: Forgery, frame: int) -> np.ndarray:
-    """The pasted face of one frame (h, w, 3) float32, inside the window: soft, shifted, flickering."""
+    """The pasted face of one frame (h, w, 3) float32, inside the window: moved, with its seam."""
     x0, y0, x1, y1 = plan.window
-    picture = draw_face(plan.inner, plan.expressions[frame], plan.pulse[frame], plan.window)
-    cut = picture[y0:y1, x0:x1]
-    soft = cv2.GaussianBlur(cut, (5, 5), plan.blur)
-    softer = cv2.GaussianBlur(cut, (9, 9), _COARSE * plan.blur)
-    soft = cv2.addWeighted(soft, 1 + plan.sharpen, softer, -plan.sharpen, 0)
-    soft *= plan.gain
-    shift = np.array([[1, 0, plan.jitter[frame, 0]], [0, 1, plan.jitter[frame, 1]]])
-    soft = cv2.warpAffine(soft, shift, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    soft += plan.added
-    soft *= np.float32(plan.flicker[frame])
-    return soft
+    picture = draw_face(plan.inner, plan.expressions[frame], plan.pulse[frame], plan.window)[y0:y1, x0:x1]
+    if plan.shift.any():
+        picture = _moved(picture, plan.moving, plan.shift[frame])
+    return picture * plan.seam
+
+
+def _moved(picture: np.ndarray, moving: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """`picture` (h, w, 3) shifted by `shift` (x, y) pixels times `moving` (h, w). Cubic: it must not soften."""
+    row, column = np.mgrid[0 : moving.shape[0], 0 : moving.shape[1]].astype(np.float32)
+    x, y = np.float32(shift)
+    return cv2.remap(picture, column - x * moving, row - y * moving, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
 def paste(layer: np.ndarray, plan: Forgery, frame: int) -> np.ndarray:
