@@ -96,9 +96,10 @@ def small(config: ConfigDict) -> None:
     config.model.unified_dim = 64
     config.model.fusion_stage_pool = "global"
     rppg = config.model.rppg
-    rppg.frame_size = 32
+    rppg.frame_size = 16
     rppg.stem = (8, 16)
-    rppg.patch = (4, 2, 2)
+    rppg.patch = (4, 4, 4)
+    rppg.agreement = 8
     rppg.dim = 32
     rppg.ff_dim = 48
     rppg.blocks = 3
