@@ -1,9 +1,9 @@
 """Four forgeries. Each replaces part of the target's face and breaks one thing, which one stream of a detector can see.
 
 Deepfakes       another identity's inner face with the target's skin: no pulse, or the source's. Nothing else moves.
-Face2Face       the source's expressions on the target's face; lips and jaw glide slowly against the head.
-FaceSwap        another identity's inner face, its fine texture fainter, inside a fine seam. Pulse and motion: the target's.
-NeuralTextures  the source's mouth on the target's face, trembling from frame to frame.
+Face2Face       the source's eyes and lips on the target's face; lips and chin glide slowly against the head.
+FaceSwap        another identity's inner face, its fine texture fainter, inside a fine seam. It pulses as the target.
+NeuralTextures  the target's mouth rendered again, trembling from frame to frame.
 
 STRENGTH was chosen with the table in docs/benchmark.md (python -m data_prep.synthetic.ceilings).
 """
@@ -94,11 +94,6 @@ def _extent(mask: np.ndarray) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _with_mouths(moves: list[Expression], others: list[Expression]) -> list[Expression]:
-    """`moves` with the mouths of `others`."""
-    return [dataclasses.replace(t, mouth=s.mouth, wide=s.wide) for t, s in zip(moves, others, strict=True)]
-
-
 def _glide(rng: np.random.Generator, frames: int) -> np.ndarray:
     """A slow wander (N, 2) of standard deviation 1 with frequencies in GLIDE_BAND."""
     padded = max(4 * frames, 512)
@@ -129,8 +124,7 @@ def forge(
 ) -> Forgery:
     """Plan the forgery of one video of N frames; pulses (N,) float32.
 
-    The target's expressions drive Deepfakes and FaceSwap; the source's drive Face2Face and, at the mouth,
-    NeuralTextures.
+    The source's expressions drive Face2Face, the target's all others.
     """
     face, canvas, frames = target.face, target.base.shape[0], len(target_moves)
     inner, moves, pulse, visible = target, target_moves, target_pulse, target_pulse
@@ -159,7 +153,6 @@ def forge(
         seam = _seam(rng, mask, factor * strength.seam)
     elif method == "NeuralTextures":
         mask = _mouth_mask(face, canvas)
-        moves = _with_mouths(target_moves, source_moves)
         shift = factor * strength.tremble * canvas * rng.standard_normal((frames, 2))
     else:
         raise ValueError(f"unknown forgery {method!r}: one of {METHODS}")
