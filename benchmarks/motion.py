@@ -89,12 +89,22 @@ def background_steps(pictures: list[np.ndarray], track: Track) -> np.ndarray | N
         corners = cv2.goodFeaturesToTrack(one, 60, 0.02, 5, mask=mask)
         if corners is None or len(corners) < 8:
             return None
-        moved, found, _ = cv2.calcOpticalFlowPyrLK(one, other, corners, None, winSize=(15, 15), maxLevel=2)
-        good = found[:, 0] == 1
+        moved, followed, _ = cv2.calcOpticalFlowPyrLK(one, other, corners, corners.copy(), winSize=(15, 15), maxLevel=2)
+        good = followed[:, 0] == 1
         if good.sum() < 6:
             return None
         steps.append(np.median((moved - corners)[good, 0], 0))
     return np.array(steps)
+
+
+def smoothed(values: np.ndarray, window: int) -> np.ndarray:
+    """Savitzky-Golay of second order over time, (N, ...)."""
+    return np.asarray(savgol_filter(values, window, 2, axis=0))
+
+
+def rms(values: np.ndarray) -> float:
+    """Root mean square length of vectors (..., K)."""
+    return float(np.sqrt(np.mean(np.sum(np.square(values), -1))))
 
 
 def blinks(opening: np.ndarray, rate: float) -> tuple[float, float, float]:
@@ -119,24 +129,22 @@ def describe(points: np.ndarray, track: Track, rate: float, steps: np.ndarray | 
     face = float(np.median(track.size.max(1)))
     crop = points / face * CROP_SIZE / MARGIN
     to_centre = track.centre[: len(points), None] / face * CROP_SIZE / MARGIN
-    smooth = savgol_filter(crop - to_centre, 7, 2, axis=0)
-    rms = lambda values: float(np.sqrt(np.mean(np.sum(np.square(values), -1))))  # noqa: E731
+    smooth = smoothed(crop - to_centre, 7)
     figures = {
         "landmarks, smoothed: px of a 128 crop a frame": float(np.linalg.norm(np.diff(smooth, axis=0), axis=-1).mean()),
-        "landmarks, smoothed: second difference, px": rms(np.diff(smooth, 2, axis=0)),
-        "landmarks, as fitted: second difference, px": rms(np.diff(crop, 2, axis=0)),
+        "landmarks, smoothed: second difference, px": rms(np.diff(smooth, n=2, axis=0)),
+        "landmarks, as fitted: second difference, px": rms(np.diff(crop, n=2, axis=0)),
     }
     goal = points[:, RIGID].mean(0)
     fits = [similarity(frame[RIGID], goal) for frame in points]
     log_scale, roll = np.array([f[0] for f in fits]), np.array([f[1] for f in fits])
     place = np.array([f[2] for f in fits]) / face
-    slow = lambda values: savgol_filter(values, 9, 2, axis=0)  # noqa: E731
-    figures["head: speed, f/s"] = rms(np.diff(slow(place), axis=0)) * rate
-    figures["head: acceleration, f/s2"] = rms(np.diff(slow(place), 2, axis=0)) * rate**2
+    figures["head: speed, f/s"] = rms(np.diff(smoothed(place, 9), axis=0)) * rate
+    figures["head: acceleration, f/s2"] = rms(np.diff(smoothed(place, 9), n=2, axis=0)) * rate**2
     figures["head: reach, f"] = float(np.sqrt(place.var(0).sum()))
-    figures["roll: speed, rad/s"] = rms(np.diff(slow(roll))[:, None]) * rate
+    figures["roll: speed, rad/s"] = rms(np.diff(smoothed(roll, 9))[:, None]) * rate
     figures["roll: reach, rad"] = float(roll.std())
-    figures["log scale: speed, 1/s"] = rms(np.diff(slow(log_scale))[:, None]) * rate
+    figures["log scale: speed, 1/s"] = rms(np.diff(smoothed(log_scale, 9))[:, None]) * rate
     figures["log scale: reach"] = float(log_scale.std())
     back = np.empty_like(points)
     for i, (scale, angle, shift) in enumerate(fits):
@@ -146,23 +154,22 @@ def describe(points: np.ndarray, track: Track, rate: float, steps: np.ndarray | 
     turn = back[:, 30] - back[:, [36, 45]].mean(1)
     jaw = back[:, [2, 3, 13, 14]].mean(1)
     figures["nose against eyes (turning): reach, f"] = float(np.sqrt(turn.var(0).sum()))
-    figures["nose against eyes (turning): speed, f/s"] = rms(np.diff(slow(turn), axis=0)) * rate
+    figures["nose against eyes (turning): speed, f/s"] = rms(np.diff(smoothed(turn, 9), axis=0)) * rate
     figures["cheeks against eyes: reach, f"] = float(np.sqrt(jaw.var(0).sum()))
-    figures["cheeks against eyes: speed, f/s"] = rms(np.diff(slow(jaw), axis=0)) * rate
+    figures["cheeks against eyes: speed, f/s"] = rms(np.diff(smoothed(jaw, 9), axis=0)) * rate
     mouth = np.linalg.norm(back[:, 61:64] - back[:, [67, 66, 65]], axis=-1).mean(1)
-    quick = lambda values: savgol_filter(values, 5, 2, axis=0)  # noqa: E731
     figures["mouth opening: mean, f"] = float(mouth.mean())
     figures["mouth opening: deviation, f"] = float(mouth.std())
-    figures["mouth opening: speed, f/s"] = rms(np.diff(quick(mouth))[:, None]) * rate
+    figures["mouth opening: speed, f/s"] = rms(np.diff(smoothed(mouth, 5))[:, None]) * rate
     wide = np.linalg.norm(back[:, 48] - back[:, 54], axis=-1)
     figures["mouth width: deviation, f"] = float(wide.std())
-    figures["mouth width: speed, f/s"] = rms(np.diff(quick(wide))[:, None]) * rate
+    figures["mouth width: speed, f/s"] = rms(np.diff(smoothed(wide, 5))[:, None]) * rate
     chin = back[:, 8, 1]
     figures["chin: deviation, f"] = float(chin.std())
-    figures["chin: speed, f/s"] = rms(np.diff(quick(chin))[:, None]) * rate
+    figures["chin: speed, f/s"] = rms(np.diff(smoothed(chin, 5))[:, None]) * rate
     brow = back[:, 17:27, 1].mean(1) - back[:, [36, 39, 42, 45], 1].mean(1)
     figures["brows: deviation, f"] = float(brow.std())
-    figures["brows: speed, f/s"] = rms(np.diff(slow(brow))[:, None]) * rate
+    figures["brows: speed, f/s"] = rms(np.diff(smoothed(brow, 9))[:, None]) * rate
     upper = back[:, [37, 38, 43, 44], 1].mean(1)
     opening = back[:, [41, 40, 47, 46], 1].mean(1) - upper
     rate_of_blinks, length, depth = blinks(opening, rate)

@@ -152,7 +152,7 @@ def single_landmarks(frame: np.ndarray, box: np.ndarray) -> np.ndarray:
     centre, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
     side = MARGIN * float(size.max())
     path = CropPath(centre[None], side, 0.0, size * (CROP_SIZE / side))
-    return landmarks.fit(path.crop(frame, 0)[None], path.face)[0] * side / 2 + centre
+    return landmarks.normalise(landmarks.fit(path.crop(frame, 0)[None], path.face))[0] * side / 2 + centre
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ REAL_METHOD = "real"  # the `method` of unmanipulated video
 FFPP_METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")  # of FaceForensics++ as published in 2019
 UNKNOWN_COMPRESSION = "unknown"  # of a source that does not name it
 SPLITS = ("train", "val", "test")
-SCHEMA_VERSION = "1.1.0"
+SCHEMA_VERSION = "1.2.0"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +70,8 @@ RECORD: tuple[Field, ...] = (
     Field("heart_rate_truth", (), "float32", "beats/min", "mean over the clip where known, else NaN"),
     Field("snr_pos", (), "float32", "dB", "de Haan SNR of pulse_pos at its own heart rate"),
     Field("snr_chrom", (), "float32", "dB", "de Haan SNR of pulse_chrom at its own heart rate"),
+    Field("snr_p_pos", (), "float32", "", "how often sensor noise alone gives an snr_pos at least as high"),
+    Field("snr_p_chrom", (), "float32", "", "how often sensor noise alone gives an snr_chrom at least as high"),
 )
 
 # Scalars and strings: these, with `position` (index in the split's ArrayRecord), make a row of clips.jsonl.

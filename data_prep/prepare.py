@@ -138,10 +138,11 @@ def build(
         work = Path(os.path.abspath(directory / WORK))  # absolute: another machine has another working folder
         work.mkdir(parents=True, exist_ok=True)
         path = work / "parameters.json"
+        started = parameters | {"made_with": recipe.software()}
         if path.is_file():
-            check_parameters(directory, json.loads(path.read_text()), parameters)
+            check_parameters(directory, json.loads(path.read_text()), started)
         else:
-            write_json(path, parameters)
+            write_json(path, started)
         summary = pack(directory, process(work), sampling.num_frames, parameters, progress, pipelines)
         shutil.rmtree(work)
     return summary

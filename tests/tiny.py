@@ -135,7 +135,7 @@ def record(rng, jpeg, split, method, compression, identity, partner) -> dict:
         box=np.zeros((NUM_FRAMES, 4), np.float32), valid=np.ones(NUM_FRAMES, bool),
         landmarks=rng.uniform(-1, 1, (NUM_FRAMES, 68, 2)).astype(np.float32), pulse_pos=wave, pulse_chrom=wave,
         pulse_truth=np.full(NUM_FRAMES, np.nan, np.float32), heart_rate_pos=70.0, heart_rate_chrom=70.0,
-        heart_rate_truth=float("nan"), snr_pos=1.0, snr_chrom=1.0,
+        heart_rate_truth=float("nan"), snr_pos=1.0, snr_chrom=1.0, snr_p_pos=0.001, snr_p_chrom=0.001,
     )  # fmt: skip
 
 

@@ -206,6 +206,8 @@ def prepare() -> Schema:
             "schema": STRING | {"description": "version of the record"},
             "dataset": STRING,
             "parameters": OBJECT,
+            "made_with": mapping(OPTIONAL_STRING)
+            | {"description": "versions of this package and of what it measures with"},
             "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
             "clips": mapping(COUNT) | {"required": ["total"]},
             "pulse_correlation": mapping(triple),

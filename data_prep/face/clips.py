@@ -35,7 +35,7 @@ class FaceClip:
       window: number of the clip inside the track. start_s: time of its first frame.
       frames: (T, 128, 128, 3) uint8 RGB. box: (T, 4) float32 pixels of the source.
       landmarks: (T, 68, 2) float32 in [-1, 1]. valid: (T,) bool.
-      pulse_pos, pulse_chrom: (T,) float32 z-scored. heart_rate_*: beats/min. snr_*: dB.
+      pulse_pos, pulse_chrom: (T,) float32 z-scored. heart_rate_*: beats/min. snr_*: dB. snr_p_*: in (0, 1].
       track_quality: mean probability of the track's detections.
     """
 
@@ -52,6 +52,8 @@ class FaceClip:
     heart_rate_chrom: float
     snr_pos: float
     snr_chrom: float
+    snr_p_pos: float
+    snr_p_chrom: float
     track_quality: float
 
 
@@ -110,34 +112,51 @@ def cut_windows(path: str | Path, windows: list[Window], num_frames: int) -> Ite
       A FaceClip per window, or (window, reason) for one that this file cannot give.
     """
     waiting = sorted(windows, key=lambda w: w.first)
-    open_windows: list[tuple[Window, np.ndarray, np.ndarray]] = []
+    open_windows: list[tuple[Window, np.ndarray, np.ndarray, np.ndarray]] = []
     with VideoReader(path) as video:
         for number, (picture, measured) in enumerate(video.resampled()):
             while waiting and waiting[0].first == number:
                 frames = np.empty((num_frames, CROP_SIZE, CROP_SIZE, 3), np.uint8)
-                open_windows.append((waiting.pop(0), frames, np.zeros(num_frames, bool)))
-            for window, frames, valid in open_windows:
+                open_windows.append((waiting.pop(0), frames, np.zeros(num_frames, bool), np.zeros(num_frames)))
+            for window, frames, valid, times in open_windows:
                 index = number - window.first
                 x, y, width, height = window.path.region(index, *picture.size)
                 frames[index] = window.path.crop(picture.region(x, y, width, height), index, (x, y))
                 valid[index] = measured and window.seen[index]
+                times[index] = picture.time
             while open_windows and number - open_windows[0][0].first == num_frames - 1:
                 yield _measure(*open_windows.pop(0))
             if not waiting and not open_windows:
                 return
         damaged = video.damaged
-    for window in [w for w, _, _ in open_windows] + waiting:
+    for window in [w for w, *_ in open_windows] + waiting:
         cut = f", {damaged} damaged packets" if damaged else ""
         yield window, f"the file ends before the clip does (frame {window.first + num_frames} is missing{cut})"
 
 
-def _measure(window: Window, frames: np.ndarray, valid: np.ndarray) -> FaceClip | tuple[Window, str]:
+def _measure(window: Window, frames: np.ndarray, valid: np.ndarray, times: np.ndarray) -> FaceClip | tuple[Window, str]:
     missing = 1 - valid.mean()
     if missing > MAX_INVALID:
         reason = "no face, or frames missing, damaged or too far apart"
         return window, f"{missing:.0%} of the clip's frames could not be measured ({reason})"
-    points = landmarks.fit(frames, window.path.face)
+    points = moving_landmarks(window, frames, times)
     return FaceClip(**measurements(window, frames, points, valid, window.path.boxes()))
+
+
+def moving_landmarks(window: Window, frames: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """(T, 68, 2) float32 in [-1, 1], smoothed and at regular moments, however the pictures lie in time.
+
+    Measured once per picture of the source, at its own time and in the source's coordinates: a picture that is
+    repeated to reach 30 frames/s leaves no step in the landmarks, which would tell the source's rate.
+
+    Args:
+      frames: (T, 128, 128, 3) uint8 RGB. times: (T,) s of their pictures; equal where a picture is repeated.
+    """
+    new = np.diff(times, prepend=-np.inf) > 0
+    offsets = window.path.offsets()[:, None]
+    points = landmarks.fit(frames[new], window.path.face) + offsets[new]
+    at = (window.first + np.arange(len(frames))) / FRAME_RATE
+    return landmarks.normalise(landmarks.smooth(points, times[new], at) - offsets)
 
 
 def measurements(
@@ -145,7 +164,7 @@ def measurements(
 ) -> dict[str, Any]:
     """FaceClip's fields, with the pulse as these very frames show it."""
     rgb = rppg.skin_means(frames, points)
-    traces = {name: method(rgb, FRAME_RATE) for name, method in (("pos", rppg.pos), ("chrom", rppg.chrom))}
+    traces = {name: method(rgb, FRAME_RATE) for name, method in rppg.METHODS.items()}
     fields: dict[str, Any] = dict(
         face=window.face,
         window=window.number,
@@ -159,7 +178,8 @@ def measurements(
     for name, trace in traces.items():
         fields[f"pulse_{name}"] = trace.astype(np.float32)
         fields[f"heart_rate_{name}"] = rppg.heart_rate(trace, FRAME_RATE)
-        fields[f"snr_{name}"] = rppg.snr(trace, FRAME_RATE)
+        fields[f"snr_{name}"] = ratio = rppg.snr(trace, FRAME_RATE)
+        fields[f"snr_p_{name}"] = rppg.snr_p_value(ratio, name, len(trace), FRAME_RATE)
     return fields
 
 

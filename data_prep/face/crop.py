@@ -39,6 +39,20 @@ class CropPath:
         return np.concatenate([self.centre - self.side / 2, self.centre + self.side / 2], axis=1).astype(np.float32)
 
     @property
+    def _rotation(self) -> np.ndarray:
+        """(2, 2): axes of the source -> axes of the crop, in its pixels."""
+        c, s = CROP_SIZE / self.side * np.cos(self.angle), CROP_SIZE / self.side * np.sin(self.angle)
+        return np.array([[c, s], [-s, c]])
+
+    def offsets(self) -> np.ndarray:
+        """(T, 2): the centre along the crop's axes, in its pixels; added to its points, the crop's motion is undone."""
+        return self.centre @ self._rotation.T
+
+    def to_crop(self, points: np.ndarray) -> np.ndarray:
+        """(T, N, 2) positions in the source -> in the crop, pixels; both count from the upper left corner."""
+        return (points - self.centre[:, None]) @ self._rotation.T + CROP_SIZE / 2
+
+    @property
     def _block(self) -> int:
         return max(1, int(self.side / CROP_SIZE))
 

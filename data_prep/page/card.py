@@ -131,7 +131,8 @@ def numbers(record: dict) -> str:
         ("track quality", number(record["track_quality"], ".3f")),
         ("valid frames", f"{number(100 * np.mean(record['valid']), '.0f', ' %')} of {len(record['valid'])}"),
         *((f"heart rate {WAVES[k]}", number(record[f"heart_rate_{k}"], ".1f", "/min")) for k in WAVES),
-        *((f"SNR {WAVES[k]}", number(record[f"snr_{k}"], ".1f", " dB")) for k in ("pos", "chrom")),
+        *((f"SNR {WAVES[k]}", f"{number(record[f'snr_{k}'], '.1f', ' dB')} (p = {number(record[f'snr_p_{k}'], '.3f')})")
+          for k in ("pos", "chrom")),
         ("crop in the source", f"{number(width, '.0f')} × {number(height, '.0f')} pixels"),
         ("source", f"{int(record['source_width'])} × {int(record['source_height'])} pixels"),
         ("source rate", number(record["source_fps"], ".5g", " frames/s")),

@@ -18,7 +18,7 @@ from cpml_jax.data.records import DATASET, EXCLUDED, INDEX, SUMMARY
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_json, write_json_lines
 from data_prep.page import document
-from data_prep.records import shards
+from data_prep.records import recipe, shards
 from data_prep.records.beam import Pipelines
 from data_prep.records.work_file import Description, Entry, describe, stream
 
@@ -31,7 +31,7 @@ class Contents:
 
     Attributes:
       directory: of the records, for messages.
-      rows: clip id -> its line of clips.jsonl. digests: clip id -> SHA-256 of its frames.
+      rows: clip id -> its line of clips.jsonl. digests: clip id -> SHA-256 of its frames and other arrays.
       entries: split -> its records, in the order of the files.
       excluded: lines of excluded.jsonl.
       agreements: "method/compression" -> correlations of POS with the true pulse, where known.
@@ -59,7 +59,7 @@ class Contents:
                 self.agreements.setdefault(f"{row['method']}/{row['compression']}", []).append(agreement)
 
     def sha256(self) -> str:
-        """Of all frames, in the order of the clips' ids."""
+        """Of all frames and arrays, in the order of the clips' ids."""
         return hashlib.sha256(b"".join(i.encode() + self.digests[i] for i in sorted(self.digests))).hexdigest()
 
     def read(self, ids: set[str]) -> Iterator[dict[str, Any]]:
@@ -109,6 +109,7 @@ def pack(
         "schema": schema.SCHEMA_VERSION,
         "dataset": name,
         "parameters": parameters,
+        "made_with": recipe.software(),
         "sha256": contents.sha256(),
         "clips": counts(rows),
         "pulse_correlation": {

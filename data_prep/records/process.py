@@ -27,7 +27,7 @@ from data_prep.video.reader import StreamInfo
 LISTED = ("method", "compression", "split", "video", "identity", "source_identity", "target_video", "label")
 MEASURED = (
     "window", "start_s", "track_quality", "box", "landmarks", "valid", "pulse_pos", "pulse_chrom", "heart_rate_pos",
-    "heart_rate_chrom", "snr_pos", "snr_chrom",
+    "heart_rate_chrom", "snr_pos", "snr_chrom", "snr_p_pos", "snr_p_chrom",
 )  # fmt: skip
 
 

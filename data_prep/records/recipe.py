@@ -5,15 +5,21 @@ It is kept with a record set's parameters (prepare.json), so that records of two
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from collections.abc import Mapping
 from typing import Any
 
+import cpml_jax
 from data_prep import sources
 from data_prep.face import clips, crop, detector, landmarks, mask, rppg, tracks
 
+# Raise it whenever the code would make other records of the same videos. 1: releases 0.1.0 and 0.2.0.
+VERSION = 2
+
 # Of records whose parameters name no recipe: those of version 0.1.0, which had no other.
-EARLIER: dict[str, dict[str, Any]] = {
+EARLIER: dict[str, Any] = {
+    "version": 1,
     "detector": {
         "name": "mtcnn",
         "package": "facenet-pytorch",
@@ -39,9 +45,9 @@ EARLIER: dict[str, dict[str, Any]] = {
 RENAMED = {"variants": "conditions"}
 
 
-def current(*, ready_made: bool) -> dict[str, dict[str, Any]]:
+def current(*, ready_made: bool) -> dict[str, Any]:
     """The recipe by which videos are prepared now; ready-made crops are only measured."""
-    always = {"clips": clips.identity(), "pulse": rppg.identity()}
+    always = {"version": VERSION, "clips": clips.identity(), "pulse": rppg.identity()}
     if ready_made:
         return always
     return {
@@ -52,6 +58,23 @@ def current(*, ready_made: bool) -> dict[str, dict[str, Any]]:
         "mask": mask.identity(),
         **always,
     }
+
+
+# What decodes, fits and computes. A patch of it moves last bits, so finished records stay usable whatever the release,
+# and prepare.json says which it was; work in progress is not continued with another.
+_PACKAGES = ("av", "dlib-bin", "numpy", "opencv-python-headless", "scipy", "torch")
+
+
+def software() -> dict[str, str | None]:
+    """Exact versions of this package and of those that records are made with; None for one that is not installed."""
+    return {"cpml-jax": cpml_jax.__version__} | {name: _version(name) for name in _PACKAGES}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def complete(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,6 +91,9 @@ def difference(made: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, An
     """
     earlier = {key: EARLIER[key] for key in now.keys() & EARLIER.keys()}
     made = {RENAMED.get(key, key): value for key, value in made.items()}
+    then = (earlier | made).get("version")
+    if then != now.get("version"):  # it stands for every other difference of the recipe
+        return "version", then, now.get("version")
     return first_difference(_canonical(earlier | made), _canonical(now))
 
 

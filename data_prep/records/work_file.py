@@ -30,7 +30,7 @@ class Description:
 
     rows: list[dict]  # schema.INDEX_FIELDS
     sizes: list[int]  # bytes of the frames
-    digests: list[bytes]  # of the frames
+    digests: list[bytes]  # of the frames and every other array
     agreements: list[float | None]  # correlation of POS with the true pulse, where known
     excluded: list[dict]
 
@@ -42,10 +42,19 @@ def describe(name: str, file: Path) -> Description:
     return Description(
         rows=[{key: plain(row[key]) for key in schema.INDEX_FIELDS} for row in rows],
         sizes=[sum(map(len, row["frames"])) for row in rows],
-        digests=[hashlib.sha256(b"".join(row["frames"])).digest() for row in rows],
+        digests=[digest(row) for row in rows],
         agreements=[agreement(row) for row in rows],
         excluded=[{"dataset": name, **row} for row in excluded],
     )
+
+
+def digest(row: dict[str, Any]) -> bytes:
+    """SHA-256 of what a record holds beside its line of the index: the coded frames and every other array."""
+    made = hashlib.sha256(b"".join(row["frames"]))
+    for field in schema.RECORD:
+        if field.shape and field.name != "frames":
+            made.update(np.ascontiguousarray(row[field.name], field.dtype).tobytes())
+    return made.digest()
 
 
 def agreement(row: dict[str, Any]) -> float | None:

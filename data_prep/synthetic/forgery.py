@@ -27,12 +27,12 @@ METHODS = schema.FFPP_METHODS
 class Strength:
     """How strong each forgery's cue is. Lengths in fractions of the picture's side."""
 
-    pulse_kept: float = 0.5  # Deepfakes: the most of the target's pulse that is left in the inner face, a share
+    pulse_kept: float = 0.15  # Deepfakes: the most of the target's pulse that is left in the inner face, a share
     source_pulse: float = 0.5  # Deepfakes: probability that the inner face has the source's pulse too
-    glide: float = 0.0045  # Face2Face: standard deviation of lips and jaw against the head
-    texture: float = 0.7  # FaceSwap: share of the contrast of the skin's fine texture that is lost
-    seam: float = 0.05  # FaceSwap: contrast of the line where the face was pasted in
-    tremble: float = 0.0022  # NeuralTextures: standard deviation of the mouth, independent in each frame
+    glide: float = 0.0048  # Face2Face: standard deviation of lips and jaw against the head
+    texture: float = 0.8  # FaceSwap: share of the contrast of the skin's fine texture that is lost
+    seam: float = 0.08  # FaceSwap: contrast of the line where the face was pasted in
+    tremble: float = 0.002  # NeuralTextures: standard deviation of the mouth, independent in each frame
     spread: float = 0.35  # of glide, texture, seam and tremble between videos: a factor within 1 -+ spread
 
 
@@ -69,6 +69,13 @@ class Forgery:
     expressions: list[Expression]  # (N,) of the pasted face
     pulse: np.ndarray  # (N,) pulse of the pasted face
     visible_pulse: np.ndarray | None  # (N,) the wave that is coherent in the fake; None: no wave is
+
+    def displacement(self, places: np.ndarray) -> np.ndarray:
+        """How far `shift` moves places (N, K, 2) of the canvas, both in fractions of its side."""
+        canvas = self.inner.base.shape[0]
+        x, y = np.moveaxis(places * canvas - 0.5 - np.array(self.window[:2]), -1, 0).astype(np.float32)
+        follows = cv2.remap(self.moving * self.mask[..., 0], x, y, cv2.INTER_LINEAR, borderValue=0)
+        return follows[..., None] * self.shift[:, None] / canvas
 
 
 def _ellipse(canvas: int, centre: tuple[float, float], half: tuple[float, float], feather: float) -> np.ndarray:

@@ -146,13 +146,20 @@ def outline(face: Identity, angles: np.ndarray) -> np.ndarray:
     return np.stack([x, CENTRE[1] + face.half_height * np.sin(angles)], -1)
 
 
+def points_of(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(K, 2) from two (K,): ten times as fast as np.stack."""
+    points = np.empty((len(x), 2))
+    points[:, 0], points[:, 1] = x, y
+    return points
+
+
 def lids(face: Identity, side: int, openness: float, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Upper and lower lid of the eye at `side` (-1 image left, 1 right), each (K, 2), for u in [-1, 1]."""
     bow = (1.0 - u**2) ** 0.8
     x = CENTRE[0] + side * face.eye_apart + face.eye_width * u
     middle = face.eye_y - face.eye_tilt * u * side
     upper = middle + face.eye_height * (0.55 - 1.55 * openness) * bow
-    return np.stack([x, upper], -1), np.stack([x, middle + 0.65 * face.eye_height * bow], -1)
+    return points_of(x, upper), points_of(x, middle + 0.65 * face.eye_height * bow)
 
 
 def brow(face: Identity, side: int, raised: float, u: np.ndarray) -> np.ndarray:
@@ -176,7 +183,7 @@ def lips(face: Identity, expression: Expression, u: np.ndarray) -> tuple[np.ndar
         face.mouth_y + 0.75 * gap * bow,
         face.mouth_y + face.lip_lower * bulge + 0.75 * gap * bow,
     )
-    return tuple(np.stack([x, y], -1) for y in rows)
+    return tuple(points_of(x, y) for y in rows)
 
 
 def bends(face: Identity, places: np.ndarray) -> np.ndarray:

@@ -20,18 +20,18 @@ _QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 SLOW = 4.0  # Hz: speeds below are those of motion slower than this
 
 # Values at _QUANTILES. Speeds in face sides (or radians, or log scale) a second, without the landmarks' noise.
-HEAD_SPEED = (0.02, 0.05, 0.11, 0.16, 0.26, 0.38, 0.55)
-ROLL_SPEED = (0.01, 0.03, 0.06, 0.12, 0.20, 0.26, 0.35)
-SCALE_SPEED = (0.02, 0.04, 0.07, 0.10, 0.14, 0.22, 0.30)
-TURN_SPEED = (0.01, 0.03, 0.06, 0.10, 0.15, 0.25, 0.35)
+HEAD_SPEED = (0.005, 0.02, 0.075, 0.13, 0.23, 0.39, 0.60)
+ROLL_SPEED = (0.005, 0.02, 0.05, 0.11, 0.20, 0.28, 0.40)
+SCALE_SPEED = (0.005, 0.02, 0.035, 0.055, 0.09, 0.17, 0.26)
+TURN_SPEED = (0.01, 0.04, 0.08, 0.14, 0.22, 0.36, 0.50)
 SLOPE = (1.3, 1.5, 1.7, 1.9, 2.1, 2.3, 2.5)  # above KNEE amplitude falls with frequency to this power
 KNEE = 0.5  # Hz
-SPEECH = (0.1, 0.45, 0.65, 0.9, 1.15, 1.4, 1.6)
-BROWS = (0.02, 0.08, 0.14, 0.20, 0.35, 0.50, 0.70)
-BLINKS = (0.0, 2.0, 14.0, 24.0, 38.0, 52.0, 60.0)  # a minute
+SPEECH = (0.1, 0.40, 0.65, 0.9, 1.2, 1.6, 2.0)
+BROWS = (0.02, 0.10, 0.16, 0.24, 0.42, 0.60, 0.80)
+BLINKS = (0.0, 4.0, 18.0, 30.0, 48.0, 64.0, 75.0)  # a minute
 # Camera, in picture sides, new in every frame. Half of the real clips are steadier than can be measured; telephones in
 # hands are not, and a benchmark of nothing but tripods would give every trembling forgery away.
-TREMOR = (0.0, 0.0001, 0.0003, 0.0006, 0.0012, 0.0020, 0.0030)
+TREMOR = (0.0, 0.0001, 0.0004, 0.0008, 0.0015, 0.0024, 0.0034)
 
 
 def quantile(rng: np.random.Generator, table: tuple[float, ...], common: float = 0.0, share: float = 0.0) -> float:
@@ -107,7 +107,7 @@ def _blinks(rng: np.random.Generator, times: np.ndarray) -> np.ndarray:
     pause = max(60.0 / max(quantile(rng, BLINKS), 0.5) - 0.4, 0.1)
     moment = rng.exponential(pause)
     while moment < times[-1]:
-        length, depth = rng.uniform(0.15, 0.40), rng.uniform(0.6, 1.4)
+        length, depth = rng.uniform(0.15, 0.45), rng.uniform(0.45, 1.3)
         bump = np.clip(1.0 - np.abs((times - moment) / (0.5 * length)), 0.0, 1.0)
         opening = np.minimum(opening, 1.0 - np.minimum(depth * bump, 1.0))
         moment += 0.4 + rng.exponential(pause)
@@ -130,7 +130,7 @@ def expressions(rng: np.random.Generator, times: np.ndarray) -> list[Expression]
     gaze = cv2.blur(gaze.astype(np.float32), (1, 3))
     mouth = _speech(rng, times, strength)
     # The jaw follows the mouth, each person's as far as it does, and moves a little beside it.
-    jaw = rng.uniform(0.5, 1.1) * mouth + (0.03 + 0.15 * strength) * slow(0.3, 5.0)
+    jaw = rng.uniform(0.5, 1.1) * mouth + (0.03 + 0.08 * strength) * slow(0.3, 5.0)
     rows = np.stack(
         [
             opening * (1 + 0.06 * slow(0.1, 0.6)),

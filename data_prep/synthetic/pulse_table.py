@@ -61,8 +61,8 @@ def correlation(path: str, truth: str) -> float:
 def pulse_table(root: str) -> dict[str, dict[str, tuple[float, float, int]]]:
     """{sequence: {compression: (mean correlation, its deviation over videos, videos)}} for all videos under `root`.
 
-    The true wave of a fake is the target's for Face2Face and NeuralTextures, and the source's for those Deepfakes that
-    keep it; other fakes have none and are left out.
+    The true wave of a fake is the target's, but for Deepfakes: that of those that have one is the source's, the others
+    are left out.
     """
     result: dict[str, dict[str, tuple[float, float, int]]] = {}
     folders = [REAL_SEQUENCE, *sorted(glob.glob(f"{FAKE_SEQUENCE}/*", root_dir=root))]

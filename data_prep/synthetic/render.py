@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 
 from data_prep.synthetic.identity import CENTRE, Expression, Identity, bends, brow, lids, lips, outline
+from data_prep.synthetic.paint import cover, darken, hill, lay
 from data_prep.synthetic.pulse import COLOUR_WEIGHTS
 from data_prep.synthetic.texture import fractal, strands
 
 SUPERSAMPLE = 2  # canvas pixels a picture pixel
-_SHIFT = 4  # fractional bits of cv2's polygon corners
 _U = np.linspace(-1, 1, 13)  # places along a lid or a lip
 _WHITE = np.array([222.0, 216.0, 210.0], np.float32)  # of the eye
 
@@ -35,34 +35,6 @@ class Portrait:
     fields: np.ndarray  # (C / 4, C / 4, 3) float32: identity.bends
 
 
-def cover(points: np.ndarray, shape: tuple[int, int], origin: tuple[int, int], canvas: int) -> np.ndarray:
-    """Anti-aliased coverage 0..1 (h, w) float32 of a polygon given in fractions of the canvas."""
-    mask = np.zeros(shape, np.uint8)
-    pixels = np.asarray(points) * canvas - 0.5 - np.array(origin)
-    cv2.fillPoly(mask, [np.round(pixels * (1 << _SHIFT)).astype(np.int32)], 255, cv2.LINE_AA, _SHIFT)
-    return mask.astype(np.float32) * np.float32(1 / 255)
-
-
-def _lay(picture: np.ndarray, mask: np.ndarray, colour: np.ndarray) -> None:
-    """picture <- picture (1 - mask) + colour mask, in place; the colour may vary by pixel."""
-    # three full channels: NumPy is several times slower where it must stretch one over the last, short axis
-    difference = np.subtract(np.asarray(colour, np.float32), picture)
-    difference *= cv2.merge((mask, mask, mask))
-    picture += difference
-
-
-def _darken(picture: np.ndarray, mask: np.ndarray, strength: float) -> None:
-    """picture <- picture (1 - strength mask), in place."""
-    keep = 1 - np.float32(strength) * mask
-    picture *= cv2.merge((keep, keep, keep))
-
-
-def _hill(canvas: int, x: float, y: float, sx: float, sy: float) -> np.ndarray:
-    """exp(-r^2/2) of an ellipse (C, C) around (x, y), all in fractions of the canvas."""
-    place = (np.arange(canvas, dtype=np.float32) + 0.5) / canvas
-    return np.outer(np.exp(-0.5 * ((place - y) / sy) ** 2), np.exp(-0.5 * ((place - x) / sx) ** 2))
-
-
 def _light(face: Identity, canvas: int) -> np.ndarray:
     """Light on the face (C, C), a factor around 1: Lambert on an ellipsoid, plus nose, sockets, cheeks, chin."""
     place = (np.arange(canvas, dtype=np.float32) + 0.5) / canvas
@@ -76,31 +48,31 @@ def _light(face: Identity, canvas: int) -> np.ndarray:
     shade = np.clip(shade, 0.35, 1.25)
     side = float(np.sign(face.light[0]) or 1.0)
     nose = face.nose_width
-    relief = 0.09 * _hill(canvas, CENTRE[0], face.nose_y - 0.055, 0.010, 0.055)
-    relief += 0.08 * _hill(canvas, CENTRE[0], face.nose_y - 0.006, 0.016, 0.012)
-    relief -= 0.10 * _hill(canvas, CENTRE[0] - side * 0.60 * nose, face.nose_y - 0.05, 0.012, 0.055)
-    relief -= 0.16 * _hill(canvas, CENTRE[0], face.nose_y + 0.017, 0.75 * nose, 0.008)
-    relief -= 0.10 * _hill(canvas, CENTRE[0], face.mouth_y + 2.0 * face.lip_lower, 0.5 * face.mouth_width, 0.010)
+    relief = 0.09 * hill(canvas, CENTRE[0], face.nose_y - 0.055, 0.010, 0.055)
+    relief += 0.08 * hill(canvas, CENTRE[0], face.nose_y - 0.006, 0.016, 0.012)
+    relief -= 0.10 * hill(canvas, CENTRE[0] - side * 0.60 * nose, face.nose_y - 0.05, 0.012, 0.055)
+    relief -= 0.16 * hill(canvas, CENTRE[0], face.nose_y + 0.017, 0.75 * nose, 0.008)
+    relief -= 0.10 * hill(canvas, CENTRE[0], face.mouth_y + 2.0 * face.lip_lower, 0.5 * face.mouth_width, 0.010)
     for eye in (-1, 1):
         at = CENTRE[0] + eye * face.eye_apart
-        relief -= 0.13 * _hill(canvas, at, face.eye_y - 0.6 * face.brow_gap, face.eye_width, 0.018)
-        relief -= 0.07 * _hill(canvas, at, face.eye_y + 0.034, face.eye_width, 0.010)
-        relief += 0.06 * _hill(canvas, at * 1.02 - 0.01, face.nose_y - 0.035, 0.035, 0.03)
+        relief -= 0.13 * hill(canvas, at, face.eye_y - 0.6 * face.brow_gap, face.eye_width, 0.018)
+        relief -= 0.07 * hill(canvas, at, face.eye_y + 0.034, face.eye_width, 0.010)
+        relief += 0.06 * hill(canvas, at * 1.02 - 0.01, face.nose_y - 0.035, 0.035, 0.03)
     return (shade + relief).astype(np.float32)
 
 
 def _skin(face: Identity, canvas: int, shade: np.ndarray, detail: np.ndarray) -> np.ndarray:
     """Skin colour everywhere (C, C, 3): tone, blush, blotches, fine texture, moles, light."""
     rng = np.random.default_rng(face.detail_seed)
-    blush = _hill(canvas, CENTRE[0] - 0.12, face.nose_y - 0.01, 0.045, 0.04)
-    blush = blush + _hill(canvas, CENTRE[0] + 0.12, face.nose_y - 0.01, 0.045, 0.04)
-    blush = blush + 0.7 * _hill(canvas, CENTRE[0], face.nose_y - 0.01, 0.03, 0.03)
+    blush = hill(canvas, CENTRE[0] - 0.12, face.nose_y - 0.01, 0.045, 0.04)
+    blush = blush + hill(canvas, CENTRE[0] + 0.12, face.nose_y - 0.01, 0.045, 0.04)
+    blush = blush + 0.7 * hill(canvas, CENTRE[0], face.nose_y - 0.01, 0.03, 0.03)
     blotch = 0.025 * fractal(rng, canvas, (9, 21), (1.0, 0.7))
     skin = np.array(face.skin, np.float32) * (1 - blush[..., None] * np.array([0.0, 0.07, 0.06], np.float32))
     skin = skin * (1 + blotch[..., None] * np.array([0.5, 1.0, 1.0], np.float32))
     for _ in range(int(rng.integers(2, 8))):
         x, y = CENTRE[0] + rng.uniform(-0.18, 0.18), CENTRE[1] + rng.uniform(-0.2, 0.25)
-        mole = rng.uniform(0.1, 0.35) * _hill(canvas, x, y, 0.004, 0.004)
+        mole = rng.uniform(0.1, 0.35) * hill(canvas, x, y, 0.004, 0.004)
         skin = skin * (1 - mole[..., None] * np.array([0.7, 1, 1], np.float32))
     return (skin * (shade * detail)[..., None]).astype(np.float32)
 
@@ -132,13 +104,13 @@ def _brows(face: Identity, canvas: int, base: np.ndarray) -> None:
         half = face.brow_thick * (1.0 - 0.75 * np.clip(side * u, 0, 1) ** 1.5)[:, None] * [0, 1]
         mask = cover(np.concatenate([line - half, (line + half)[::-1]]), (canvas, canvas), (0, 0), canvas)
         mask = cv2.GaussianBlur(mask, (0, 0), 0.0035 * canvas)
-        _lay(base, 0.8 * mask, np.array(face.hair) * 0.8)
+        lay(base, 0.8 * mask, np.array(face.hair) * 0.8)
 
 
 def _nostrils(face: Identity, canvas: int, base: np.ndarray) -> None:
     for side in (-1, 1):
-        hole = _hill(canvas, CENTRE[0] + side * 0.40 * face.nose_width, face.nose_y, 0.0085, 0.0045)
-        wing = _hill(canvas, CENTRE[0] + side * 0.92 * face.nose_width, face.nose_y - 0.010, 0.0055, 0.014)
+        hole = hill(canvas, CENTRE[0] + side * 0.40 * face.nose_width, face.nose_y, 0.0085, 0.0045)
+        wing = hill(canvas, CENTRE[0] + side * 0.92 * face.nose_width, face.nose_y - 0.010, 0.0055, 0.014)
         base *= (1 - 0.62 * hole - 0.22 * wing)[..., None].astype(np.float32)
 
 
@@ -149,7 +121,7 @@ def _body(face: Identity, canvas: int, skin: np.ndarray, cloth: np.ndarray) -> t
     chin = CENTRE[1] + face.half_height
     neck = np.array([[-neck_half, -0.15], [neck_half, -0.15], [1.08 * neck_half, 0.3], [-1.08 * neck_half, 0.3]])
     neck = cover(neck + [CENTRE[0], chin], shape, (0, 0), canvas)
-    picture = skin * (1 - 0.35 * _hill(canvas, CENTRE[0], chin, 0.25, 0.06))[..., None]
+    picture = skin * (1 - 0.35 * hill(canvas, CENTRE[0], chin, 0.25, 0.06))[..., None]
     ear = np.zeros(shape, np.float32)
     turn = np.linspace(0, 2 * np.pi, 24)
     for side in (-1, 1):
@@ -160,17 +132,17 @@ def _body(face: Identity, canvas: int, skin: np.ndarray, cloth: np.ndarray) -> t
     top = chin + 0.035 + 0.10 * np.abs(u) ** 2.2 + 0.05 * np.maximum(0, 0.35 - np.abs(u)) / 0.35
     shirt = np.concatenate([np.stack([CENTRE[0] + 0.48 * u, top], -1), [[1.1, 1.2], [-0.1, 1.2]]])
     shirt = cover(shirt, shape, (0, 0), canvas)
-    _lay(picture, shirt, np.array(face.shirt, np.float32) * (1 + 0.06 * cloth)[..., None])
+    lay(picture, shirt, np.array(face.shirt, np.float32) * (1 + 0.06 * cloth)[..., None])
     covered = np.maximum(np.maximum(neck, ear), shirt)
     return picture.astype(np.float32), covered, np.maximum(neck, ear) * (1 - shirt)
 
 
 def _amplitude(face: Identity, canvas: int) -> np.ndarray:
     """Height of the pulse by place (C, C): strongest on forehead and cheeks, weaker at the nose and the rim."""
-    place = 0.70 + 0.35 * _hill(canvas, CENTRE[0], face.eye_y - 0.11, 0.12, 0.05)
+    place = 0.70 + 0.35 * hill(canvas, CENTRE[0], face.eye_y - 0.11, 0.12, 0.05)
     for side in (-1, 1):
-        place = place + 0.35 * _hill(canvas, CENTRE[0] + side * 0.12, face.nose_y, 0.06, 0.06)
-    place = place - 0.15 * _hill(canvas, CENTRE[0], face.nose_y - 0.04, 0.03, 0.05)
+        place = place + 0.35 * hill(canvas, CENTRE[0] + side * 0.12, face.nose_y, 0.06, 0.06)
+    place = place - 0.15 * hill(canvas, CENTRE[0], face.nose_y - 0.04, 0.03, 0.05)
     return (face.pulse_amplitude * place).astype(np.float32)
 
 
@@ -199,17 +171,17 @@ def draw_portrait(face: Identity, size: int) -> Portrait:
     if behind is not None:
         mask = cover(behind, shape, (0, 0), canvas)
         mask = mask * (1 - bare)
-        _lay(picture, mask, 0.8 * hair)
+        lay(picture, mask, 0.8 * hair)
         covered = np.maximum(covered, mask)
     oval = cover(outline(face, np.linspace(0, 2 * np.pi, 120)), shape, (0, 0), canvas)
     oval = cv2.GaussianBlur(oval, (0, 0), 0.003 * canvas)
     inner = skin.copy()
     _brows(face, canvas, inner)
     _nostrils(face, canvas, inner)
-    _lay(picture, oval, inner)
+    lay(picture, oval, inner)
     fringe = cv2.GaussianBlur(cover(top, shape, (0, 0), canvas), (0, 0), 0.004 * canvas)
     fringe = np.clip(fringe * (1 + 0.5 * hair_noise * (1 - fringe)), 0, 1) * (0.75 if face.hair_style == 0 else 0.97)
-    _lay(picture, fringe, hair)
+    lay(picture, fringe, hair)
     covered = np.maximum(np.maximum(covered, oval), fringe)
     picture *= face.exposure
     bare = np.maximum(bare, oval) * (1 - fringe) * (1 - _bloodless(face, canvas))
@@ -217,10 +189,10 @@ def draw_portrait(face: Identity, size: int) -> Portrait:
     base = cv2.GaussianBlur(np.clip(picture, 2, 252).astype(np.float32), (0, 0), 0.6)
     lit = face.exposure * cv2.merge((shade, shade, shade))
     lips_colour = lit * np.array(face.lip, np.float32) * detail[..., None]
-    layers = (np.ascontiguousarray(layer, np.float32) for layer in (base, covered, pulsing, lit, lips_colour))
     place = (np.arange(canvas // 4) + 0.5) / (canvas // 4)
-    fields = bends(face, np.stack(np.meshgrid(place, place), -1)).astype(np.float32)
-    return Portrait(face, *layers, fields)
+    fields = bends(face, np.stack(np.meshgrid(place, place), -1))
+    layers = (base, covered, pulsing, lit, lips_colour, fields)
+    return Portrait(face, *(np.ascontiguousarray(layer, np.float32) for layer in layers))
 
 
 def _window(points: np.ndarray, canvas: int, margin: float) -> tuple[int, int, int, int]:
@@ -246,12 +218,12 @@ def _draw_eye(picture: np.ndarray, portrait: Portrait, expression: Expression, s
     part, shape, origin = picture[y0:y1, x0:x1], (y1 - y0, x1 - x0), (x0, y0)
     if expression.open > 0.1:
         ball = cover(np.concatenate([upper, lower[::-1]]), shape, origin, canvas)
-        _lay(part, ball, _eyeball(portrait, expression, side, (x0, y0, x1, y1), canvas))
+        lay(part, ball, _eyeball(portrait, expression, side, (x0, y0, x1, y1), canvas))
     thick = np.array([0, 0.0045 + 0.0015 * expression.open])
     lash = cover(np.concatenate([upper - thick, (upper + 0.35 * thick)[::-1]]), shape, origin, canvas)
     under = cover(np.concatenate([lower - [0, 0.001], (lower + [0, 0.0025])[::-1]]), shape, origin, canvas)
     fold = cover(np.concatenate([crease, (crease + [0, 0.004])[::-1]]), shape, origin, canvas)
-    _darken(part, 0.72 * lash + 0.30 * (1 - lash) * under + 0.18 * (1 - lash) * fold, 1.0)
+    darken(part, 0.72 * lash + 0.30 * (1 - lash) * under + 0.18 * (1 - lash) * fold, 1.0)
 
 
 def _eyeball(portrait: Portrait, expression: Expression, side: int, window: tuple, canvas: int) -> np.ndarray:
@@ -269,10 +241,10 @@ def _eyeball(portrait: Portrait, expression: Expression, side: int, window: tupl
     glint = np.clip(0.006 * canvas - spot + 0.5, 0, 1)
     eye = np.empty((*radius.shape, 3), np.float32)
     eye[...] = _WHITE
-    _lay(eye, iris, np.array(face.iris, np.float32))
+    lay(eye, iris, np.array(face.iris, np.float32))
     eye *= portrait.lit[y0:y1, x0:x1]
-    _darken(eye, pupil, 0.85)
-    _lay(eye, glint, np.full(3, 235 * face.exposure, np.float32))
+    darken(eye, pupil, 0.85)
+    lay(eye, glint, np.full(3, 235 * face.exposure, np.float32))
     return eye
 
 
@@ -285,16 +257,16 @@ def draw_mouth(picture: np.ndarray, portrait: Portrait, expression: Expression) 
     colour = portrait.lips[y0:y1, x0:x1]
     upper = cover(np.concatenate([top, inner_top[::-1]]), shape, origin, canvas)
     lower = cover(np.concatenate([inner_bottom, bottom[::-1]]), shape, origin, canvas)
-    _lay(part, 0.9 * upper, np.float32(0.86) * colour)
-    _lay(part, 0.9 * lower, np.float32(1.03) * colour)
+    lay(part, 0.9 * upper, np.float32(0.86) * colour)
+    lay(part, 0.9 * lower, np.float32(1.03) * colour)
     if expression.mouth > 0.03:
         gap = cover(np.concatenate([inner_top, inner_bottom[::-1]]), shape, origin, canvas)
-        _lay(part, gap, np.array([62.0, 26.0, 26.0], np.float32) * face.exposure)
+        lay(part, gap, np.array([62.0, 26.0, 26.0], np.float32) * face.exposure)
         teeth_bottom = inner_top + [0, 0.45 * 0.040 * expression.mouth] * (1 - _U**4)[:, None]
         teeth = cover(np.concatenate([inner_top, teeth_bottom[::-1]])[1:-1], shape, origin, canvas)
-        _lay(part, 0.85 * teeth * gap, np.array([205.0, 200.0, 190.0], np.float32) * face.exposure)
+        lay(part, 0.85 * teeth * gap, np.array([205.0, 200.0, 190.0], np.float32) * face.exposure)
     line = cover(np.concatenate([inner_top - [0, 0.002], (inner_top + [0, 0.002])[::-1]]), shape, origin, canvas)
-    _darken(part, line, 0.5)
+    darken(part, line, 0.5)
 
 
 @functools.lru_cache(maxsize=8)

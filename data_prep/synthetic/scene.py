@@ -113,6 +113,8 @@ class Scene:
             elif wave is self._source.pulse:
                 rates = self._source.rates
         points = np.stack([landmarks(face, move) for move in moves])
+        if self._forgery is not None:
+            points += self._forgery.displacement(points)
         # The head and its jaw are the target's in every fake.
         weights = np.stack(
             [bend_weights(pose[5:], move) for pose, move in zip(target.poses, target.moves, strict=True)]

@@ -109,10 +109,14 @@ PLANAR = ("yuv420p", "yuv422p", "yuv444p")  # 8-bit formats of which a part is c
 
 
 class Picture:
-    """A decoded frame, converted to RGB only when it is used: tracking uses one in fifteen."""
+    """A decoded frame, converted to RGB only when it is used: tracking uses one in fifteen.
 
-    def __init__(self, frame: av.VideoFrame, screen: Screen) -> None:
-        self._frame, self._screen = frame, screen
+    Attributes:
+      time: s from the video's first frame.
+    """
+
+    def __init__(self, frame: av.VideoFrame, screen: Screen, time: float = 0.0) -> None:
+        self._frame, self._screen, self.time = frame, screen, time
 
     @functools.cached_property
     def rgb(self) -> np.ndarray:

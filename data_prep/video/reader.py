@@ -110,7 +110,7 @@ class VideoReader:
                 if time <= last:
                     continue  # a wrong time stamp: a stream cannot run backwards
             last = time
-            yield time, Picture(frame, screen)
+            yield time, Picture(frame, screen, time)
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         packets = self._container.demux(self._stream)
@@ -129,6 +129,9 @@ class VideoReader:
 
     def resampled(self, fps: float = FRAME_RATE) -> Iterator[tuple[Picture, bool]]:
         """(picture, measured) at k / fps s: the frame nearest in time, whatever the rate of the source.
+
+        Nothing is blended: a source of 25 frames/s gives every fifth picture twice, as one object. Measurements that
+        must not show this are made once per picture and interpolated by its `time`, as landmarks are.
 
         `measured` is False where the nearest frame is more than one and a half frames of the source away, so that the
         picture only repeats a neighbour, and where the decoder had to conceal errors. Ends with the last frame's

@@ -46,6 +46,33 @@ def test_snr_falls_with_noise_and_flat_traces_have_none():
     assert not flat.any() and np.isnan(rppg.snr(flat, FPS)) and np.isnan(rppg.heart_rate(flat, FPS))
 
 
+def test_the_sign_of_chrom_is_that_of_theory_and_asks_no_other_trace(monkeypatch):
+    monkeypatch.setattr(rppg, "pos", None)
+    for sign in (1, -1):
+        rgb, wave = skin(72.0, amplitude=0.01 * sign)
+        assert sign * np.corrcoef(rppg.chrom(rgb, FPS), wave)[0, 1] > 0.8
+
+
+@pytest.mark.parametrize("method", ["pos", "chrom"])
+def test_the_snr_of_noise_has_uniform_p_values_and_a_pulse_a_small_one(method):
+    rng = np.random.default_rng(7)
+    noise = np.array([90.0, 70.0, 60.0]) * (1 + 0.01 * rng.standard_normal((400, 128, 3)))
+    ratios = [rppg.snr(trace, FPS) for trace in rppg.METHODS[method](noise, FPS)]
+    values = np.array([rppg.snr_p_value(ratio, method, 128, FPS) for ratio in ratios])
+    for level in (0.05, 0.25, 0.5, 0.9):  # 4 deviations of a binomial of 400
+        assert abs((values <= level).mean() - level) < 4 * np.sqrt(level * (1 - level) / 400) + 0.02
+    weak, _ = skin(75.0, length=128, amplitude=0.003, noise=0.001)
+    ratio = rppg.snr(rppg.METHODS[method](weak, FPS), FPS)
+    assert rppg.snr_p_value(ratio, method, 128, FPS) <= 0.005 and ratio < 3
+    assert np.isnan(rppg.snr_p_value(float("nan"), method, 128, FPS))
+
+
+def test_a_batch_of_traces_is_its_traces():
+    batch = np.stack([skin(rate, seed=seed)[0] for seed, rate in enumerate((60.0, 90.0))])
+    for method in rppg.METHODS.values():
+        np.testing.assert_allclose(method(batch, FPS), [method(one, FPS) for one in batch], atol=1e-9)
+
+
 def test_skin_leaves_out_eyes_mouth_and_what_lies_outside():
     points = np.zeros((68, 2), np.float32)
     angle = np.linspace(np.pi, 0, 17)

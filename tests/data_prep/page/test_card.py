@@ -23,6 +23,8 @@ def test_numbers_that_are_none(tmp_path):
         track_quality=nan,
         snr_pos=nan,
         snr_chrom=-math.inf,
+        snr_p_pos=nan,
+        snr_p_chrom=0.5,
         heart_rate_pos=nan,
         heart_rate_chrom=math.inf,
         source_bitrate=math.inf,

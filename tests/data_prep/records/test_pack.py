@@ -2,6 +2,7 @@
 
 import hashlib
 
+import numpy as np
 import pytest
 
 from cpml_jax.errors import UserError
@@ -23,6 +24,16 @@ def test_positions_count_through_a_split(tmp_path):
     assert [entry.clip_id for entry in made.entries["train"]] == list(made.rows)
     digest = b"".join(clip_id.encode() + made.digests[clip_id] for clip_id in sorted(made.rows))
     assert made.sha256() == hashlib.sha256(digest).hexdigest()
+
+
+def test_the_digest_covers_every_array(tmp_path):
+    row = next(work_file.stream("faces", entries(tmp_path / "a.pickle", 1)))
+    digest = work_file.digest(row)
+    for name in ("landmarks", "valid", "box", "pulse_pos"):
+        changed = np.array(row[name])
+        changed[0] = ~changed[0] if changed.dtype == bool else changed[0] + 1
+        assert work_file.digest(row | {name: changed}) != digest, name
+    assert work_file.digest(row | {"frames": list(reversed(row["frames"]))}) != digest
 
 
 def test_two_videos_that_give_one_clip_are_an_error_that_names_it(tmp_path):

@@ -51,8 +51,10 @@ def prepare(root, records) -> dict:
     return preparation.prepare(Source("faces", "folder", root), Sampling(CLIP, 1), records, workers=1, progress=False)
 
 
-def test_the_recipe_of_today_is_that_of_earlier_records():
-    assert recipe.EARLIER == recipe.current(ready_made=False), "records of 0.1.0 would be refused; is that meant?"
+def test_records_of_earlier_releases_are_refused_by_their_version():
+    made = {"kind": "folder"}
+    assert recipe.difference(made, recipe.complete(made)) == ("version", 1, recipe.VERSION)
+    assert recipe.difference({"kind": "crop_tree"}, recipe.complete({"kind": "crop_tree"})) == ("version", 1, 2)
 
 
 def test_another_detector_is_used_named_and_never_mixed(videos, tmp_path, monkeypatch):
@@ -89,21 +91,44 @@ def test_a_worker_with_another_recipe_is_refused(videos, tmp_path, other_detecto
     assert not file.exists()
 
 
-def test_records_without_a_recipe_are_those_of_the_earlier_version(videos, tmp_path, monkeypatch):
+def test_work_in_progress_is_not_continued_with_another_release_of_what_measures(videos, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "pack", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            prepare(videos, tmp_path)
+    now = recipe.software()
+    monkeypatch.setattr(recipe, "software", lambda: now | {"dlib-bin": "1.0"})
+    with pytest.raises(UserError, match="made_with.dlib-bin='.+', now it is '1.0'; delete that folder"):
+        prepare(videos, tmp_path)
+
+
+def test_finished_records_name_what_made_them_and_outlive_its_next_release(videos, tmp_path, monkeypatch):
+    made = prepare(videos, tmp_path)
+    assert made["made_with"]["cpml-jax"] and made["made_with"]["av"] and made["made_with"]["dlib-bin"]
+    now = recipe.software()
+    monkeypatch.setattr(recipe, "software", lambda: now | {"av": "99.0"})
+    assert prepare(videos, tmp_path) == made
+
+
+def test_records_made_without_a_recipe_are_refused(videos, tmp_path, monkeypatch):
     made = prepare(videos, tmp_path)
     path = tmp_path / "faces/prepare.json"
-    earlier = {key: value for key, value in made["parameters"].items() if key not in recipe.EARLIER}
-    path.write_text(json.dumps(made | {"parameters": earlier | {"splits": ["train", "val", "test"]}}))
+    path.write_text(json.dumps(made | {"parameters": made["parameters"] | {"splits": ["train", "val", "test"]}}))
     assert prepare(videos, tmp_path)["sha256"] == made["sha256"], "no split named and all of them named are the same"
-    monkeypatch.setattr(landmarks, "WINDOW", 9)
-    with pytest.raises(UserError, match="landmarks.smoothing.window=7, now it is 9"):
+    earlier = {key: value for key, value in made["parameters"].items() if key not in recipe.EARLIER}
+    path.write_text(json.dumps(made | {"parameters": earlier}))
+    with pytest.raises(UserError, match="prepared with version=1, now it is 2; delete that folder"):
+        prepare(videos, tmp_path)
+    path.write_text(json.dumps(made))
+    monkeypatch.setattr(landmarks, "CUTOFF", 9.0)
+    with pytest.raises(UserError, match="landmarks.smoothing.cutoff_hz=5.5, now it is 9.0"):
         prepare(videos, tmp_path)
 
 
 def test_ready_made_crops_depend_on_no_detector(other_detector):
     parameters = recipe.complete({"kind": "crop_tree", "splits": ["test"]})
-    assert parameters.keys() == {"kind", "splits", "clips", "pulse"}
-    assert recipe.difference({"kind": "crop_tree", "splits": ["test"]}, parameters) is None
+    assert parameters.keys() == {"kind", "splits", "version", "clips", "pulse"}
+    assert recipe.difference(parameters, parameters) is None
 
 
 def test_asking_for_the_recipe_loads_no_network():

@@ -31,7 +31,7 @@ def test_some_heads_rest_and_some_move_and_none_leaves_the_picture():
     assert max(np.abs(pose[:, :2]).max() for pose in poses) < 0.14
     assert max(np.abs(pose[:, 2]).max() for pose in poses) < 0.29
     low, middle, high = np.percentile([speeds(pose) for pose in poses], [10, 50, 90])
-    assert 0.03 < low < 0.1 < middle < 0.3 < high < 0.6, "real heads: 0.054, 0.16, 0.38"
+    assert 0.02 < low < 0.1 < middle < 0.3 < high < 0.6, "real heads: 0.054, 0.16, 0.38"
 
 
 def test_motion_falls_with_frequency_and_has_its_speed():
@@ -58,7 +58,7 @@ def test_faces_blink_speak_and_look_within_their_limits():
         for name in ("open", "mouth", "gaze_x", "gaze_y")
     }
     blinks = np.diff((values["open"] < 0.5).astype(int), axis=1).clip(0).sum(1) * 2  # a minute
-    assert blinks.min() < 8 and 10 < np.median(blinks) < 35 and blinks.max() < 70
+    assert blinks.min() < 8 and 10 < np.median(blinks) < 40 and blinks.max() < 85
     mouth = values["mouth"]
     assert 0 <= mouth.min() and mouth.max() <= 1
     low, high = np.percentile(mouth.std(1), [10, 90])
