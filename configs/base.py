@@ -36,6 +36,7 @@ def get_config() -> ConfigDict:
     data.records = "{workdir}/records"  # one folder per source: ArrayRecord, clips.jsonl, excluded.jsonl
     data.num_frames = 160  # frames per clip, at 30 frames/s (docs/method.md, Input); a multiple of 4
     data.max_windows = 1  # clips per video; windows do not overlap
+    data.windows = "first"  # first: one after another from the face track's first frame | spread: evenly over the track
     data.workers = 0  # preparation processes; 0: one per core
     data.cache_mb = 0  # MB of decoded clips kept in memory between epochs
     data.read_threads = 2  # threads that decode batches ahead of the device
@@ -171,5 +172,8 @@ def get_config() -> ConfigDict:
     evaluate.conditions = ()
     evaluate.batch_size = 16
     evaluate.bootstrap = 1000  # resamples of identities for the 95 % intervals
-    evaluate.checkpoint = "best"  # best (by validation AUC) | latest | the number of a step, labelled as an oracle's
+    # Untrained baselines and the stream swap (docs/evaluation.md, Diagnostics); a tenth of evaluation's time.
+    evaluate.diagnostics = True
+    # best (lowest pair loss in validation) | latest | the number of a step, labelled as an oracle's
+    evaluate.checkpoint = "best"
     return config

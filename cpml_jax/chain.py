@@ -133,7 +133,7 @@ def prepare(config: ConfigDict, workdir: Folder, beam_runner: str = "", beam_opt
 
         pipelines = Pipelines(beam_runner, beam_options)
     records = records_root(config, workdir)
-    sampling = prepare.Sampling(config.data.num_frames, config.data.max_windows)
+    sampling = prepare.Sampling(config.data.num_frames, config.data.max_windows, config.data.windows)
     waiting = []
     for name in config.data.sources:
         source = source_of(config, workdir, name)
@@ -200,7 +200,7 @@ def prepare_conditions(config: ConfigDict, workdir: Folder, protocol: str) -> No
     asked = [c for c in config.eval.conditions if conditions.protocol_of(c) == protocol]
     condition_records.prepare(
         source_of(config, workdir, name),
-        Sampling(config.data.num_frames, config.data.max_windows),
+        Sampling(config.data.num_frames, config.data.max_windows, config.data.windows),
         protocol,
         records_root(config, workdir),
         conditions=tuple(asked),

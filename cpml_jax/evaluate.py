@@ -1,6 +1,6 @@
 """Evaluation: scores of every clip once, then every test of the configuration -> evaluation.json and a table.
 
-Clips and videos have figures each. Clip: one score per clip. Video: the mean of the scores of a video's clips.
+Clips and videos have figures each. Clip: one score per clip. Video: by the rule of evaluation/video_score.py.
 """
 
 from __future__ import annotations
@@ -18,8 +18,17 @@ from cpml_jax.data.input_pipeline import sampler_description
 from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import RecordSet, records_dir
 from cpml_jax.errors import UserError
-from cpml_jax.evaluation import protocols, provenance, results, results_file, versions
+from cpml_jax.evaluation import (
+    diagnostics,
+    protocols,
+    provenance,
+    results,
+    results_file,
+    versions,
+    video_score,
+)
 from cpml_jax.evaluation.clip_scores import ClipScores, Scorer, score_clips
+from cpml_jax.evaluation.diagnostics import Bootstrap, Diagnosis
 from cpml_jax.evaluation.protocols import Test, Training
 from cpml_jax.evaluation.results_file import RESULTS, SCORES
 from cpml_jax.evaluation.table import table
@@ -41,6 +50,8 @@ class Plan:
       size: of the model's input.
       bootstrap: resamples of the intervals; `seed` is that of their random numbers.
       trained_on: whom the checkpoint saw in training (run_files.read_training_data), if that is known.
+      diagnostics: whether to measure what the model reads (evaluation/diagnostics.py).
+      official: name of a data set -> sizes of its published test list (data_prep.sources.official_test).
     """
 
     config: dict[str, Any]
@@ -51,6 +62,8 @@ class Plan:
     bootstrap: int
     seed: int = 0
     trained_on: dict[str, Any] | None = None
+    diagnostics: bool = False
+    official: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
 
 
 def run(config: ml_collections.ConfigDict, workdir: str | Path, names: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -79,14 +92,24 @@ def run(config: ml_collections.ConfigDict, workdir: str | Path, names: tuple[str
         config=config.to_dict(),
         training=protocols.training_of(config),
         tests=planned_tests(config, record_sets, names),
-        sampler=sampler_description(config.data.num_frames, config.data.max_windows),
+        sampler=sampler_description(config.data.num_frames, config.data.max_windows, config.data.windows),
         size=InputSize.of(config),
         bootstrap=config.eval.bootstrap,
         seed=config.seed,
         trained_on=run_files.read_training_data(workdir),
+        diagnostics=config.eval.diagnostics,
+        official=official_tests(config),
     )
     # Every host scores, one writes.
     return evaluate(scorer, record_sets, plan, workdir, write=jax.process_index() == 0)
+
+
+def official_tests(config: ml_collections.ConfigDict) -> dict[str, dict[str, int]]:
+    """Name of a configured data set -> sizes of its published test list, where it has one; drawn videos have none."""
+    from data_prep.sources import official_test
+
+    sources = {name: source for name, source in config.data.sources.items() if not source.get("draw")}
+    return {name: official_test(source.kind) for name, source in sources.items()}
 
 
 def open_records(config: ml_collections.ConfigDict, workdir: str | Path, names: Sequence[str]) -> dict[str, RecordSet]:
@@ -152,13 +175,14 @@ def evaluate(
     clips = tested_clips(record_sets, plan)
     validation = protocols.validation_rows(record_sets[plan.training.dataset].rows, plan.training)
     excluded = [row for records in record_sets.values() for row in records.excluded]
-    scores = _score(scorer, record_sets, plan, clips, validation, excluded)
+    scores, diagnoses = _score(scorer, record_sets, plan, clips, validation, excluded)
     validated = results.validate(scores.of(validation))
     report = finite(
         {
             "schema": versions.EVALUATION,
             "config": plan.config,
-            "checkpoint": {"step": scorer.step, "selection": scorer.selection},
+            "checkpoint": checkpoint_identity(scorer, plan),
+            "rule": video_score.RULE,
             "provenance": provenance.provenance(record_sets),
             "calibration": validated.calibration,
             "results": [
@@ -170,11 +194,14 @@ def evaluate(
                     sampler=plan.sampler,
                     resamples=plan.bootstrap,
                     seed=plan.seed,
+                    excluded=excluded,
+                    official=plan.official.get(protocols.home_of(test.dataset)),
                 )
                 for test, rows in zip(plan.tests, clips, strict=True)
             ],
             "pulse_across_compressions": results.pulse_across(scores),
             "excluded": excluded,
+            **_diagnostics(record_sets, plan, scores, diagnoses),
         }
     )
     if write:
@@ -182,6 +209,16 @@ def evaluate(
         print(table(report), file=out or sys.stdout, flush=True)
         inform(f"written: {Path(workdir) / RESULTS} and {Path(workdir) / SCORES}")
     return report
+
+
+def checkpoint_identity(scorer: Scorer, plan: Plan) -> dict[str, Any]:
+    """What evaluation.json says under "checkpoint": results of another one are not kept beside these."""
+    return {
+        "step": scorer.step,
+        "selection": scorer.selection,
+        "parameters_sha256": scorer.parameters_sha256,
+        "config_sha256": provenance.config_sha256(plan.config),
+    }
 
 
 def tested_clips(record_sets: Mapping[str, RecordSet], plan: Plan) -> list[list[Row]]:
@@ -219,14 +256,20 @@ def _score(
     clips: Sequence[Sequence[Row]],
     validation: Sequence[Row],
     excluded: list[dict[str, Any]],
-) -> ClipScores:
-    """Scores of the validation clips and of every test's, each clip once; what cannot be read goes to `excluded`."""
-    scores = ClipScores()
+) -> tuple[ClipScores, dict[str, Diagnosis]]:
+    """Scores of the validation clips and of every test's, each clip once; what cannot be read goes to `excluded`.
+
+    With plan.diagnostics also what they need of each data set's test clips, by name of its records.
+    """
+    scores, diagnoses = ClipScores(), {}
     for name, records in record_sets.items():
         rows = list(validation) if name == plan.training.dataset else []
-        rows += [row for test, chosen in zip(plan.tests, clips, strict=True) if test.dataset == name for row in chosen]
-        rows = list({row["clip_id"]: row for row in rows}.values())
-        scored = score_clips(scorer, records, rows, plan.size, excluded=excluded)
+        tested = [row for test, each in zip(plan.tests, clips, strict=True) if test.dataset == name for row in each]
+        rows = list({row["clip_id"]: row for row in (*rows, *tested)}.values())
+        if plan.diagnostics and not protocols.holds_conditions(name):
+            rows.sort(key=lambda row: row["label"])  # the diagnosis asks for reals before fakes
+            diagnoses[name] = Diagnosis(scorer, rows)
+        scored = score_clips(scorer, records, rows, plan.size, excluded=excluded, diagnosis=diagnoses.get(name))
         scores.lines |= scored.lines
         if protocols.holds_conditions(name):
             # Their arrays would make the file too large for what the report shows of them.
@@ -234,4 +277,17 @@ def _score(
                 line["condition"] = line["compression"]
         else:
             scores.arrays |= scored.arrays
-    return scores
+    return scores, diagnoses
+
+
+def _diagnostics(
+    record_sets: Mapping[str, RecordSet], plan: Plan, scores: ClipScores, diagnoses: Mapping[str, Diagnosis]
+) -> dict[str, Any]:
+    """{diagnostics}, or {} without them."""
+    if not diagnoses:
+        return {}
+    lines = [line for line in scores.lines.values() if line["split"] == "test" and "condition" not in line]
+    streams = next(iter(diagnoses.values())).streams
+    bootstrap = Bootstrap(plan.bootstrap, plan.seed)
+    diagnosed = [record_sets[name] for name in diagnoses]
+    return {"diagnostics": diagnostics.diagnostics(lines, list(diagnoses.values()), streams, diagnosed, bootstrap)}

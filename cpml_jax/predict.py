@@ -1,8 +1,9 @@
 """Scores for any videos: one JSON object a line, printed as soon as a video is done.
 
-A window's score is P(fake) of one clip of one face. A face's score is the mean over its windows, as in evaluation's
-video level. The video's score is the maximum over its faces: one forged face makes a forged video, and a mean would
-let bystanders outvote it. (So a crowd has more chances of a false alarm than one face: `faces` has them all.)
+Windows, faces and videos are scored by the rule that is evaluated (evaluation/video_score.py). Two things differ from
+an evaluation's records: they hold one face a video, here all faces are seen and the highest decides, so that a crowd
+has more chances of a false alarm than one face (`faces` has them all); and they hold `data.max_windows` windows a
+video, here all of them are averaged.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from cpml_jax import signal
 from cpml_jax.data.batch import clip_arrays, padded_batch
 from cpml_jax.data.input_size import InputSize
 from cpml_jax.errors import UserError, missing_packages
-from cpml_jax.evaluation.clip_scores import p_fake_of
+from cpml_jax.evaluation import video_score
 from cpml_jax.evaluation.evidence import Evidence
 from cpml_jax.evaluation.results_file import RESULTS
 from cpml_jax.files import finite
@@ -38,15 +39,20 @@ if TYPE_CHECKING:  # the packages that read videos, and the model's
     from data_prep.face.clips import FaceClip
 
 LABELS = ("real", "fake")
-DEFAULT_THRESHOLD = 0.5
+DEFAULT_THRESHOLD = 0.0  # as a margin: P(fake) of a half
 
 
 @dataclasses.dataclass(frozen=True)
 class Threshold:
-    """From which score on a video is called fake, and where that number comes from: validation or default."""
+    """From which margin on a video is called fake, and where that number comes from: validation or default."""
 
-    value: float
+    margin: float
     source: str
+
+    @property
+    def value(self) -> float:
+        """As P(fake)."""
+        return float(detection.sigmoid([self.margin])[0])
 
 
 def run(
@@ -76,7 +82,7 @@ def run(
         scorer,
         paths,
         load_video_clips(),
-        threshold=read_threshold(workdir, scorer.step),
+        threshold=read_threshold(workdir, scorer.step, scorer.parameters_sha256),
         size=InputSize.of(config),
         page=page,
         out=out,
@@ -148,14 +154,14 @@ def predict(
 class ScoredWindow(NamedTuple):
     """What an answer holds of a clip: without its frames, since a long video has thousands of clips.
 
-    score: P(fake). heart_rate: of the model's wave, beats/min; None without the rppg stream.
+    margin: logit of fake minus logit of real. heart_rate: of the model's wave, beats/min; None without the rppg stream.
     """
 
     face: int
     start_s: float
     heart_rate_pos: float
     track_quality: float
-    score: float
+    margin: float
     heart_rate: float | None
 
 
@@ -176,16 +182,16 @@ def score_windows(
         # Few shapes to compile, and a single window does not pay for a whole batch.
         rows = min(size.batch_size, next_power_of_two(len(some)))
         scores = scorer.score(batch_of(some, size, rows))
-        p_fake = p_fake_of(scores)[: len(some)]
-        detection.check_scores([0] * len(some), p_fake, [f"at {clip.start_s} s" for clip in some])
+        margins = detection.fake_margin(scores["logits"])[: len(some)]
+        detection.check_scores([0] * len(some), margins, [f"at {clip.start_s} s" for clip in some])
         rates = [None] * len(some)
         if "wave" in scores:
             rates = [float(rate) for rate in np.asarray(signal.heart_rate(scores["wave"], FRAME_RATE))[: len(some)]]
         if evidence:
-            evidence.add(some, p_fake, scores)
+            evidence.add(some, margins, scores)
         windows += [
-            ScoredWindow(clip.face, clip.start_s, clip.heart_rate_pos, clip.track_quality, float(p), rate)
-            for clip, p, rate in zip(some, p_fake, rates, strict=True)
+            ScoredWindow(clip.face, clip.start_s, clip.heart_rate_pos, clip.track_quality, float(margin), rate)
+            for clip, margin, rate in zip(some, margins, rates, strict=True)
         ]
     if not windows:
         raise UserError("no face in this video could be measured")
@@ -210,42 +216,51 @@ def saliency_of(scorer: Scorer, clips: Sequence[FaceClip], size: InputSize) -> n
 def describe(scored: Sequence[ScoredWindow], threshold: Threshold) -> dict[str, Any]:
     """One video's answer. Heart rates are medians over windows; the video's are those of the face that decides it."""
     faces: list[dict[str, Any]] = []
-    for number in sorted({window.face for window in scored}):
+    margins = video_score.face_margins([w.margin for w in scored], [w.face for w in scored])
+    for number, margin in margins.items():
         of_face = [window for window in scored if window.face == number]
         rates = [window.heart_rate for window in of_face if window.heart_rate is not None]
         classical = [float(window.heart_rate_pos) for window in of_face if np.isfinite(window.heart_rate_pos)]
         faces.append(
             {
                 "face": number,
-                "score": float(np.mean([window.score for window in of_face])),
+                **_score(margin),
                 "heart_rate_bpm": float(np.median(rates)) if rates else None,
                 "heart_rate_pos_bpm": float(np.median(classical)) if classical else None,
                 "windows": len(of_face),
                 "track_quality": float(np.mean([window.track_quality for window in of_face])),
             }
         )
-    decisive = max(faces, key=lambda face: face["score"])
+    decisive = faces[list(margins).index(video_score.deciding_face(margins))]
     return {
-        "score": decisive["score"],
-        "label": LABELS[int(decisive["score"] >= threshold.value)],
-        "threshold": {"value": threshold.value, "from": threshold.source},
+        **_score(decisive["margin"]),
+        "label": LABELS[int(decisive["margin"] >= threshold.margin)],
+        "threshold": {"value": threshold.value, "margin": threshold.margin, "from": threshold.source},
         "heart_rate_bpm": decisive["heart_rate_bpm"],
         "heart_rate_pos_bpm": decisive["heart_rate_pos_bpm"],
         "windows": [
-            {"start_s": float(w.start_s), "score": w.score, "face": w.face, "heart_rate_bpm": w.heart_rate}
+            {"start_s": float(w.start_s), **_score(w.margin), "face": w.face, "heart_rate_bpm": w.heart_rate}
             for w in scored
         ],
         "faces": faces,
     }
 
 
-def read_threshold(workdir: str | Path, step: int) -> Threshold:
-    """The validation split's video threshold, if evaluation.json is of this very checkpoint; else 0.5."""
+def _score(margin: float) -> dict[str, float]:
+    return {"margin": margin, "score": float(detection.sigmoid([margin])[0])}
+
+
+def read_threshold(workdir: str | Path, step: int, parameters_sha256: str) -> Threshold:
+    """The validation split's video threshold, if evaluation.json is of these very parameters; else P(fake) of a half.
+
+    Files before version 3.0.0 do not name the parameters, and their threshold is one of mean probabilities.
+    """
     try:
         written = json.loads((Path(workdir) / RESULTS).read_text())
-        value = written["results"][0]["threshold"]["video"]
-        if written["checkpoint"]["step"] == step and value is not None:
-            return Threshold(float(value), "validation")
+        checkpoint, margin = written["checkpoint"], written["results"][0]["threshold"]["video_margin"]
+        same = (checkpoint["step"], checkpoint["parameters_sha256"]) == (step, parameters_sha256)
+        if same and margin is not None:
+            return Threshold(float(margin), "validation")
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         pass
     return Threshold(DEFAULT_THRESHOLD, "default")

@@ -61,7 +61,13 @@ RECORD: tuple[Field, ...] = (
     Field("frames", (None, CROP_SIZE, CROP_SIZE, 3), "uint8", "", "aligned face crops, RGB, JPEG-coded"),
     Field("box", (None, 4), "float32", "pixels", "x0, y0, x1, y1 of the crop in the source frame"),
     Field("landmarks", (None, NUM_LANDMARKS, 2), "float32", "face box", "x, y in [-1, 1], -1 the crop's left/top"),
-    Field("valid", (None,), "bool", "", "False where a frame was filled in because it could not be measured"),
+    Field(
+        "valid",
+        (None,),
+        "bool",
+        "",
+        "False where a frame or its landmarks could not be measured",
+    ),
     Field("pulse_pos", (None,), "float32", "z-score", "pulse trace by POS, band-passed 0.6..4 Hz"),
     Field("pulse_chrom", (None,), "float32", "z-score", "pulse trace by CHROM, band-passed 0.6..4 Hz"),
     Field("pulse_truth", (None,), "float32", "z-score", "the true wave where known (drawn videos), else NaN"),
@@ -84,6 +90,7 @@ MODEL_INPUTS: tuple[str, ...] = ("frames", "landmarks")
 BATCH: tuple[Field, ...] = (
     Field("frames", (None, None, None, None, None, 3), "uint8", "", "(B, V, T, S, S, 3) RGB"),
     Field("landmarks", (None, None, None, NUM_LANDMARKS, 2), "float32", "face box", "(B, V, T, 68, 2)"),
+    Field("valid", (None, None, None), "bool", "", "(B, V, T) False where a frame was filled in: no loss may read it"),
     Field("pulse", (None, None), "float32", "z-score", "(B, T) classical trace of the best view: the pulse teacher"),
     Field("label", (None,), "int32", "", "(B,) 0 real, 1 fake"),
     Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,13 @@ from cpml_jax.data.input_pipeline import ClipReader, eval_batches, training_batc
 from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import RecordSet, records_dir
 from cpml_jax.errors import UserError
-from cpml_jax.evaluation import protocols, provenance, scoring
+from cpml_jax.evaluation import protocols, provenance, scoring, video_score
 from cpml_jax.files import write_json
 from cpml_jax.losses import total
 from cpml_jax.metrics import detection
+from cpml_jax.metrics.pair_loss import pair_loss
 from cpml_jax.pretrained import apply
+from cpml_jax.schema import FAKE
 from cpml_jax.training import checkpoint, optimizer, run_files, sharding, steps
 from cpml_jax.training.journal import Journal
 from cpml_jax.training.loop import Validate, run_steps
@@ -218,7 +220,12 @@ def check_batch_size(batch_size: int, mesh: Mesh) -> None:
 
 
 def make_validation(config: ConfigDict, records: RecordSet, scorer: scoring.Scorer) -> Validate:
-    """validate(state) -> {"auc", "cross_entropy"}: clip level, the validation split at the training compressions."""
+    """validate(state) -> figures of the validation split at the training compressions.
+
+    Returns:
+      A function that gives {pair_loss, auc, cross_entropy}: the first two of videos, by the rule of evaluation
+      (evaluation/video_score.py), the last of clips. pair_loss chooses the step.
+    """
     train, training = config.train, protocols.training_of(config)
     rows = protocols.validation_rows(records.rows, training)
     if len({row["label"] for row in rows}) < 2:
@@ -228,20 +235,34 @@ def make_validation(config: ConfigDict, records: RecordSet, scorer: scoring.Scor
 
     def validate(state: TrainState) -> dict[str, float]:
         scorer.load(state.variables, int(state.step))
-        labels, p_fake, excluded = [], [], []
+        clips, margins, excluded = [], [], []
         for batch_rows, batch in eval_batches(records, rows, InputSize.of(config), excluded=excluded):
-            labels += [row["label"] for row in batch_rows]
-            # From the logits, in float64: in float32 confident clips saturate at 1 and tie.
-            p_fake += list(detection.p_fake(scorer.score(batch)["logits"])[: len(batch_rows)])
+            clips += batch_rows
+            margins += list(detection.fake_margin(scorer.score(batch)["logits"])[: len(batch_rows)])
         for row in excluded:
             inform(f"validation leaves out {row['clip_id']}: {row['reason']}")
-        labels, p_fake = np.asarray(labels), np.asarray(p_fake, np.float64)
-        p_label = np.clip(np.where(labels == 1, p_fake, 1 - p_fake), 1e-7, 1.0)
-        auc = detection.auc(labels, p_fake)
-        if auc is None:
+        figures = validation_figures(clips, np.asarray(margins, np.float64))
+        if figures is None:
             raise UserError(
                 f"{records.directory}: readable validation clips are of one class alone; prepare them again"
             )
-        return {"auc": float(auc), "cross_entropy": float(-np.log(p_label).mean())}
+        return figures
 
     return validate
+
+
+def validation_figures(clips: Sequence[Mapping[str, Any]], margins: np.ndarray) -> dict[str, float] | None:
+    """{pair_loss, auc, cross_entropy} of clips (rows of the index) with margins (N,); None for less than two classes.
+
+    Raises:
+      UserError: a margin is not finite.
+    """
+    labels = np.asarray([row["label"] for row in clips], np.int64)
+    detection.check_scores(labels, margins, [row["clip_id"] for row in clips])
+    videos, of_videos = video_score.video_margins(clips, margins)
+    video_labels = [video["label"] for video in videos]
+    loss, auc = pair_loss(video_labels, of_videos), detection.auc(video_labels, of_videos)
+    if loss is None or auc is None:
+        return None
+    cross_entropy = np.logaddexp(0.0, np.where(labels == FAKE, -margins, margins)).mean()
+    return {"pair_loss": loss, "auc": auc, "cross_entropy": float(cross_entropy)}

@@ -93,6 +93,7 @@ RULES: Mapping[str, Rule] = {
     "data.records": NAMED,
     "data.num_frames": Rule("a positive multiple of 4", lambda value: value > 0 and value % 4 == 0),
     "data.max_windows": POSITIVE,
+    "data.windows": one_of("first", "spread"),
     "data.workers": COUNT,
     "data.cache_mb": COUNT,
     "data.read_threads": COUNT,
@@ -182,5 +183,6 @@ UNRESTRICTED = frozenset(
         "init_from", "train.dataset", "train.flip", "train.shard_params", "optim.groups", "model.rppg.weights",
         "model.landmarks.weights", "model.text_encoder.weights", "model.text_encoder.bank",
         "model.text_encoder.context_per_class", "model.text_encoder.context_init", "model.visual.weights",
+        "eval.diagnostics",
     )
 )  # fmt: skip

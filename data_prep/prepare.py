@@ -86,8 +86,7 @@ def is_prepared(source: Source, sampling: Sampling, records: str | Path) -> bool
 
 def parameters_of(source: Source, sampling: Sampling) -> dict[str, Any]:
     """What a source's records depend on: kept with them, and compared before they are reused or added to."""
-    chosen = source.parameters() | dict(num_frames=sampling.num_frames, max_windows=sampling.max_windows)
-    return recipe.complete(chosen)
+    return recipe.complete(source.parameters() | sampling.parameters())
 
 
 def is_complete(directory: Path, parameters: Mapping[str, Any]) -> bool:

@@ -67,6 +67,7 @@ class FakeRecords:
 
 class FakeScorer:
     step, selection, class_embeddings = 7, "validation", np.eye(2, 4, dtype=np.float32)
+    parameters_sha256 = "0" * 64
 
     def __init__(self, wave=True, broken=False):
         self.wave, self.broken, self.batches = wave, broken, []

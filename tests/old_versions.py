@@ -30,9 +30,25 @@ def _old_names(entry: dict) -> dict:
     }
 
 
+def evaluation_2_0(document: dict) -> dict:
+    """evaluation.json 2.0.0 of today's, but for the figures."""
+    document = copy.deepcopy(document) | {"schema": "cpml-evaluation/2.0.0"}
+    document.pop("rule", None)
+    document["checkpoint"] = {key: document["checkpoint"][key] for key in ("step", "selection")}
+    for result in document["results"]:
+        for part, names in (
+            (result, ("seen", "listed")),
+            (result.get("threshold", {}), ("clip_margin", "video_margin")),
+        ):
+            for name in names:
+                part.pop(name, None)
+        result["aggregation"] = "video: mean of the video's clip scores"
+    return document
+
+
 def evaluation_1_1(document: dict) -> dict:
-    """evaluation.json 1.1.0 of today's."""
-    document = copy.deepcopy(document)
+    """evaluation.json 1.1.0 of today's, but for the figures."""
+    document = evaluation_2_0(document)
     return document | {
         "schema": "cpml-evaluation/1.1.0",
         "config": config_of_0_1(document["config"]),

@@ -54,6 +54,7 @@ def random_batch(rows: int = 8, views: int = 2, seed: int = 0) -> dict[str, np.n
     return {
         "frames": rng.integers(0, 255, (rows, views, NUM_FRAMES, FRAME_SIZE, FRAME_SIZE, 3), dtype=np.uint8),
         "landmarks": rng.uniform(-1, 1, (rows, views, NUM_FRAMES, 68, 2)).astype(np.float32),
+        "valid": np.ones((rows, views, NUM_FRAMES), bool),
         "pulse": rng.normal(size=(rows, NUM_FRAMES)).astype(np.float32),
         "label": (np.arange(rows) % 2).astype(np.int32),
         "class_index": (np.arange(rows) % 2).astype(np.int32),

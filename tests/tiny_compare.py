@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
 from cpml_jax.compare import command, runs
@@ -42,9 +43,9 @@ def lines(
 
 
 def videos(rows: list[dict]) -> tuple[list[int], list[float]]:
-    """Labels and mean scores of the videos of these lines."""
+    """Labels and mean margins of the videos of these lines."""
     keys = dict.fromkeys(row["video_key"] for row in rows)
-    scores = {key: np.mean([row["p_fake"] for row in rows if row["video_key"] == key]) for key in keys}
+    scores = {key: np.mean([logit(row["p_fake"]) for row in rows if row["video_key"] == key]) for key in keys}
     labels = {row["video_key"]: row["label"] for row in rows}
     return [labels[key] for key in keys], [float(scores[key]) for key in keys]
 
@@ -89,7 +90,7 @@ def write(
     config = base.get_config()
     config.update_from_flattened_dict(dict(changes or {}))
     report = {
-        "schema": "cpml-evaluation/2.0.0", "config": config.to_dict(), "results": results or [result(rows)],
+        "schema": "cpml-evaluation/3.0.0", "config": config.to_dict(), "results": results or [result(rows)],
         "checkpoint": {"step": 1, "selection": "validation"}, "provenance": {"records": {"faces": {"sha256": sha}}},
     } | more  # fmt: skip
     folder.mkdir(parents=True)

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,13 @@ import numpy as np
 from html_page import Parsed
 
 from cpml_jax.data.records import CorruptRecord
+from cpml_jax.evaluation.video_score import RULE
+from cpml_jax.metrics import detection
 from cpml_jax.report import page
 
 LENGTH, WIDTH = 32, 6
 SECTIONS = (
-    "results", "curves", "compression", "rates", "corruptions", "scores", "calibration", "prompts", "features",
+    "results", "reads", "curves", "compression", "rates", "corruptions", "scores", "calibration", "prompts", "features",
     "pulse", "saliency", "wrong", "training",
 )  # fmt: skip
 
@@ -52,7 +53,8 @@ def scores(
                     lines.append(
                         dict(clip_id=f"{key}/{window}", video_key=key, dataset="faces", method=method,
                              compression=compression, split="test", video=video, window=window, identity=str(identity),
-                             source_identity="", label=label, p_fake=1 / (1 + math.exp(-margin)), logit_margin=margin,
+                             source_identity="", label=label, logit_margin=margin,
+                             p_fake=float(detection.sigmoid([margin])[0]),
                              heart_rate_bpm=70.0, pulse_correlation_pos=float(rng.uniform()),
                              heart_rate_truth_bpm=None if label else 72.0)
                     )  # fmt: skip
@@ -77,10 +79,42 @@ def result(
     return {
         "protocol": protocol, "train": train, "condition": None,
         "test": {"dataset": "faces", "compression": compression, "methods": list(methods)},
-        "sampler": {}, "aggregation": "video: mean of the video's clip scores",
-        "threshold": {"clip": 0.5, "video": 0.5, "rule": "maximises balanced accuracy"},
+        "sampler": {}, "threshold": {"clip": 0.5, "video": 0.5, "rule": "maximises balanced accuracy"},
         "clip": figures(auc), "video": figures(auc),
     } | changes  # fmt: skip
+
+
+def diagnostics(streams: Sequence[str] = ("rppg", "landmarks")) -> dict[str, Any]:
+    """`diagnostics` of evaluation.json: a model that reads its last stream alone, at two compressions."""
+
+    def area(auc: float | None) -> dict[str, Any]:
+        return {"auc": auc, "auc_ci95": None if auc is None else [auc - 0.05, min(auc + 0.05, 1.0)]}
+
+    def swapped(name: str) -> dict[str, Any]:
+        lost = 0.4 if name == streams[-1] else 0.0
+        return {
+            "without": area(0.9 - lost) | {"drop": lost, "drop_ci95": [lost - 0.01, lost + 0.01]},
+            "alone": area(0.5 + lost),
+        }
+
+    about = [
+        {"dataset": "faces", "compression": compression, "methods": methods, "n_real": 8, "n_fake": 8 * len(methods)}
+        for compression in ("c23", "raw")
+        for methods in (["Deepfakes", "FaceSwap"], ["Deepfakes"], ["FaceSwap"])
+    ]
+    untrained = {"landmark_energy": area(0.8), "inner_rim_agreement": area(0.7), "sharpness_grid": area(None)}
+    swap = {name: swapped(name) for name in streams}
+    cell = dict(dataset="faces", stream="rppg", kind="floor", statistic="inner face against rim")
+    return {
+        "streams": list(streams),
+        "baselines": [each | {"model": area(0.9), "statistics": untrained} for each in about],
+        "stream_swap": [each | area(0.9) | {"streams": swap} for each in about],
+        "summary": {
+            "streams_read": [streams[-1]],
+            "sentences": [f"This model reads {streams[-1]} alone.", "The untrained landmark energy has less."],
+        },
+        "ceilings": {"faces": [cell | {"compression": "raw", "method": m, "auc": 0.75} for m in ("Deepfakes", "all")]},
+    }
 
 
 def evaluation() -> dict[str, Any]:
@@ -97,10 +131,11 @@ def evaluation() -> dict[str, Any]:
     corrupted.append(result(0.95, "corruption", condition={"kind": "original", "bitrate_bps": 9e5}))
     plain = [result(0.95), result(0.85, compression="c23"), result(0.9, methods=["FaceSwap"])]
     return {
-        "schema": "cpml-evaluation/2.0.0", "config": {"name": "tiny", "seed": 3},
+        "schema": "cpml-evaluation/3.0.0", "config": {"name": "tiny", "seed": 3},
         "checkpoint": {"step": 1234, "selection": "validation"}, "calibration": {"temperature": 2.0},
+        "rule": RULE,
         "provenance": {"records": {"faces": {"sha256": "ab12", "clips": 24}}, "commit": "c0ffee", "versions": {}},
-        "results": [*plain, *codecs, *corrupted], "excluded": [],
+        "results": [*plain, *codecs, *corrupted], "excluded": [], "diagnostics": diagnostics(),
     }  # fmt: skip
 
 

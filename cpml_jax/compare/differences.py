@@ -15,7 +15,7 @@ from scipy import stats
 
 from cpml_jax.compare.runs import Column, Finished, Key
 from cpml_jax.errors import UserError
-from cpml_jax.evaluation import protocols
+from cpml_jax.evaluation import protocols, video_score
 from cpml_jax.evaluation.protocols import Test, Training
 from cpml_jax.metrics import detection
 from cpml_jax.metrics.intervals import bootstrap_auc_ci95
@@ -159,7 +159,7 @@ def aligned(runs: list[dict[str, dict]]) -> tuple[np.ndarray, list[Hashable], li
 
 
 def video_scores(run: Finished, key: Key) -> dict[str, dict[str, Any]]:
-    """video_key -> {label, group, score} of a test: score is the mean P(fake) of its clips, as in the evaluation.
+    """video_key -> {label, group, score} of a test: score is the video's margin, as in the evaluation.
 
     The group of the bootstrap is the identity; a video of an unknown one is a group by itself.
     """
@@ -167,12 +167,12 @@ def video_scores(run: Finished, key: Key) -> dict[str, dict[str, Any]]:
     lines = [line for line in run.lines if line["dataset"] in names]
     test = Test(key.protocol, Training(key.dataset, (), ()), key.dataset, key.compression, key.methods)
     chosen = protocols.select(lines, test)
-    videos, means = detection.video_level(chosen, np.asarray([line["p_fake"] for line in chosen], np.float64))
+    videos, margins = video_score.video_margins(chosen, [video_score.margin_of(line) for line in chosen])
     return {
         video["video_key"]: {
             "label": video["label"],
             "group": video["identity"] or video["video_key"],
             "score": float(score),
         }
-        for video, score in zip(videos, means, strict=True)
+        for video, score in zip(videos, margins, strict=True)
     }

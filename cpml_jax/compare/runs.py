@@ -166,7 +166,17 @@ def notes(columns: list[Column]) -> list[str]:
             selection = (one.report.get("checkpoint") or {}).get("selection") or ""
             if selection.startswith("oracle"):
                 remarks.append(f"{one.folder.name}: checkpoint chosen by {selection}")
-    return remarks + _differing_records([one for column in columns for one in column.runs])
+    runs = [one for column in columns for one in column.runs]
+    return remarks + _differing_versions(runs) + _differing_records(runs)
+
+
+def _differing_versions(runs: list[Finished]) -> list[str]:
+    """Runs whose figures are by the rule of an earlier version, beside runs of today's."""
+    earlier = [one.folder.name for one in runs if one.report.get("schema") != versions.EVALUATION]
+    if not earlier or len(earlier) == len(runs):
+        return []
+    rule = "windows are averaged as probabilities there, as margins here; run `main.py evaluate` again"
+    return [f"NOT THE SAME RULE: {', '.join(earlier)} hold figures of an earlier version ({rule})"]
 
 
 def _differing_records(runs: list[Finished]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import grain
 import numpy as np
@@ -14,15 +14,29 @@ from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import CorruptRecord, RecordSet
 from cpml_jax.data.sampler import BalancedSampler
 from cpml_jax.errors import UserError
-from cpml_jax.schema import FRAME_RATE
+from cpml_jax.schema import CROP_SIZE, FRAME_RATE
 
 _MB = 1 << 20
+# A record with whole crops -> arrays of the clip beside its inputs (evaluation/baselines.py).
+Measure = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
 
 class ClipReader:
-    """Reads model inputs of clips; keeps the last `cache_mb` MB of them decoded, across epochs and threads."""
+    """Reads model inputs of clips; keeps the last `cache_mb` MB of them decoded, across epochs and threads.
 
-    def __init__(self, records: RecordSet, *, num_frames: int, frame_size: int, cache_mb: int = 0):
+    With `measure` also what it says of the record's first num_frames frames, at their stored size.
+    """
+
+    def __init__(
+        self,
+        records: RecordSet,
+        *,
+        num_frames: int,
+        frame_size: int,
+        cache_mb: int = 0,
+        measure: Measure | None = None,
+    ):
+        self._measure = measure
         self.records, self.num_frames, self.frame_size = records, num_frames, frame_size
         self._budget, self._bytes = cache_mb * _MB, 0
         self._cache: collections.OrderedDict[str, Clip] = collections.OrderedDict()
@@ -52,7 +66,7 @@ class ClipReader:
         return clip
 
     def _read(self, row: dict) -> Clip:
-        record = self.records.read(row, self.frame_size)
+        record = self.records.read(row, CROP_SIZE if self._measure else self.frame_size)
         length = len(record["frames"])
         if length < self.num_frames:
             raise UserError(
@@ -61,7 +75,11 @@ class ClipReader:
             )
         clip = clip_arrays(record, self.num_frames, self.frame_size)
         truth = record.get("pulse_truth", np.full(length, np.nan))
-        return clip | {"pulse_truth": np.asarray(truth, np.float32)[: self.num_frames]}
+        clip |= {"pulse_truth": np.asarray(truth, np.float32)[: self.num_frames]}
+        if self._measure is None:
+            return clip
+        arrays = {name: value for name, value in record.items() if np.ndim(value)}
+        return clip | dict(self._measure({name: value[: self.num_frames] for name, value in arrays.items()}))
 
 
 def _bytes_of(clip: Clip) -> int:
@@ -107,23 +125,30 @@ def training_batches(
 
 
 def eval_batches(
-    records: RecordSet, rows: Sequence[dict], size: InputSize, *, excluded: list[dict]
+    records: RecordSet,
+    rows: Sequence[dict],
+    size: InputSize,
+    *,
+    excluded: list[dict],
+    measure: Measure | None = None,
 ) -> Iterator[tuple[list[dict], dict[str, np.ndarray]]]:
     """Every row once, in order, as batches of one view.
 
     Yields:
       (rows of the batch, batch per schema.BATCH with V = 1 and, beside it, pulse_truth (B, T) float32: the true wave,
-      NaN where unknown). The last batch is padded (batch.padded_batch), so that every batch has one shape. Corrupt
-      records are skipped and added to `excluded` as {"clip_id", "reason"} on top of the row's other keys.
+      NaN where unknown, and what `measure` says, (B, ...) each). The last batch is padded (batch.padded_batch), so
+      that every batch has one shape. Corrupt records are skipped and added to `excluded` as {"clip_id", "reason"} on
+      top of the row's other keys.
     """
-    reader = ClipReader(records, num_frames=size.num_frames, frame_size=size.frame_size)
+    reader = ClipReader(records, num_frames=size.num_frames, frame_size=size.frame_size, measure=measure)
     pending: list[tuple[dict, Clip]] = []
 
     def batch() -> tuple[list[dict], dict[str, np.ndarray]]:
         batch_rows, clips = [row for row, _ in pending], [clip for _, clip in pending]
         padded = padded_batch(clips, [row["label"] for row in batch_rows], size.batch_size)
-        truth = [clip["pulse_truth"] for clip in clips] + [clips[0]["pulse_truth"]] * (size.batch_size - len(clips))
-        return batch_rows, padded | {"pulse_truth": np.stack(truth)}
+        repeated = clips + clips[:1] * (size.batch_size - len(clips))
+        beside = clips[0].keys() - padded.keys()
+        return batch_rows, padded | {name: np.stack([clip[name] for clip in repeated]) for name in beside}
 
     for row in rows:
         try:
@@ -141,11 +166,11 @@ def eval_batches(
         yield batch()
 
 
-def sampler_description(num_frames: int, max_windows: int) -> dict:
-    """What an evaluation must say about the frames it saw (docs/datasets.md, Mistakes)."""
+def sampler_description(num_frames: int, max_windows: int, windows: str = "first") -> dict:
+    """What an evaluation must say about the frames it saw (docs/datasets.md, Mistakes). Arguments as in config.data."""
     return {
-        "start": "first face",
-        "stride": num_frames,
+        "start": "first face" if windows == "first" else windows,
+        "stride": num_frames if windows == "first" else None,
         "num_frames": num_frames,
         "fps": FRAME_RATE,
         "max_windows": max_windows,

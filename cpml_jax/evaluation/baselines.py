@@ -14,7 +14,6 @@ from jaxtyping import Bool, Float, Int, Num, UInt8
 from scipy.sparse import csgraph, csr_array
 
 from cpml_jax.schema import CROP_SIZE, FRAME_RATE
-from data_prep.face.rppg import pos  # needs nothing beyond the lean core
 
 FOLDS = 6  # of the cross-validation, or as many as there are groups
 GRID = 6  # cells on a side of the sharpness grid
@@ -24,6 +23,16 @@ _JAW, _BROWS, _INNER, _NOSE_BASE = [*range(17)], [*range(17, 27)], [*range(17, 6
 _HOLES = ([*range(36, 42)], [*range(42, 48)], [*range(48, 60)])  # eyes and mouth move without a pulse
 _FOREHEAD = 0.5  # height of the forehead's skin above the brows, in distances from the brows to the nose's base
 _SEAM = 0.05  # of the face box: a forgery's soft edge lies there, and belongs to neither part
+
+
+def measure(record: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Every statistic of a record (schema.RECORD): landmark_energy (), inner_rim_agreement (), sharpness_grid (36,)."""
+    frames, landmarks = record["frames"], record["landmarks"]
+    return {
+        "landmark_energy": np.asarray(landmark_energy(landmarks, record.get("valid"))),
+        "inner_rim_agreement": np.asarray(inner_rim_agreement(frames, landmarks)),
+        "sharpness_grid": sharpness_grid(frames),
+    }
 
 
 def landmark_energy(landmarks: Float[np.ndarray, "T 68 2"], valid: Bool[np.ndarray, " T"] | None = None) -> float:
@@ -69,6 +78,8 @@ def inner_rim_agreement(frames: UInt8[np.ndarray, "T S S 3"], landmarks: Float[n
       Pearson correlation of POS of the inner face (brows to lips, without eyes and mouth) with POS of the rim
       (forehead, outer cheeks, jaw), both between 0.6 and 4 Hz; 0 where either is flat or not in the picture.
     """
+    from data_prep.face.rppg import pos  # SciPy's filters take a second to import; nothing beyond the lean core
+
     if frames.shape[1] > _SKIN_SIZE:
         size = (_SKIN_SIZE, _SKIN_SIZE)
         frames = np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
@@ -93,16 +104,16 @@ def inner_and_rim(landmarks: Float[np.ndarray, "68 2"], size: int) -> tuple[UInt
     inner = _filled(points[_INNER], size)
     reach = 2 * round(_SEAM * size) + 1
     brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    rim = face & ~cv2.dilate(inner, brush)
+    rim = np.where(np.asarray(cv2.dilate(inner, brush)) > 0, np.uint8(0), face)
     for hole in _HOLES:
-        inner &= ~_filled(points[hole], size)
-    return inner & 1, rim & 1
+        inner[_filled(points[hole], size) > 0] = 0
+    return inner, rim
 
 
 def _filled(points: np.ndarray, size: int) -> np.ndarray:
     """The convex hull of points in [-1, 1] as a mask of (size, size) uint8, 1 inside."""
     pixels = np.round((points + 1) * (size / 2)).astype(np.int32)
-    return cv2.fillConvexPoly(np.zeros((size, size), np.uint8), cv2.convexHull(pixels), 1)
+    return np.asarray(cv2.fillConvexPoly(np.zeros((size, size), np.uint8), cv2.convexHull(pixels), 1))
 
 
 def _means(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -17,6 +17,9 @@ from cpml_jax import signal
 from cpml_jax.data.input_pipeline import eval_batches
 from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import RecordSet
+from cpml_jax.evaluation import baselines
+from cpml_jax.evaluation.diagnostics import Diagnosis
+from cpml_jax.evaluation.stream_swap import StreamScorer
 from cpml_jax.files import write_whole
 from cpml_jax.metrics import detection, pulse_waves
 from cpml_jax.schema import FRAME_RATE
@@ -52,7 +55,7 @@ class ClipScores:
         return np.stack([self.arrays[line["clip_id"]]["wave"] for line in lines])
 
 
-class Scorer(Protocol):
+class Scorer(StreamScorer, Protocol):
     """What evaluation needs of a model (scoring.Scorer)."""
 
     @property
@@ -64,22 +67,34 @@ class Scorer(Protocol):
     @property
     def class_embeddings(self) -> np.ndarray | None: ...
 
+    @property
+    def parameters_sha256(self) -> str: ...
+
     def score(self, batch: dict[str, np.ndarray]) -> Mapping[str, np.ndarray]: ...
 
 
 def score_clips(
-    scorer: Scorer, records: RecordSet, rows: list[dict], size: InputSize, *, excluded: list[dict]
+    scorer: Scorer,
+    records: RecordSet,
+    rows: list[dict],
+    size: InputSize,
+    *,
+    excluded: list[dict],
+    diagnosis: Diagnosis | None = None,
 ) -> ClipScores:
     """Scores of every clip that can be read; the others are added to `excluded`.
+
+    Args:
+      diagnosis: takes over the scoring, and gathers what the diagnostics need of the clips.
 
     Raises:
       UserError: a score is not finite; the clip is named.
     """
     scored = ClipScores()
-    batches = eval_batches(records, rows, size, excluded=excluded)
+    batches = eval_batches(records, rows, size, excluded=excluded, measure=baselines.measure if diagnosis else None)
     with tqdm(total=len(rows), desc=f"scoring {records.name}", unit="clip", file=sys.stderr, disable=not rows) as bar:
         for batch_rows, batch in batches:
-            scores = scorer.score(batch)
+            scores = diagnosis.score(batch_rows, batch) if diagnosis else scorer.score(batch)
             lines = _lines(batch_rows, batch, scores)
             arrays = {name: scores[name] for name in ARRAYS if name in scores}
             arrays |= {"trace": batch["pulse"]} if "wave" in scores else {}
@@ -92,11 +107,12 @@ def score_clips(
 
 def _lines(rows: list[dict], batch: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]) -> list[dict]:
     """The lines of scores.jsonl of a batch, whose arrays may have more rows."""
-    p_fake, margins = p_fake_of(scores)[: len(rows)], detection.fake_margin(scores["logits"])[: len(rows)]
-    detection.check_scores([row["label"] for row in rows], p_fake, [row["clip_id"] for row in rows])
+    margins = detection.fake_margin(scores["logits"])[: len(rows)]
+    detection.check_scores([row["label"] for row in rows], margins, [row["clip_id"] for row in rows])
+    valid = batch["valid"].mean(axis=(1, 2))[: len(rows)]
     lines = [
-        {key: row[key] for key in ROW_KEYS} | {"p_fake": float(p), "logit_margin": float(margin)}
-        for row, p, margin in zip(rows, p_fake, margins, strict=True)
+        {key: row[key] for key in ROW_KEYS} | {"p_fake": float(p), "logit_margin": float(margin), "valid": float(share)}
+        for row, p, margin, share in zip(rows, detection.sigmoid(margins), margins, valid, strict=True)
     ]
     if "wave" in scores:
         figures = _pulse_figures(scores["wave"], batch["pulse"], batch["pulse_truth"])
@@ -104,11 +120,6 @@ def _lines(rows: list[dict], batch: Mapping[str, np.ndarray], scores: Mapping[st
             line |= pulse
             line |= {f"heart_rate_{name}_bpm": row.get(f"heart_rate_{name}") for name in ("pos", "truth")}
     return lines
-
-
-def p_fake_of(scores: Mapping[str, np.ndarray]) -> np.ndarray:
-    """P(fake) (B,) float64 of a scorer's answer."""
-    return detection.p_fake(scores["logits"])
 
 
 def _pulse_figures(wave: np.ndarray, trace: np.ndarray, truth: np.ndarray) -> list[dict[str, float | None]]:

@@ -54,11 +54,11 @@ class Evidence:
         self.windows: list[WindowArrays] = []
         self._deciding: dict[int, tuple[float, int, Any]] = {}  # face -> score, place in windows, FaceClip
 
-    def add(self, clips: Sequence[FaceClip], p_fake: np.ndarray, scores: Mapping[str, np.ndarray]) -> None:
+    def add(self, clips: Sequence[FaceClip], margins: np.ndarray, scores: Mapping[str, np.ndarray]) -> None:
         """A scored batch; its arrays may have more rows than there are clips."""
-        for i, (clip, p) in enumerate(zip(clips, p_fake, strict=True)):
-            if clip.face not in self._deciding or p > self._deciding[clip.face][0]:
-                self._deciding[clip.face] = (float(p), len(self.windows), clip)
+        for i, (clip, margin) in enumerate(zip(clips, margins, strict=True)):
+            if clip.face not in self._deciding or margin > self._deciding[clip.face][0]:
+                self._deciding[clip.face] = (float(margin), len(self.windows), clip)
             middle = len(clip.frames) // 2
             self.windows.append(
                 WindowArrays(

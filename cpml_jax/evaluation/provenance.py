@@ -11,7 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from flax.traverse_util import flatten_dict
+
 from cpml_jax.data.records import INDEX, SUMMARY, RecordSet
+from cpml_jax.training import run_files
 
 PACKAGES = ("cpml-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "scikit-learn")
 
@@ -42,6 +46,30 @@ def describe_records(records: RecordSet) -> dict[str, Any]:
         return {"sha256": None, "schema_version": None, "clips": len(records.rows)}
     digest = hashlib.sha256(summary["sha256"].encode() + index).hexdigest()
     return {"sha256": digest, "schema_version": summary["schema"], "clips": len(records.rows)}
+
+
+def parameters_sha256(variables: Mapping[str, Any]) -> str:
+    """SHA-256 over path, dtype, shape and bytes of every array of a tree of variables, in the order of their paths.
+
+    Args:
+      variables: nested mappings; leaves are arrays on the host, or on devices and whole.
+    """
+    digest = hashlib.sha256()
+    for path, leaf in sorted(flatten_dict(dict(variables), sep="/").items()):
+        array = np.ascontiguousarray(leaf)
+        digest.update(f"{path} {array.dtype.name} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def config_sha256(config: Mapping[str, Any]) -> str:
+    """SHA-256 over what of a configuration shapes training: all but run_files.FREE_KEYS, which may change on the way.
+
+    Where data comes from is among those; the records' own hashes stand for what it is.
+    """
+    flat = run_files.flatten(json.loads(json.dumps(config)))
+    shaping = {key: value for key, value in flat.items() if not run_files.is_free(key)}
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
 
 def commit() -> str | None:

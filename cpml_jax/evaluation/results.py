@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from cpml_jax import conditions
-from cpml_jax.evaluation import protocols
+from cpml_jax.evaluation import coverage, protocols, video_score
 from cpml_jax.evaluation.clip_scores import ClipScores
 from cpml_jax.evaluation.protocols import Test
 from cpml_jax.metrics import calibration, detection, pulse_waves, summary
@@ -45,16 +45,27 @@ def validate(lines: Sequence[Line]) -> Validated:
 
 
 def thresholds(lines: Sequence[Line]) -> dict[str, Any]:
-    """Thresholds of clips and of videos from the scores of the validation clips."""
-    labels, scores = [line["label"] for line in lines], [line["p_fake"] for line in lines]
-    videos, means = detection.video_level(lines, scores)
+    """Thresholds of clips and of videos from the scores of the validation clips: as margins, and as P(fake).
+
+    They are chosen, and decide, among margins: a P(fake) of 1 - 1e-17 is 1, and no threshold lies between two of them.
+    """
+    labels, margins = [line["label"] for line in lines], [line["logit_margin"] for line in lines]
+    videos, of_videos = video_score.video_margins(lines, margins)
+    clip = detection.best_threshold(labels, margins)
+    video = detection.best_threshold([video["label"] for video in videos], of_videos)
     chosen = {
-        "clip": detection.best_threshold(labels, scores),
-        "video": detection.best_threshold([video["label"] for video in videos], means),
+        "clip": _p_fake(clip),
+        "video": _p_fake(video),
+        "clip_margin": clip,
+        "video_margin": video,
         "rule": detection.THRESHOLD_RULE,
     }
     reason = detection.undefined_reason(labels)
     return chosen | ({"note": f"validation split: {reason}"} if reason else {})
+
+
+def _p_fake(margin: float | None) -> float | None:
+    return None if margin is None else float(detection.sigmoid([margin])[0])
 
 
 def result(
@@ -66,6 +77,8 @@ def result(
     sampler: dict[str, Any],
     resamples: int,
     seed: int,
+    excluded: Sequence[dict[str, Any]] = (),
+    official: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """One entry of evaluation.json's results.
 
@@ -74,20 +87,24 @@ def result(
       lines: of those that could be scored.
       sampler: which frames of a video were seen.
       resamples, seed: of the intervals.
+      excluded: lines of evaluation.json's `excluded`.
+      official: sizes of the test list by method (data_prep.sources.official_test), None where there is none.
     """
-    scores = [line["p_fake"] for line in lines]
-    calibrated = calibration.calibrated([line["logit_margin"] for line in lines], validated.temperature)
-    videos, means = detection.video_level(lines, scores)
+    margins = [line["logit_margin"] for line in lines]
+    videos, of_videos = video_score.video_margins(lines, margins)
+    unscored = coverage.excluded_videos(test, excluded, videos)
 
-    def figures(of: str, lines: Sequence[Line], scores: Any, probabilities: np.ndarray) -> dict[str, Any]:
+    def figures(of: str, lines: Sequence[Line], margins: Any, unscored: tuple[int, int] | None) -> dict[str, Any]:
         return summary.figures(
             [line["label"] for line in lines],
-            scores,
+            margins,
             [identity_of(line) for line in lines],
-            threshold=validated.thresholds[of],
+            threshold=validated.thresholds[f"{of}_margin"],
             resamples=resamples,
-            probabilities=probabilities,
+            probabilities=calibration.calibrated(margins, validated.temperature),
             seed=seed,
+            methods=[line["method"] for line in lines],
+            excluded=unscored,
         )
 
     entry = {
@@ -95,10 +112,11 @@ def result(
         **described(test),
         "condition": condition(test, rows),
         "sampler": sampler,
-        "aggregation": "video: mean of the video's clip scores",
+        "seen": coverage.seen(lines, rows, sampler["num_frames"]),
+        "listed": coverage.listed(test, videos, unscored, official),
         "threshold": validated.thresholds,
-        "clip": figures("clip", lines, scores, calibrated),
-        "video": figures("video", videos, means, detection.video_level(lines, calibrated)[1]),
+        "clip": figures("clip", lines, margins, None),
+        "video": figures("video", videos, of_videos, unscored),
     }
     if any("heart_rate_bpm" in line for line in lines):
         entry["pulse"] = pulse_waves.summary(lines)

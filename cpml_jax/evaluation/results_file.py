@@ -1,6 +1,7 @@
 """The files of an evaluation: evaluation.json, scores.jsonl, features.npz; and what of earlier ones is still true.
 
-An evaluation of some protocols keeps the results of the others, as long as they are of the same checkpoint and records.
+An evaluation of some protocols keeps the results of the others, as long as they are of the same training (parameters,
+step, configuration) and of the same records.
 """
 
 from __future__ import annotations
@@ -11,12 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from cpml_jax.evaluation import versions
+from cpml_jax.console import inform
+from cpml_jax.evaluation import diagnostics, versions
 from cpml_jax.evaluation.clip_scores import ARRAYS, ClipScores, write_features
+from cpml_jax.evaluation.provenance import config_sha256
 from cpml_jax.files import write_json, write_json_lines
 
 RESULTS, SCORES, FEATURES = "evaluation.json", "scores.jsonl", "features.npz"
 Document = dict[str, Any]  # what evaluation.json holds
+# Keys of `checkpoint` that must be the same for results to stand in one file.
+_IDENTITY = {
+    "step": "step",
+    "selection": "choice of the step",
+    "parameters_sha256": "set of parameters",
+    "config_sha256": "configuration of training",
+}
 
 
 def read(workdir: str | Path) -> Document | None:
@@ -47,29 +57,35 @@ def read_arrays(workdir: str | Path) -> dict[str, dict[str, np.ndarray]]:
     return {str(name): {k: arrays[k][i] for k in ARRAYS if k in arrays} for i, name in enumerate(ids)}
 
 
-def earlier_results(earlier: Document | None, report: Document) -> list[dict[str, Any]]:
-    """Results of an earlier evaluation that the new one did not make again and that are still true.
+def earlier_results(earlier: Document | None, report: Document) -> tuple[list[dict[str, Any]], str]:
+    """Results of an earlier evaluation that the new one did not make again, and why they may not stay beside it.
 
     Args:
       earlier: what `read` gave.
-      report: the new evaluation.json. Its checkpoint, model, data and records must be those of the earlier one.
+      report: the new evaluation.json.
+
+    Returns:
+      (results, what differs); the latter is empty where they are of the same training and records.
     """
-    if earlier is None or earlier.get("schema") != report["schema"]:
-        return []
-    if earlier["checkpoint"] != report["checkpoint"] or not _same_model(earlier["config"], report["config"]):
-        return []
+    if earlier is None:
+        return [], ""
+    made = {result["protocol"] for result in report["results"]}
+    return [result for result in earlier["results"] if result["protocol"] not in made], _difference(earlier, report)
+
+
+def _difference(earlier: Document, report: Document) -> str:
+    if earlier.get("schema") != report["schema"]:
+        return f"version {earlier.get('schema')}"
+    checkpoints = earlier["checkpoint"], report["checkpoint"]
+    for key, word in _IDENTITY.items():
+        if checkpoints[0].get(key) != checkpoints[1][key]:
+            return f"another {word}"
     before, after = (
         {name: records["sha256"] for name, records in document["provenance"]["records"].items()}
         for document in (earlier, report)
     )
-    if any(before[name] != after[name] for name in before.keys() & after.keys()):
-        return []
-    made = {result["protocol"] for result in report["results"]}
-    return [result for result in earlier["results"] if result["protocol"] not in made]
-
-
-def _same_model(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return all(one.get(key) == json.loads(json.dumps(other.get(key))) for key in ("model", "train", "seed"))
+    changed = sorted(name for name in before.keys() & after.keys() if before[name] != after[name])
+    return f"other records of {changed[0]!r}" if changed else ""
 
 
 def write(workdir: str | Path, report: Document, scores: ClipScores, class_embeddings: np.ndarray | None) -> Document:
@@ -77,7 +93,10 @@ def write(workdir: str | Path, report: Document, scores: ClipScores, class_embed
     workdir = Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     earlier = read(workdir)
-    kept = earlier_results(earlier, report)
+    kept, difference = earlier_results(earlier, report)
+    if kept and difference:
+        inform(f"{workdir / RESULTS}: {len(kept)} results of another training were dropped ({difference})")
+        kept = []
     if earlier and kept:
         report = _merged(earlier, kept, report)
         lines = {line["clip_id"]: line for line in read_scores(workdir)}
@@ -94,15 +113,21 @@ def _merged(earlier: Document, kept: list[dict[str, Any]], report: Document) -> 
     across = report["pulse_across_compressions"]
     measured = {(pair["dataset"], *pair["compressions"]) for pair in across}
     before = earlier.get("pulse_across_compressions", [])
-    return report | {
-        "pulse_across_compressions": [
-            *(pair for pair in before if (pair["dataset"], *pair["compressions"]) not in measured),
-            *across,
-        ],
-        "provenance": report["provenance"] | {"records": records},
-        "results": kept + report["results"],
-        "excluded": _without_repeats(earlier["excluded"] + report["excluded"]),
-    }
+    block = report.get("diagnostics")
+    diagnosed = {"diagnostics": diagnostics.merged(earlier.get("diagnostics"), block)} if block else {}
+    return (
+        report
+        | diagnosed
+        | {
+            "pulse_across_compressions": [
+                *(pair for pair in before if (pair["dataset"], *pair["compressions"]) not in measured),
+                *across,
+            ],
+            "provenance": report["provenance"] | {"records": records},
+            "results": kept + report["results"],
+            "excluded": _without_repeats(earlier["excluded"] + report["excluded"]),
+        }
+    )
 
 
 def _without_repeats(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -119,5 +144,6 @@ def is_current(workdir: str | Path, config: dict[str, Any], step: int | None) ->
     return (
         written["config"]["eval"] == wanted
         and written["checkpoint"]["step"] == step
+        and written["checkpoint"]["config_sha256"] == config_sha256(config)
         and set(wanted["protocols"]) <= evaluated
     )

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from cpml_jax import conditions, schema
-from cpml_jax.evaluation import protocols, versions
+from cpml_jax.evaluation import diagnostics, protocols, versions, video_score
 from cpml_jax.evaluation.clip_scores import ROW_KEYS
 from cpml_jax.json_schema import (
     BASIC,
@@ -51,8 +51,12 @@ def definitions() -> dict[str, Schema]:
         "pulse": _pulse(),
         "result": _result(),
         "threshold": closed(
-            {"clip": OPTIONAL_NUMBER, "video": OPTIONAL_NUMBER, "rule": STRING, "note": STRING}, ["note"]
+            {name: OPTIONAL_NUMBER for name in ("clip", "video", "clip_margin", "video_margin")}
+            | {"rule": STRING, "note": STRING},
+            ["note"],
         ),
+        "seen": _seen(),
+        "listed": _listed(),
         "records": closed({"sha256": OPTIONAL_STRING, "schema_version": OPTIONAL_STRING, "clips": COUNT}),
     }
 
@@ -81,6 +85,17 @@ def _pulse() -> Schema:
     return closed({name: OPTIONAL_NUMBER for name in numbers} | errors)
 
 
+def _seen() -> Schema:
+    spread = {"oneOf": [{"type": "null"}, closed({"mean": NUMBER, "min": COUNT, "max": COUNT})]}
+    return closed({"windows_per_video": spread, "frames_per_video": spread, "face_choice": mapping(COUNT)})
+
+
+def _listed() -> Schema:
+    each = closed({"real": COUNT, "fake": COUNT})
+    official = {"type": ["integer", "null"], "description": "size of the published test list, of these methods"}
+    return closed({"tested": each, "excluded": each, "listed": COUNT, "official": official})
+
+
 def _result() -> Schema:
     return closed(
         {
@@ -89,7 +104,8 @@ def _result() -> Schema:
             "test": ref("test"),
             "condition": ref("condition"),
             "sampler": OBJECT | {"description": "which frames of a video were seen"},
-            "aggregation": STRING,
+            "seen": ref("seen"),
+            "listed": ref("listed"),
             "threshold": ref("threshold"),
             "clip": ref("figures"),
             "video": ref("figures"),
@@ -115,7 +131,10 @@ def evaluation() -> Schema:
         {
             "schema": {"const": versions.EVALUATION},
             "config": OBJECT,
-            "checkpoint": closed({"step": COUNT, "selection": selection}),
+            "checkpoint": closed(
+                {"step": COUNT, "selection": selection, "parameters_sha256": STRING, "config_sha256": STRING}
+            ),
+            "rule": closed({name: STRING for name in video_score.RULE}),
             "provenance": closed(
                 {"records": mapping(ref("records")), "commit": OPTIONAL_STRING, "versions": mapping(OPTIONAL_STRING)}
             ),
@@ -124,7 +143,9 @@ def evaluation() -> Schema:
             "pulse_across_compressions": array(across)
             | {"description": "how alike a clip's wave stays between two compressions (Pearson)"},
             "excluded": array(OBJECT | {"required": ["reason"]}),
-        }
+            "diagnostics": diagnostics.definition(),
+        },
+        optional=("diagnostics",),
     )
 
 
@@ -169,6 +190,7 @@ def scores() -> Schema:
              "heart_rate_pos_bpm", "heart_rate_truth_bpm")  # fmt: skip
     optional = {
         "logit_margin": NUMBER | {"description": "logit of fake minus logit of real"},
+        "valid": _PROBABILITY | {"description": "share of the clip's frames that could be measured"},
         **{name: OPTIONAL_NUMBER for name in pulse},
         "condition": STRING | {"description": "the condition, of re-encoded and corrupted clips"},
     }
@@ -178,17 +200,25 @@ def scores() -> Schema:
 def predict() -> Schema:
     """Of a line that `main.py predict` prints."""
     rate = OPTIONAL_NUMBER
-    window = closed({"start_s": NUMBER, "score": _PROBABILITY, "face": COUNT, "heart_rate_bpm": rate})
+    score = {"margin": NUMBER | {"description": "logit of fake minus logit of real"}, "score": _PROBABILITY}
+    window = closed({"start_s": NUMBER, **score, "face": COUNT, "heart_rate_bpm": rate})
     face = closed(
-        {"face": COUNT, "score": _PROBABILITY, "heart_rate_bpm": rate, "heart_rate_pos_bpm": rate, "windows": COUNT,
-         "track_quality": OPTIONAL_NUMBER}
-    )  # fmt: skip
+        {
+            "face": COUNT,
+            **score,
+            "heart_rate_bpm": rate,
+            "heart_rate_pos_bpm": rate,
+            "windows": COUNT,
+            "track_quality": OPTIONAL_NUMBER,
+        }
+    )
     answer = closed(
         {
             "video": STRING,
-            "score": _PROBABILITY | {"description": "P(fake), the maximum over faces"},
+            "margin": NUMBER | {"description": "the highest of the faces' margins, each the mean of its windows'"},
+            "score": _PROBABILITY | {"description": "P(fake), the margin's sigmoid"},
             "label": {"enum": ["real", "fake"]},
-            "threshold": closed({"value": NUMBER, "from": {"enum": ["validation", "default"]}}),
+            "threshold": closed({"value": _PROBABILITY, "margin": NUMBER, "from": {"enum": ["validation", "default"]}}),
             "heart_rate_bpm": rate,
             "heart_rate_pos_bpm": rate,
             "windows": array(window, minItems=1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ml_collections import ConfigDict
 
 from cpml_jax.data.batch import zero_inputs
 from cpml_jax.errors import UserError
+from cpml_jax.evaluation import provenance
 from cpml_jax.models import cpml, heads, prompt_bank, prompts
 from cpml_jax.models.cpml import CPML
 from cpml_jax.pretrained import apply, huggingface
@@ -26,7 +28,8 @@ class Scorer:
 
     Attributes:
       step: the training step that the parameters are of.
-      selection: how that step was chosen: validation (the best AUC), latest, or oracle.
+      selection: how that step was chosen: validation (the lowest pair loss), latest, or oracle.
+      streams: names of the model\'s streams.
     """
 
     def __init__(
@@ -42,15 +45,26 @@ class Scorer:
         self._mesh, self._tokens = mesh, tokens
         self._encode = jax.jit(lambda v, t: model.apply(v, t, method="encode_prompts"), out_shardings=replicated(mesh))
         self._score = steps.jit_score_step(model, mesh)
+        self._score_streams = steps.jit_score_step(model, mesh, streams=True)
+        self._fuse = steps.jit_fuse_step(model, mesh)
         self._saliency = steps.jit_saliency_step(model, mesh)
+        self.streams = model.active
         self.step, self.selection = step, selection
         if variables is not None:
             self.load(variables, step)
 
     def load(self, variables: dict, step: int) -> None:
         """Use these parameters from now on; t_c is computed once, as the ensemble of all templates."""
-        self._variables, self.step = variables, step
+        self._variables, self.step, self._sha256 = variables, step, ""
         self._class_embeddings = None if self._tokens is None else self._encode(variables, self._tokens)
+
+    @property
+    def parameters_sha256(self) -> str:
+        """Of all parameters and batch statistics, however they lie over the devices (provenance.parameters_sha256)."""
+        if not self._sha256:
+            whole = jax.jit(lambda v: v, out_shardings=replicated(self._mesh))(self._variables)
+            self._sha256 = provenance.parameters_sha256(jax.device_get(whole))
+        return self._sha256
 
     @property
     def class_embeddings(self) -> np.ndarray | None:
@@ -75,21 +89,30 @@ class Scorer:
         Returns:
           p_fake (B,), logits (B, 2), unified (B, D) and, with the rPPG stream, wave (B, T), float32.
         """
-        return {name: np.asarray(value) for name, value in self._run(self._score, batch).items()}
+        return self._run(self._score, {name: batch[name] for name in MODEL_INPUTS})
+
+    def score_streams(self, batch: dict) -> dict[str, Any]:
+        """As `score`, and streams: stream -> arrays (B, ...), what the fusion takes of it."""
+        return self._run(self._score_streams, {name: batch[name] for name in MODEL_INPUTS})
+
+    def fuse(self, streams: dict[str, Any]) -> np.ndarray:
+        """Logits (B, 2) float32 of what `score_streams` gave, whether a row's streams are of one clip or of several."""
+        return self._run(self._fuse, streams)
 
     def saliency(self, batch: dict) -> np.ndarray:
         """(B, S, S) float32 >= 0: how much each pixel moves the score (steps.jit_saliency_step)."""
-        return np.asarray(self._run(self._saliency, batch))
+        return self._run(self._saliency, {name: batch[name] for name in MODEL_INPUTS})
 
-    def _run(self, step, batch: dict):
-        inputs = {name: batch[name] for name in MODEL_INPUTS}
-        rows = len(next(iter(inputs.values())))
+    def _run(self, step: Callable[..., Any], inputs: dict[str, Any]) -> Any:
+        """What a step makes of a tree of arrays (B, ...), as NumPy arrays (B, ...)."""
+        leaves, tree = jax.tree.flatten(inputs)
+        rows = len(leaves[0])
         padding = -rows % self._mesh.shape[DATA_AXIS]
         if padding:
-            inputs = {n: np.concatenate([x, np.repeat(x[:1], padding, axis=0)]) for n, x in inputs.items()}
-        inputs = put_global_batch(inputs, self._mesh)
-        scores = step(self._variables, self._class_embeddings, inputs)
-        return jax.tree.map(lambda value: value[:rows], jax.device_get(scores))
+            leaves = [np.concatenate([x, np.repeat(x[:1], padding, axis=0)]) for x in leaves]
+        placed = put_global_batch({str(place): x for place, x in enumerate(leaves)}, self._mesh)
+        answer = step(self._variables, self._class_embeddings, jax.tree.unflatten(tree, placed.values()))
+        return jax.tree.map(lambda value: np.asarray(value[:rows]), jax.device_get(answer))
 
 
 def read_bank(config: ConfigDict) -> dict[str, tuple[str, ...]]:
@@ -159,8 +182,8 @@ def restore(workdir: str | Path, config: ConfigDict, which: str = "best") -> tup
     """A checkpoint of a run: model, prompts' tokens, mesh, variables, step, and how that step was chosen.
 
     Args:
-      which: best (by validation AUC), latest, or the number of a step that is kept. A step that validation did not
-        choose is labelled an oracle's choice: nothing records how it was chosen.
+      which: best (the lowest pair loss in validation), latest, or the number of a step that is kept. A step that
+        validation did not choose is labelled an oracle's choice: nothing records how it was chosen.
 
     Raises:
       UserError: there is no checkpoint, it is of another configuration, or it cannot be read.

@@ -52,10 +52,30 @@ def _notes(report: dict[str, Any]) -> list[str]:
         f"Checkpoint of step {checkpoint['step']}, chosen by: {checkpoint.get('selection', 'validation')}. Trained on "
         f"{train['dataset']} at {' + '.join(train['compressions'])}.",
         f"Set aside as unusable: {len(report['excluded'])} videos or clips.",
-        "videos: real+fake. clip, video: AUC of single clips, and of videos (the mean of a video's clips).",
-        f"{', '.join(titles)}: of videos. The interval is a bootstrap over identities, acc at the",
+        "videos: real+fake. clip, video: AUC of single clips, and of videos (the mean margin of their clips).",
+        *_listed(report),
+        f"{', '.join(titles)}: of videos. The interval is a bootstrap over identities, mean that",
+        "of the methods' AUCs, acc at the "
         f"threshold chosen on the validation split ({summary.decimals(first['threshold']['video']) or _ABSENT}).",
     ]
+
+
+def _listed(report: dict[str, Any]) -> list[str]:
+    """Tested of listed videos of each data set and compression, where some are missing."""
+    with_most: dict[tuple[str, str], dict[str, Any]] = {}
+    for result in sorted((r for r in report["results"] if "listed" in r), key=lambda r: r["listed"]["listed"]):
+        with_most[result["test"]["dataset"], result["test"]["compression"]] = result
+    lines = []
+    for (dataset, compression), result in with_most.items():
+        listed, chance = result["listed"], summary.decimals(result["video"].get("auc_excluded_as_chance"))
+        tested, official = sum(listed["tested"].values()), listed["official"]
+        if tested < (official or listed["listed"]):
+            published = f" (published: {official})" if official else ""
+            lines.append(
+                f"{dataset} {compression}: {tested} of {listed['listed']} listed videos tested{published}; "
+                f"excluded as chance: AUC {chance or _ABSENT}."
+            )
+    return lines
 
 
 def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:

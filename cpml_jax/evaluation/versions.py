@@ -10,11 +10,14 @@ from typing import Any
 from flax import traverse_util
 
 from cpml_jax.configuration import current_names
+from cpml_jax.evaluation.video_score import OLD_RULE
 
-EVALUATION, SWEEP = "cpml-evaluation/2.0.0", "cpml-sweep/2.0.0"
-_COMPLETE = {"cpml-evaluation/1.1.0": EVALUATION, "cpml-sweep/1.0.0": SWEEP}  # today's, but for the names
-# cpml-evaluation/1.0.0 lacks provenance, calibration and most figures: it can be shown, and no result of it is kept.
-READABLE = (EVALUATION, SWEEP, *_COMPLETE, "cpml-evaluation/1.0.0")
+EVALUATION, SWEEP = "cpml-evaluation/3.0.0", "cpml-sweep/2.0.0"
+_COMPLETE = {"cpml-sweep/1.0.0": SWEEP}  # today's, but for the names
+# They can be shown, and no result of them is kept: before 3.0.0 windows were averaged as probabilities, and a file did
+# not name the parameters that it is of; 1.0.0 also lacks provenance, calibration and most figures.
+_EARLIER = ("cpml-evaluation/2.0.0", "cpml-evaluation/1.1.0", "cpml-evaluation/1.0.0")
+READABLE = (EVALUATION, SWEEP, *_COMPLETE, *_EARLIER)
 _RENAMED = {"train": {"qualities": "compressions"}, "test": {"quality": "compression"}}
 
 
@@ -28,7 +31,8 @@ def current(document: dict[str, Any]) -> dict[str, Any]:
         return document
     lists = {key: [_renamed(entry) for entry in document[key]] for key in ("results", "cells") if key in document}
     config = {"config": current_config(document["config"])} if "config" in document else {}
-    return document | {"schema": _COMPLETE.get(version, version)} | lists | config
+    rule = {"rule": OLD_RULE} if "results" in document else {}
+    return document | {"schema": _COMPLETE.get(version, version)} | lists | config | rule
 
 
 def _renamed(entry: dict[str, Any]) -> dict[str, Any]:
@@ -38,7 +42,7 @@ def _renamed(entry: dict[str, Any]) -> dict[str, Any]:
         for part, names in _RENAMED.items()
         if part in entry
     }
-    return entry | parts
+    return {key: value for key, value in entry.items() if key != "aggregation"} | parts
 
 
 def current_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Num
+from jaxtyping import Array, Bool, Float, Int, Num
 
 from cpml_jax import signal
 from cpml_jax.arrays import AnyArray
@@ -40,7 +40,11 @@ def cross_entropy(
 
 
 def cqsl(
-    wave: Float[AnyArray, "B V T"], label: Int[AnyArray, " B"], weight: Num[AnyArray, " B"], fps: float = 30.0
+    wave: Float[AnyArray, "B V T"],
+    label: Int[AnyArray, " B"],
+    weight: Num[AnyArray, " B"],
+    valid: Bool[AnyArray, "B V T"] | None = None,
+    fps: float = 30.0,
 ) -> dict[str, Float[Array, ""]]:
     """Cross-quality similarity learning: one pulse across compressions, none shared by real and fake.
 
@@ -48,6 +52,8 @@ def cqsl(
       wave: (B, V, T) pulse waves; V = 1 leaves only the push term.
       label: (B,).
       weight: (B,).
+      valid: (B, V, T) True where the frame could be measured: a correlation is over the frames that are valid in
+        both waves; None: all are.
       fps: frames/s of the waves.
 
     Returns:
@@ -56,19 +62,21 @@ def cqsl(
     """
     wave = jnp.asarray(wave, jnp.float32)
     clips, views, length = wave.shape
+    measured = jnp.ones_like(wave) if valid is None else jnp.asarray(valid, jnp.float32)
     if views > 1:
-        best, others = wave[:, :1], wave[:, 1:]
-        pull = _CLIPS * weighted_mean(1.0 - signal.pearson(best, others), weight[:, None])
+        both = measured[:, :1] * measured[:, 1:]
+        pull = _CLIPS * weighted_mean(1.0 - signal.pearson(wave[:, :1], wave[:, 1:], both), weight[:, None])
         rates = signal.soft_heart_rate(wave, fps)
         rate = _CLIPS * weighted_mean(jnp.abs(rates[:, :1] - rates[:, 1:]) / 60.0, weight[:, None])
     else:
         pull = rate = jnp.zeros((), jnp.float32)
-    # Unit waves make every real-fake correlation one matrix product over the global batch.
-    rows = unit(wave - wave.mean(-1, keepdims=True)).reshape(clips * views, length)
+    # Every wave of the global batch with every other; pairs of one class get no weight.
+    rows, shown = wave.reshape(clips * views, length), measured.reshape(clips * views, length)
+    correlation = signal.pearson(rows[:, None], rows, shown[:, None] * shown)
     real = jnp.repeat(weight * (label == REAL), views)
     fake = jnp.repeat(weight * (label == FAKE), views)
     counted = min(views, _VIEWS) ** 2
-    push = counted * weighted_mean(jnp.abs(rows @ rows.T), real[:, None] * fake[None, :])
+    push = counted * weighted_mean(jnp.abs(correlation), real[:, None] * fake[None, :])
     return {"pull": pull, "push": push, "rate": rate}
 
 
@@ -109,7 +117,11 @@ def cmcl(
 
 
 def pulse_teacher(
-    wave: Float[AnyArray, "B T"], trace: Float[AnyArray, "B T"], label: Int[AnyArray, " B"], weight: Num[AnyArray, " B"]
+    wave: Float[AnyArray, "B T"],
+    trace: Float[AnyArray, "B T"],
+    label: Int[AnyArray, " B"],
+    weight: Num[AnyArray, " B"],
+    valid: Bool[AnyArray, "B T"] | None = None,
 ) -> Float[Array, ""]:
     """1 - rho(wave, classical trace), mean over the real clips; fakes get no pulse target.
 
@@ -118,8 +130,10 @@ def pulse_teacher(
       trace: (B, T) the record's classical trace.
       label: (B,).
       weight: (B,).
+      valid: (B, T) True where the frame could be measured; None: all are.
 
     Returns:
       () float32 in [0, 2]; 0 without a real clip.
     """
-    return weighted_mean(1.0 - signal.pearson(wave, trace), weight * (label == REAL))
+    measured = None if valid is None else jnp.asarray(valid, jnp.float32)
+    return weighted_mean(1.0 - signal.pearson(wave, trace, measured), weight * (label == REAL))

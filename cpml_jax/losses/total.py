@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Bool, Float, Num
 
 from cpml_jax.arrays import AnyArray
 from cpml_jax.losses import affinity, cpml, flip
@@ -48,6 +48,12 @@ def real_and_fake(logits: Float[Array, "*shape C"]) -> Float[Array, "*shape 2"]:
     return jnp.stack([logits[..., 0], jax.nn.logsumexp(logits[..., 1:], axis=-1)], axis=-1)
 
 
+def valid_of_views(valid: Bool[AnyArray, "B V T"], views: int) -> Bool[AnyArray, "B W T"]:
+    """Of the batch's views, and after them of those that the model made of the best one, which share its frames."""
+    made = views - valid.shape[1]
+    return jnp.concatenate([valid, jnp.repeat(valid[:, :1], made, axis=1)], axis=1) if made else valid
+
+
 def total_loss(
     outputs: Mapping[str, Any],
     class_embeddings: Float[AnyArray, "C D"] | None,
@@ -74,7 +80,7 @@ def total_loss(
     terms = {"ce": cpml.cross_entropy(logits.reshape(clips * views, classes), **every_view)}
     loss = weights.ce * terms["ce"]
     if "wave" in outputs and weights.cqsl:
-        parts = cpml.cqsl(outputs["wave"], label, weight)
+        parts = cpml.cqsl(outputs["wave"], label, weight, valid_of_views(batch["valid"], outputs["wave"].shape[1]))
         loss += weights.cqsl * sum(parts.values())
         terms |= parts
     if weights.cmcl:
@@ -83,7 +89,9 @@ def total_loss(
         loss += weights.cmcl * sum(parts.values())
         terms |= parts
     if "wave" in outputs and weights.teacher:
-        terms["teacher"] = cpml.pulse_teacher(outputs["wave"][:, 0], batch["pulse"], label, weight)
+        terms["teacher"] = cpml.pulse_teacher(
+            outputs["wave"][:, 0], batch["pulse"], label, weight, batch["valid"][:, 0]
+        )
         loss += weights.teacher_at(step) * terms["teacher"]
     if weights.simclr:
         terms["simclr"] = flip.simclr(outputs["augmented"]["projected"], weight, weights.simclr_temperature)

@@ -187,24 +187,3 @@ def best_threshold(labels: Labels, scores: Scores) -> float | None:
     lower = int(best[np.argmax(gaps[best])])
     middle = distinct[lower] + 0.5 * gaps[lower]
     return float(middle if middle > distinct[lower] else distinct[lower + 1])  # neighbouring floats have no middle
-
-
-def video_level(rows: Sequence[dict], scores: Scores) -> tuple[list[dict], Float[np.ndarray, " M"]]:
-    """One score a video: the mean over its clips.
-
-    Args:
-      rows: (N,) of the index. Clips are of one video if their schema.video_key is the same: data set, method,
-        compression and id. The id alone would merge `000_003` of four methods.
-      scores: (N,).
-
-    Returns:
-      (the first row of every video, in order of appearance; (M,) float64 mean scores).
-    """
-    values = np.asarray(scores, np.float64).reshape(-1)
-    places: dict[str, list[int]] = {}
-    for index, row in enumerate(rows):
-        places.setdefault(row["video_key"], []).append(index)
-    for key, members in places.items():
-        if len({rows[i]["label"] for i in members}) > 1:
-            raise ValueError(f"clips of video {key} carry both labels")
-    return [rows[m[0]] for m in places.values()], np.asarray([values[m].mean() for m in places.values()], np.float64)

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cpml_jax.json_schema import COUNT, INTERVAL, NUMBER, SHARE, STRING, Schema, closed
-from cpml_jax.metrics import calibration, detection
+from cpml_jax.metrics import calibration, detection, method_auc
 from cpml_jax.metrics.detection import Labels, Scores
 from cpml_jax.metrics.intervals import Groups, bootstrap_auc_ci95
 from cpml_jax.schema import FAKE, REAL
@@ -32,11 +32,14 @@ class Scored:
 
     Attributes:
       labels: (N,) 0 real, 1 fake.
-      scores: (N,) P(fake) as the model gives it: what ranks, and what the threshold is for.
+      scores: (N,) margins as the model gives them (or P(fake)): what ranks, and what the threshold is for.
       probabilities: (N,) calibrated P(fake).
       threshold: chosen on the validation split; None where it lacks a class.
       identities: (N,), what the bootstrap draws.
       resamples, seed: of the bootstrap.
+      methods: (N,) the manipulation of each fake; the reals' entries are not read. None where it is not known.
+      excluded: numbers of real and of fake videos that are listed for the test and could not be scored; None of clips,
+        whose number nobody knows.
     """
 
     labels: Int[np.ndarray, " N"]
@@ -46,6 +49,8 @@ class Scored:
     identities: Groups
     resamples: int
     seed: int
+    methods: Sequence[str] | None = None
+    excluded: tuple[int, int] | None = None
 
 
 class Noted(NamedTuple):
@@ -132,6 +137,10 @@ def _tpr_at_fpr(s: Scored) -> Noted:
     return Noted({fpr: share for fpr, (share, _) in shares.items()}, note)
 
 
+def _of_methods(function: Callable[[Labels, Scores, Sequence[str]], Any]) -> Callable[[Scored], Any]:
+    return lambda s: None if s.methods is None else function(s.labels, s.scores, s.methods)
+
+
 METRICS: tuple[Metric, ...] = (
     Metric(
         "n_real", lambda s: int((s.labels == REAL).sum()), COUNT, "Number of real clips or videos.", always=True,
@@ -158,6 +167,28 @@ METRICS: tuple[Metric, ...] = (
         "95 % interval of the AUC, by a bootstrap over identities.",
         columns=(Column("95 %", interval, "clip"), Column("95 %", interval, plain_title="95 % CI")),
         always=True,
+    ),
+    Metric(
+        "auc_method_mean",
+        _of_methods(method_auc.method_mean),
+        SHARE,
+        "Mean over the manipulations of the AUC of each, against all reals: what publications average.",
+        "higher",
+        (Column("mean of methods", decimals, plain_title="mean"),),
+    ),
+    Metric(
+        "auc_by_method",
+        _of_methods(method_auc.by_method),
+        {"type": ["object", "null"], "additionalProperties": SHARE},
+        "AUC of each manipulation, against all reals.",
+    ),
+    Metric(
+        "auc_excluded_as_chance",
+        lambda s: s.excluded and method_auc.excluded_as_chance(s.labels, s.scores, s.excluded),
+        SHARE,
+        "AUC with every listed video that could not be scored (no face, too short, damaged) counted as a tie with all "
+        "others; of videos alone.",
+        "higher",
     ),
     Metric(
         "ap",
@@ -245,12 +276,14 @@ def figures(
     resamples: int,
     probabilities: Scores | None = None,
     seed: int = 0,
+    methods: Sequence[str] | None = None,
+    excluded: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     """Every metric of a test's clips, or of its videos.
 
     Args:
-      labels, scores, identities, threshold, resamples, seed: see Scored.
-      probabilities: (N,) calibrated P(fake); the scores if None.
+      labels, scores, identities, threshold, resamples, seed, methods, excluded: see Scored.
+      probabilities: (N,) calibrated P(fake); None: the scores are P(fake) themselves.
 
     Returns:
       {name of a metric: its value}; a figure that does not exist is None and `note` says why.
@@ -260,7 +293,7 @@ def figures(
     """
     labels, scores = detection.check_scores(labels, scores)
     probabilities = scores if probabilities is None else detection.check_scores(labels, probabilities)[1]
-    scored = Scored(labels, scores, probabilities, threshold, identities, resamples, seed)
+    scored = Scored(labels, scores, probabilities, threshold, identities, resamples, seed, methods, excluded)
     values, notes = {}, []
     for metric in METRICS:
         answer = metric.function(scored)

@@ -112,7 +112,8 @@ class CPML(nn.Module):
         Returns:
           unified (B, V', D); logits (B, V', C) = exp(tau) cos(u, t_c), or the linear head's, real first; with the
           rppg stream wave (B, V', T); with affinity projections projected: stream -> (B, V', D); all float32.
-          intermediates: stages, three of (B, V', tokens, dim), z_land, z_visual and, with prompts, tau.
+          intermediates: stages, three of (B, V', tokens, dim), z_land, z_visual, fused (stream -> what the fusion takes
+          of it, (B, V', ...)) and, with prompts, tau.
         """
         inputs = {name: inputs[name] for stream in self.active for name in STREAMS[stream].inputs}
         if downsampled:
@@ -135,15 +136,32 @@ class CPML(nn.Module):
         if "affinity" in self.projections:
             projected = {name: project(encoded[name].feature) for name, project in self.affinity.items()}
             outputs["projected"] = {name: by_view(x.astype(jnp.float32)) for name, x in projected.items()}
-        u = by_view(self.fusion({name: stream.fused for name, stream in encoded.items()}, train=train))
-        if self.head == "linear":
-            logits = self.classifier(u)
-        else:
-            assert class_embeddings is not None  # they are what this head scores against
-            tau = intermediates["tau"] = jnp.minimum(self.tau, TAU_LIMIT)
-            cosines = jnp.einsum("bvd,cd->bvc", unit(u), unit(class_embeddings), precision="highest")
-            logits = jnp.exp(tau) * cosines
+        fused = {name: stream.fused for name, stream in encoded.items()}
+        intermediates["fused"] = jax.tree.map(by_view, fused)
+        u = by_view(self.fusion(fused, train=train))
+        logits, temperature = self.scores(u, class_embeddings)
+        intermediates |= temperature
         return outputs | {"unified": u, "logits": logits, "intermediates": intermediates}
+
+    def scores(
+        self, u: Float[Array, "B V D"], class_embeddings: Float[Array, "C D"] | None
+    ) -> tuple[Float[Array, "B V C"], dict[str, jax.Array]]:
+        """The logits of unified features and, with prompts, {tau}."""
+        if self.head == "linear":
+            return self.classifier(u), {}
+        assert class_embeddings is not None  # they are what this head scores against
+        tau = jnp.minimum(self.tau, TAU_LIMIT)
+        cosines = jnp.einsum("bvd,cd->bvc", unit(u), unit(class_embeddings), precision="highest")
+        return jnp.exp(tau) * cosines, {"tau": tau}
+
+    def fuse(self, fused: Mapping[str, Any], class_embeddings: Float[Array, "C D"] | None) -> Float[Array, "N C"]:
+        """Logits of streams that were encoded before, whether of one clip or of several (evaluation/stream_swap.py).
+
+        Args:
+          fused: stream -> rows (N, ...) of the intermediates' `fused`, of all streams.
+        """
+        ordered = {name: fused[name] for name in self.active}  # jit sorts a dictionary's keys
+        return self.scores(self.fusion(ordered, train=False)[:, None], class_embeddings)[0][:, 0]
 
     def augmented(
         self, frames: Num[Array, "B T S S 3"], weight: Num[Array, " B"], key: PRNGKeyArray

@@ -8,6 +8,7 @@ from scipy.stats import norm
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
+from cpml_jax.evaluation import video_score
 from cpml_jax.metrics import detection
 from cpml_jax.report import canvas
 from cpml_jax.report.canvas import Absent, Plate
@@ -43,12 +44,12 @@ def _name(key: tuple[str, str]) -> str:
 
 
 def _of_clips(lines: list[dict]) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([line["label"] for line in lines]), np.array([line["p_fake"] for line in lines])
+    return np.array([line["label"] for line in lines]), np.array([line["logit_margin"] for line in lines])
 
 
 def _of_videos(lines: list[dict]) -> tuple[np.ndarray, np.ndarray]:
-    videos, means = detection.video_level(lines, [line["p_fake"] for line in lines])
-    return np.array([video["label"] for video in videos]), means
+    videos, margins = video_score.video_margins(lines, [line["logit_margin"] for line in lines])
+    return np.array([video["label"] for video in videos]), margins
 
 
 def _roc(unit: str, scored: Scored) -> Plate:
@@ -58,6 +59,7 @@ def _roc(unit: str, scored: Scored) -> Plate:
     areas = []
     for place, (name, (labels, scores)) in enumerate(scored.items()):
         false, true, thresholds = sk.roc_curve(labels, scores)
+        thresholds = detection.sigmoid(thresholds)
         area = sk.auc(false, true)
         axes.plot(
             false, true, label=f"{name}: AUC {area:.3f}", markevery=canvas.evenly(len(false), 6), **canvas.look(place)
@@ -79,6 +81,7 @@ def _det(unit: str, scored: Scored) -> Plate:
     axes.plot([low, high], [low, high], color=canvas.SOFT, lw=1, ls=":")
     for place, (name, (labels, scores)) in enumerate(scored.items()):
         false, missed, thresholds = sk.det_curve(labels, scores)
+        thresholds = detection.sigmoid(thresholds)
         rate, _ = detection.eer(labels, scores)
         x, y = (norm.ppf(np.clip(errors, *_DET_LIMITS)) for errors in (false, missed))
         look = canvas.look(place)

@@ -18,6 +18,7 @@ _NAMES = {
     "learning_rate": "learning rate",
     "cross_entropy": "cross-entropy",
     "auc": "AUC",
+    "pair_loss": "pair loss",
 }
 _SHOWN = 300  # points of a line: more than a phone has pixels; further steps are averaged
 
@@ -25,7 +26,7 @@ _SHOWN = 300  # points of a line: more than a phone has pixels; further steps ar
 def training(run: RunFiles) -> list[Plate]:
     """Every number of training and of validation against the step."""
     kinds = (
-        ("val", "validation", "Validation during training: the checkpoint is chosen by its AUC."),
+        ("val", "validation", "Validation during training: the checkpoint has the lowest pair loss."),
         ("train", "training", "Terms of the loss and other figures of training, each on a scale of its own."),
     )
     plates = [plate for kind, name, title in kinds if (plate := _panels(run, kind, name, title))]

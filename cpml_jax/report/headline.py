@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from cpml_jax.metrics import summary
 from cpml_jax.metrics.summary import Column, Metric
+from cpml_jax.report import what_is_read
 from cpml_jax.report.canvas import Absent
 from cpml_jax.report.run_files import RESULTS, RunFiles, is_pooled, number
 from cpml_jax.report.words import figure_of, foreign, table, text
@@ -15,7 +16,7 @@ _DASH = "\N{EN DASH}"
 
 
 def header(run: RunFiles, folder: str) -> str:
-    """HTML of the page's top: name, checkpoint, selection, data, versions."""
+    """HTML of the page's top: name, checkpoint, selection, data, versions, and what the model reads."""
     config, checkpoint = run.evaluation.get("config") or {}, run.evaluation.get("checkpoint") or {}
     name = config.get("name") or folder
     facts = [f"run {foreign(folder)}"]
@@ -26,8 +27,8 @@ def header(run: RunFiles, folder: str) -> str:
         oracle = str(selection).startswith("oracle")
         facts.append(f"<strong>selected by {text(selection)}</strong>" if oracle else f"selected by {text(selection)}")
     facts += [f"seed {text(config['seed'])}"] if "seed" in config else []
-    items = "".join(f"<li>{fact}</li>" for fact in facts)
-    return f'<header><p class="soft">Report</p><h1>{foreign(name)}</h1><ul class="facts">{items}</ul></header>'
+    items, reads = "".join(f"<li>{fact}</li>" for fact in facts), what_is_read.sentences(run)
+    return f'<header><p class="soft">Report</p><h1>{foreign(name)}</h1><ul class="facts">{items}</ul>{reads}</header>'
 
 
 def provenance(run: RunFiles) -> str:
@@ -60,7 +61,7 @@ def results(run: RunFiles) -> str:
             listing = table(head, [cells(r) for r in group], len(_ABOUT))
             parts.append(f"<details><summary>{title}: {len(group)} results</summary>{listing}</details>")
     notes = "".join(f"<li>{note}</li>" for note in dict.fromkeys(_notes(run)))
-    return "".join(parts) + (f'<ul class="notes">{notes}</ul>' if notes else "") + _rules(run.results[0])
+    return "".join(parts) + (f'<ul class="notes">{notes}</ul>' if notes else "") + _rules(run)
 
 
 def cells(result: dict) -> list[str]:
@@ -106,18 +107,34 @@ def _notes(run: RunFiles) -> Iterator[str]:
         yield f"{', '.join(tests)}: {note}"
     if run.dropped:
         yield f"{run.dropped:,} lines of scores.jsonl have no finite score and are left out of the figures"
+    yield from _listed(run)
     excluded = run.evaluation.get("excluded") or []
     if excluded:
         yield f"{len(excluded):,} clips were excluded; evaluation.json lists them with their reasons"
 
 
-def _rules(first: dict) -> str:
-    threshold = first.get("threshold") or {}
-    accuracy = ""
+def _listed(run: RunFiles) -> Iterator[str]:
+    """Tested of listed videos, where some are missing."""
+    for result in (r for r in run.results if is_pooled(r, run.results) and not r.get("condition")):
+        listed = result.get("listed")
+        if not listed:
+            continue
+        tested, official = sum(listed["tested"].values()), listed["official"]
+        if tested < (official or listed["listed"]):
+            where = f"{foreign(result['test']['dataset'])} {foreign(result['test']['compression'])}"
+            published = f"; the published test list has {official:,}" if official else ""
+            chance = figure_of(result["video"].get("auc_excluded_as_chance"))
+            counts = f"{tested:,} of {listed['listed']:,} listed videos were tested"
+            yield f"{where}: {counts}{published}; AUC with the excluded ones as chance {chance}"
+
+
+def _rules(run: RunFiles) -> str:
+    threshold = run.results[0].get("threshold") or {}
+    accuracy, rule = "", run.evaluation.get("rule") or {}
     if threshold.get("rule"):
         value = figure_of(threshold.get("video"))
         accuracy = f"Accuracy is at the threshold that {text(threshold['rule'])} (for videos {value}). "
-    aggregation = text(first.get("aggregation") or "unknown")
+    windows, faces = (text(rule.get(key) or "unknown") for key in ("windows", "faces"))
     entries = [
         f"<dt>{text(', '.join(dict.fromkeys(column.title for column in metric.columns)))}</dt>"
         f"<dd>{text(metric.sentence)}</dd>"
@@ -125,7 +142,8 @@ def _rules(first: dict) -> str:
         if metric.columns
     ]
     return (
-        f'<p class="soft">Figures are of videos unless they are marked clip. Aggregation, {aggregation}. {accuracy}'
+        '<p class="soft">Figures are of videos unless they are marked clip. '
+        f"How a video is scored: {windows}; {faces}. {accuracy}"
         "A dash: the figure does not exist, or an older evaluation did not write it.</p>"
         f"<details><summary>What the figures mean</summary><dl>{''.join(entries)}</dl></details>"
     )

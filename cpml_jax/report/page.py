@@ -24,6 +24,7 @@ from cpml_jax.report import (
     figures_training,
     headline,
     run_files,
+    what_is_read,
 )
 from cpml_jax.report.canvas import Absent, Plate
 from cpml_jax.report.run_files import RunFiles
@@ -91,6 +92,7 @@ def document(run: RunFiles, record_sets: Mapping[str, RecordSet], folder: Path, 
     """The whole page as text; its figures are written to `folder`."""
     frames = faces.Frames(record_sets)
     sections = [("results", "Results", _or_reason(lambda: headline.results(run) + headline.provenance(run)))]
+    sections.append(("reads", "What the model reads", _or_reason(lambda: _reads(run, folder))))
     for anchor, title, draw in _FIGURES:
         sections.append((anchor, title, _or_reason(lambda draw=draw: _plates(draw(run), folder))))
     for anchor, title, draw in _PICTURES:
@@ -138,6 +140,10 @@ def plate_html(plate: Plate, folder: Path | None) -> str:
         write_whole(folder / f"{plate.name}.png", image)
         write_whole(folder / f"{plate.name}.csv", canvas.csv_text(plate.columns))
     return f'<figure id="figure-{plate.name}">{picture}<figcaption>{text(plate.title)}</figcaption></figure>'
+
+
+def _reads(run: RunFiles, folder: Path) -> str:
+    return _plates(what_is_read.plates(run), folder) + what_is_read.tables(run)
 
 
 def _pictures(name: str, drawn: faces.Pictures, folder: Path) -> str:

@@ -8,16 +8,14 @@ import math
 from pathlib import Path
 
 import numpy as np
-from scipy.special import logit
 
 from cpml_jax import schema
 from cpml_jax.errors import UserError
-from cpml_jax.evaluation import results_file
+from cpml_jax.evaluation import results_file, video_score
 from cpml_jax.evaluation.results_file import FEATURES, RESULTS, SCORES
 
 SALIENCY, CURVES = "saliency.npz", "metrics.jsonl"
 _MADE_BY = dict.fromkeys((RESULTS, SCORES, FEATURES, SALIENCY), "main.py evaluate") | {CURVES: "main.py train"}
-LARGEST_MARGIN = 36.0  # of a score that double precision rounds to 0 or 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +73,7 @@ def read(workdir: str | Path) -> RunFiles:
         )
     # Re-encoded and corrupted clips have scores but no features: no figure of single clips shows them.
     lines = [line for line in lines if not line.get("condition")]
-    scores = [line | {"row": row, "logit_margin": _margin(line)} for row, line in enumerate(lines)]
+    scores = [line | {"row": row, "logit_margin": video_score.margin_of(line)} for row, line in enumerate(lines)]
     scores = [line for line in scores if number(line.get("p_fake")) is not None]
     if features and not _is_of(features, lines):
         missing[FEATURES] = f"{FEATURES} is of another evaluation than {SCORES}; main.py evaluate writes both anew."
@@ -92,16 +90,6 @@ def _is_of(features: dict, lines: list[dict]) -> bool:
 
 def _has_maps(saliency: dict) -> bool:
     return {"clip_id", "saliency"} <= saliency.keys() and len(saliency["clip_id"]) == len(saliency["saliency"])
-
-
-def _margin(line: dict) -> float:
-    known = number(line.get("logit_margin"))
-    if known is not None:
-        return known
-    p = number(line.get("p_fake"))
-    if p is None:
-        return math.nan
-    return float(np.clip(logit(np.clip(p, 0.0, 1.0)), -LARGEST_MARGIN, LARGEST_MARGIN))
 
 
 def number(value: object) -> float | None:

@@ -43,7 +43,8 @@ def state_of(folder: Path, config: ConfigDict, run: Run) -> str:
     """FINISHED: it has every cell; TRAINED: its evaluation lacks tests; BEGUN: it has checkpoints; or MISSING."""
     report = results_file.read(folder) or {}  # written after training
     ours = config.to_dict()
-    if "config" in report and _shaping(report["config"], FREE_KEYS) == _shaping(ours, FREE_KEYS):
+    current = report.get("schema") == versions.EVALUATION  # an earlier version's figures are by another rule
+    if current and "config" in report and _shaping(report["config"], FREE_KEYS) == _shaping(ours, FREE_KEYS):
         tests = [
             {k: v for k, v in _shaping(c, _FREE_EVAL).items() if k.startswith("eval.")}
             for c in (report["config"], ours)

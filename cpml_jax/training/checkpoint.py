@@ -1,11 +1,12 @@
 """Checkpoints through Orbax, imported here alone because its interface still changes.
 
-State and data position are saved together, asynchronously. One folder holds the latest checkpoint and the best by
-validation AUC; the same checkpoint may be both.
+State and data position are saved together, asynchronously. One folder holds the latest checkpoint and the best of
+validation; the same checkpoint may be both.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any, cast
@@ -19,8 +20,14 @@ from cpml_jax.training.state import TrainState
 
 
 def _ranking(metrics: dict[str, float]) -> float:
-    """Validation AUC; between equal ones the lower validation cross-entropy."""
-    return metrics["auc"] - 1e-6 * metrics["cross_entropy"]
+    """Higher is better: a falling function of pair_loss (metrics/pair_loss.py), from 2 to 3.
+
+    Checkpoints before 0.3 have no pair_loss. They keep the order in which they were saved and kept, AUC and then
+    cross-entropy, below 2: a run that goes on from one ranks its new steps above.
+    """
+    if "pair_loss" in metrics:
+        return 2.0 + math.exp(-metrics["pair_loss"])
+    return metrics["auc"] - 1e-6 * metrics.get("cross_entropy", 0.0)
 
 
 class Checkpoints:

@@ -53,6 +53,11 @@ def _under(name: str, keys: tuple[str, ...]) -> bool:
     return any(name == key or name.startswith(key + ".") for key in keys)
 
 
+def is_free(key: str) -> bool:
+    """Whether a dotted key may change while a run goes on (FREE_KEYS)."""
+    return _under(key, FREE_KEYS)
+
+
 def check_config(workdir: str | os.PathLike, config: Mapping[str, Any], *, resume: bool) -> None:
     """Compare a configuration with the one that the workdir's checkpoints were made with.
 

@@ -168,23 +168,36 @@ def jit_train_step(train_step: TrainStep, mesh: Mesh, shardings: TrainState) -> 
     )
 
 
-def jit_score_step(model: nn.Module, mesh: Mesh) -> Callable[..., dict[str, jax.Array]]:
+def jit_score_step(model: nn.Module, mesh: Mesh, *, streams: bool = False) -> Callable[..., dict[str, Any]]:
     """score_step(variables, class_embeddings, MODEL_INPUTS of a batch with one view) -> dict, replicated.
 
     p_fake (B,), logits (B, 2) of real and fake whatever the classes, unified (B, D) and, with the rPPG stream,
-    wave (B, T).
+    wave (B, T). With `streams` also streams: stream -> what the fusion takes of it, rows (B, ...).
     """
 
     def score_step(
         variables: dict[str, Any], class_embeddings: jax.Array | None, inputs: dict[str, jax.Array]
-    ) -> dict[str, jax.Array]:
+    ) -> dict[str, Any]:
         outputs: Any = model.apply(variables, inputs, class_embeddings, train=False)
         scores = {name: outputs[name][:, 0] for name in ("logits", "unified", "wave") if name in outputs}
         scores["logits"] = real_and_fake(scores["logits"])
+        if streams:
+            scores["streams"] = jax.tree.map(lambda x: x[:, 0], outputs["intermediates"]["fused"])
         return {"p_fake": jax.nn.softmax(scores["logits"], axis=-1)[:, 1], **scores}
 
     data = batch_sharding(mesh)
     return jax.jit(score_step, in_shardings=(None, None, data), out_shardings=replicated(mesh))
+
+
+def jit_fuse_step(model: nn.Module, mesh: Mesh) -> Callable[..., jax.Array]:
+    """fuse_step(variables, class_embeddings, streams of jit_score_step) -> logits (B, 2), real and fake, replicated."""
+
+    def fuse_step(variables: dict[str, Any], class_embeddings: jax.Array | None, streams: dict[str, Any]) -> jax.Array:
+        logits: Any = model.apply(variables, streams, class_embeddings, method="fuse")
+        return real_and_fake(logits)
+
+    data = batch_sharding(mesh)
+    return jax.jit(fuse_step, in_shardings=(None, None, data), out_shardings=replicated(mesh))
 
 
 def jit_saliency_step(model: nn.Module, mesh: Mesh) -> Callable[..., jax.Array]:

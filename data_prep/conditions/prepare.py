@@ -139,7 +139,7 @@ def find_faces(group: list[Video], file: Path, sampling: Sampling) -> None:
 
     Without torch's threads and weights in them, the processes of the second step start at once.
     """
-    tracks = process.SharedTracks([video.mask for video in group if video.mask], sampling)
+    tracks = process.SharedTracks(group, sampling)
     plans: list[Plan | str] = []
     for video in group:
         try:

@@ -12,10 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cpml_jax.data.batch import bridged
 from cpml_jax.errors import UserError
 from cpml_jax.schema import CROP_SIZE
 from data_prep.crops.files import frame_files, read_image, read_landmarks
-from data_prep.face.clips import MAX_INVALID, FaceClip, Window, measurements
+from data_prep.face.clips import MAX_INVALID, FaceClip, Window, measurements, window_starts
 from data_prep.face.crop import MARGIN, CropPath
 from data_prep.sources import Video
 from data_prep.video import jpeg
@@ -75,8 +76,10 @@ def read_clip(folder: str | Path, landmark_file: str | Path, num_frames: int, fi
     return _window(open_crops(folder, landmark_file), first, num_frames)
 
 
-def cut(video: Video, num_frames: int, max_windows: int | None) -> Iterator[CropClip | tuple[Window, str]]:
-    """Clips of a folder of crops (a Video with crop_landmarks), one window after another from its first frame.
+def cut(
+    video: Video, num_frames: int, max_windows: int | None, spread: bool = False
+) -> Iterator[CropClip | tuple[Window, str]]:
+    """Clips of a folder of crops (a Video with crop_landmarks), their windows as clips.window_starts has them.
 
     The box is in pixels of the crop itself, and track_quality is 1. Landmarks are the file's, not smoothed again; the
     pulse traces are measured on these crops.
@@ -88,11 +91,12 @@ def cut(video: Video, num_frames: int, max_windows: int | None) -> Iterator[Crop
       UserError: as for `read_clip`, where the whole folder is concerned; or not enough frames for one window.
     """
     crops = open_crops(video.path, video.crop_landmarks)
-    total = len(crops.files) // num_frames
-    if not total:
+    shown = np.all(np.isfinite(crops.points), axis=(1, 2))
+    starts = window_starts(shown, num_frames, max_windows, spread)
+    if not starts:
         raise UserError(f"{len(crops.files)} crops, a clip needs {num_frames}")
-    for number in range(total if max_windows is None else min(total, max_windows)):
-        window = _planned(number, num_frames)
+    for number, first in enumerate(starts):
+        window = _planned(number, first, num_frames)
         try:
             arrays = _window(crops, window.first, num_frames)
         except UserError as error:
@@ -134,7 +138,7 @@ def _window(crops: Crops, first: int, num_frames: int) -> CropArrays:
         raise UserError("none of the clip's frames has landmarks")
     sides = sizes.max(axis=1)
     corners = -((sides[:, None] - sizes) // 2)  # of the square, in pixels of the image: negative where it was padded
-    landmarks = normalised(filled(points, valid), sizes, corners, sides)
+    landmarks = normalised(bridged(points, valid), sizes, corners, sides)
     inside = (np.abs(landmarks[valid]) <= 1).mean()
     if inside < 0.5:
         raise UserError(
@@ -159,15 +163,6 @@ def squared(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, (CROP_SIZE, CROP_SIZE), interpolation=interpolation)
 
 
-def filled(points: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """(T, 68, 2) with invalid frames interpolated from their neighbours; valid: (T,) bool."""
-    if valid.all():
-        return points
-    at = np.arange(len(points))
-    columns = [np.interp(at, at[valid], column) for column in points.reshape(len(points), -1)[valid].T]
-    return np.stack(columns, axis=1).reshape(points.shape)
-
-
 def normalised(points: np.ndarray, sizes: np.ndarray, corners: np.ndarray, sides: np.ndarray) -> np.ndarray:
     """Landmarks of the file, in either unit, -> (T, 68, 2) float32 in [-1, 1] over the square.
 
@@ -181,11 +176,11 @@ def normalised(points: np.ndarray, sizes: np.ndarray, corners: np.ndarray, sides
     return ((pixels - corners[:, None]) / sides[:, None, None] * 2 - 1).astype(np.float32)
 
 
-def _planned(number: int, num_frames: int) -> Window:
+def _planned(number: int, first: int, num_frames: int) -> Window:
     """A window that takes the crops as they are."""
     centre = np.full((num_frames, 2), CROP_SIZE / 2)
     path = CropPath(centre, CROP_SIZE, 0.0, np.full(2, CROP_SIZE / MARGIN))
-    return Window(0, number, number * num_frames, path, np.ones(num_frames, bool), QUALITY)
+    return Window(0, number, first, path, np.ones(num_frames, bool), QUALITY)
 
 
 def _measure(window: Window, arrays: CropArrays) -> CropClip:

@@ -11,8 +11,8 @@ import numpy as np
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import CROP_SIZE, FRAME_RATE
+from data_prep.face import agreement, landmarks, rppg
 from data_prep.face import detector as detectors
-from data_prep.face import landmarks, rppg
 from data_prep.face.crop import CropPath, crop_path
 from data_prep.face.detector import Detector
 from data_prep.face.tracks import Track, find_tracks
@@ -59,7 +59,12 @@ class FaceClip:
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """Which frames of a video make a clip of which face, and how they are cut out."""
+    """Which frames of a video make a clip of which face, and how they are cut out.
+
+    Attributes:
+      seen: (T,) bool, False where the track does not show the face. quality: the track's probability.
+      points: (5, 2) of the detector (Track.points), by key frame of the clip.
+    """
 
     face: int
     number: int
@@ -67,6 +72,7 @@ class Window:
     path: CropPath
     seen: np.ndarray
     quality: float
+    points: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def track_video(path: str | Path, detector: Detector) -> tuple[list[Track], int]:
@@ -84,25 +90,64 @@ def track_video(path: str | Path, detector: Detector) -> tuple[list[Track], int]
     return tracks, count
 
 
-def plan_windows(tracks: list[Track], count: int, *, num_frames: int, max_windows: int | None) -> list[Window]:
-    """Windows of num_frames contiguous frames of each track, one after another from the track's first frame.
+def plan_windows(
+    tracks: list[Track], count: int, *, num_frames: int, max_windows: int | None, spread: bool = False
+) -> list[Window]:
+    """Windows of num_frames contiguous frames of each track (window_starts).
+
+    Args:
+      tracks: of one video. count: its frames.
+      num_frames: of a window. max_windows: of a track; None: all.
+      spread: over the track, or one after another from its first frame.
 
     Raises:
       UserError: no track is long enough.
     """
     windows = []
     for face, track in enumerate(tracks):
-        total = len(track) // num_frames
-        for number in range(total if max_windows is None else min(total, max_windows)):
-            first = number * num_frames
+        for number, first in enumerate(window_starts(track.seen, num_frames, max_windows, spread)):
             seen = track.seen[first : first + num_frames]
-            path = crop_path(track, first, num_frames)
-            windows.append(Window(face, number, track.start + first, path, seen, track.probability))
+            path, start = crop_path(track, first, num_frames), track.start + first
+            points = {key - start: five for key, five in track.points.items() if 0 <= key - start < num_frames}
+            windows.append(Window(face, number, start, path, seen, track.probability, points))
     if not windows:
         longest = max(len(track) for track in tracks)
         where = "the video has" if longest == count else "the longest face track has"
         raise UserError(f"{where} {longest} frames at 30 frames/s, a clip needs {num_frames}")
     return windows
+
+
+def window_starts(shown: np.ndarray, num_frames: int, max_windows: int | None, spread: bool = False) -> list[int]:
+    """First frames of windows that do not overlap.
+
+    A window of which too much is not shown (MAX_INVALID) begins later: as soon as enough is. Where that is nowhere, it
+    stays, and cutting it says why it cannot be used.
+
+    Args:
+      shown: (N,) bool, False on frames that cannot be measured.
+      max_windows: None: as many as fit.
+      spread: over all N frames, the first at their beginning and the last at their end; one alone in their middle.
+    """
+    last = len(shown) - num_frames
+    if last < 0:
+        return []
+    fitting = len(shown) // num_frames
+    count = fitting if max_windows is None else min(fitting, max_windows)
+    if spread:
+        wanted = [last // 2] if count == 1 else np.linspace(0, last, count).round().astype(int).tolist()
+    else:
+        wanted = [number * num_frames for number in range(count)]
+    hidden = np.concatenate([[0], np.cumsum(~np.asarray(shown, bool))])
+    usable = hidden[num_frames:] - hidden[:-num_frames] <= MAX_INVALID * num_frames  # (last + 1,), by first frame
+    starts, free = [], 0
+    for place in wanted:
+        later = np.flatnonzero(usable[max(place, free) :])
+        if len(later):
+            starts.append(max(place, free) + int(later[0]))
+            free = starts[-1] + num_frames
+        elif place >= free:
+            starts.append(place)
+    return starts
 
 
 def cut_windows(path: str | Path, windows: list[Window], num_frames: int) -> Iterator[FaceClip | tuple[Window, str]]:
@@ -135,28 +180,47 @@ def cut_windows(path: str | Path, windows: list[Window], num_frames: int) -> Ite
 
 
 def _measure(window: Window, frames: np.ndarray, valid: np.ndarray, times: np.ndarray) -> FaceClip | tuple[Window, str]:
-    missing = 1 - valid.mean()
-    if missing > MAX_INVALID:
-        reason = "no face, or frames missing, damaged or too far apart"
-        return window, f"{missing:.0%} of the clip's frames could not be measured ({reason})"
-    points = moving_landmarks(window, frames, times)
+    if reason := too_invalid(valid, "no face, or frames missing, damaged or too far apart"):
+        return window, reason
+    points, valid = moving_landmarks(window, frames, valid, times)
+    if reason := too_invalid(valid, "landmarks off the face, as in profile or fast motion"):
+        return window, reason
     return FaceClip(**measurements(window, frames, points, valid, window.path.boxes()))
 
 
-def moving_landmarks(window: Window, frames: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """(T, 68, 2) float32 in [-1, 1], smoothed and at regular moments, however the pictures lie in time.
+def too_invalid(valid: np.ndarray, cause: str) -> str:
+    """Why a clip is not used; "" if enough of its frames are valid (T,) bool."""
+    missing = 1 - valid.mean()
+    return f"{missing:.0%} of the clip's frames could not be measured ({cause})" if missing > MAX_INVALID else ""
+
+
+def moving_landmarks(
+    window: Window, frames: np.ndarray, valid: np.ndarray, times: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks, smoothed and at regular moments, however the pictures lie in time; and where they can be trusted.
 
     Measured once per picture of the source, at its own time and in the source's coordinates: a picture that is
-    repeated to reach 30 frames/s leaves no step in the landmarks, which would tell the source's rate.
+    repeated to reach 30 frames/s leaves no step in the landmarks, which would tell the source's rate. What was measured
+    on invalid frames does not enter the smoothing.
 
     Args:
-      frames: (T, 128, 128, 3) uint8 RGB. times: (T,) s of their pictures; equal where a picture is repeated.
+      frames: (T, 128, 128, 3) uint8 RGB. valid: (T,) bool. times: (T,) s of their pictures; equal where one is
+        repeated.
+
+    Returns:
+      (T, 68, 2) float32 in [-1, 1]; valid, less the frames whose landmarks are off the face.
     """
     new = np.diff(times, prepend=-np.inf) > 0
+    picture = np.cumsum(new) - 1  # (T,), in frames[new]
+    measured = landmarks.fit(frames[new], window.path.face)
+    in_source = agreement.in_source(landmarks.normalise(measured)[picture], window.path)
+    # Where a picture is repeated, the points are those of the crop that they were measured on.
+    valid = valid & agreement.agrees(in_source[np.flatnonzero(new)[picture]], window.points)
     offsets = window.path.offsets()[:, None]
-    points = landmarks.fit(frames[new], window.path.face) + offsets[new]
     at = (window.first + np.arange(len(frames))) / FRAME_RATE
-    return landmarks.normalise(landmarks.smooth(points, times[new], at) - offsets)
+    used = valid[new] if valid[new].any() else np.ones(len(measured), bool)
+    smoothed = landmarks.smooth((measured + offsets[new])[used], times[new][used], at)
+    return landmarks.normalise(smoothed - offsets), valid
 
 
 def measurements(

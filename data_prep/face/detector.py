@@ -19,15 +19,25 @@ THRESHOLDS = (0.8, 0.8, 0.9)
 
 @dataclasses.dataclass(eq=False)  # two detections are equal only if they are the same object
 class Detection:
-    """box (4,) x0, y0, x1, y1 and eyes (2, 2) in pixels of the frame."""
+    """A face in a frame, in pixels of it.
+
+    Attributes:
+      box: (4,) x0, y0, x1, y1.
+      points: (5, 2) middles of the eyes, tip of the nose, corners of the mouth; the ones on the left first.
+    """
 
     box: np.ndarray
-    eyes: np.ndarray
+    points: np.ndarray
     probability: float
+
+    @property
+    def eyes(self) -> np.ndarray:
+        """(2, 2)."""
+        return self.points[:2]
 
     def enlarged(self, factor: float) -> Detection:
         """In pixels of a frame that is larger by `factor`."""
-        return Detection(self.box * factor, self.eyes * factor, self.probability)
+        return Detection(self.box * factor, self.points * factor, self.probability)
 
 
 class Detector(Protocol):
@@ -96,7 +106,7 @@ class Mtcnn:
 
 def _detections(boxes: np.ndarray, probabilities: np.ndarray, points: np.ndarray) -> list[Detection]:
     return [
-        Detection(np.asarray(box, float), np.asarray(point[:2], float), float(probability))
+        Detection(np.asarray(box, float), np.asarray(point, float), float(probability))
         for box, probability, point in zip(boxes, probabilities, points, strict=True)
         if probability >= PROBABILITY
     ]

@@ -1,6 +1,8 @@
-"""Which face was manipulated: the track that covers the manipulation mask."""
+"""Which face was manipulated: the track that covers the manipulation mask. Asked in training splits alone."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +14,9 @@ BRIGHT = 32  # grey levels, of 255: FF++'s masks are black where nothing was cha
 COVERED = 0.3  # share of the mask that the face must hold
 
 
-def identity() -> dict[str, float]:
+def identity() -> dict[str, Any]:
     """What the choice of a face by masks depends on."""
-    return dict(bright=BRIGHT, covered=COVERED)
+    return dict(bright=BRIGHT, covered=COVERED, splits=["train"])
 
 
 def manipulated(tracks: list[Track], masks: list[str]) -> Track | None:

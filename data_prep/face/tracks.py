@@ -12,11 +12,13 @@ from data_prep.face.detector import Detection, Detector
 from data_prep.video.picture import Picture
 
 DETECTION_SIDE = 480  # pixels, longer side of a frame that the detector sees: larger ones are made smaller first
-KEY_INTERVAL = 15  # frames between detections: half a second, in which a face moves far less than its width
+KEY_INTERVAL = 15  # frames between detections: half a second, in which most faces move far less than their width
+FINE_INTERVAL = 5  # frames, where a face moved more than that or was missed: chosen by benchmarks/tracks.py
+STEADY = 0.8  # intersection over union of a face's boxes on two key frames that need no frames between them searched
 OVERLAP = 0.3  # intersection over union that makes two detections one face
-MISSES = 2  # key frames without the face that end its track
+LOST = 30  # frames without the face that end its track
 CUT = 30.0  # grey levels of mean change between two frames at 32x32: another scene
-SMOOTHING = 8.0  # frames, standard deviation of the Gaussian over the box's path
+SMOOTHING = 5.0  # frames, standard deviation of the Gaussian over the box's path
 _BATCH = 4  # key frames at once: more saves no time and costs memory
 
 
@@ -30,6 +32,8 @@ class Track:
       angle: (N,) rad, of the line through the eyes.
       seen: (N,) bool, False where the nearest key frame did not show the face.
       probability: mean of its detections.
+      points: the detector's five points (Detection.points) on each key frame that shows the face, by the frame's number
+        in the video.
     """
 
     start: int
@@ -38,6 +42,7 @@ class Track:
     angle: np.ndarray
     seen: np.ndarray
     probability: float
+    points: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.centre)
@@ -52,8 +57,10 @@ def identity() -> dict[str, float]:
     return dict(
         side=DETECTION_SIDE,
         key_interval=KEY_INTERVAL,
+        fine_interval=FINE_INTERVAL,
+        steady=STEADY,
         overlap=OVERLAP,
-        misses=MISSES,
+        lost=LOST,
         cut=CUT,
         smoothing=SMOOTHING,
     )
@@ -73,10 +80,12 @@ def find_tracks(frames: Iterable[Picture], detector: Detector) -> tuple[list[Tra
         cut = previous is not None and float(np.abs(small - previous).mean()) > CUT
         is_key = cut or count % KEY_INTERVAL == 0
         if is_key:
-            keys.add(count, cut, frame.rgb)
+            keys.add(count, cut, frame)
+        elif count % FINE_INTERVAL == 0:
+            keys.add_between(count, frame)
         previous, last, count = small, frame, count + 1
     if last is not None and not is_key:
-        keys.add(count - 1, False, last.rgb)
+        keys.add(count - 1, False, last)
     keys.detect()
     tracks = [_smooth(path, end) for path, end in linker.finish(count)]
     return sorted(tracks, key=lambda track: -track.area()), count
@@ -93,33 +102,61 @@ def shrink(frame: np.ndarray, scale: float) -> np.ndarray:
 
 
 class _KeyFrames:
-    """Key frames on their way to the detector, a batch of one size at a time.
+    """Key frames on their way to the detector, a batch at a time, and frames between them that it may have to see.
 
-    They wait as small as it wants them: 16 whole frames of 4K would be 400 MB.
+    Key frames wait as small as it wants them: 16 whole frames of 4K would be 400 MB. Those between wait as they were
+    decoded, since few are looked at.
     """
 
     def __init__(self, detector: Detector, linker: _Linker) -> None:
         self._detector, self._linker = detector, linker
-        self._size = (0, 0)
-        self._waiting: list[tuple[int, bool, np.ndarray]] = []
+        self._keys: list[tuple[int, bool, np.ndarray]] = []
+        self._between: list[tuple[int, Picture]] = []
+        self._scale = 1.0
+        self._last: tuple[int, list[Detection]] | None = None  # number and faces of the key frame before those waiting
 
-    def add(self, number: int, cut: bool, image: np.ndarray) -> None:
-        if self._size != image.shape[:2]:
+    def add(self, number: int, cut: bool, frame: Picture) -> None:
+        """A key frame; cut: whether it begins a scene."""
+        self._scale = detection_scale(*frame.rgb.shape[:2])
+        self._keys.append((number, cut, shrink(frame.rgb, self._scale)))
+        if len(self._keys) == _BATCH:
             self.detect()
-            self._size = image.shape[:2]
-        self._waiting.append((number, cut, shrink(image, detection_scale(*self._size))))
-        if len(self._waiting) == _BATCH:
-            self.detect()
+
+    def add_between(self, number: int, frame: Picture) -> None:
+        """A frame that is only searched if a face is not steady from the key frame before it to the one after it."""
+        self._between.append((number, frame))
 
     def detect(self) -> None:
-        """Hand the waiting frames' faces to the linker, in pixels of the whole frame."""
-        if not self._waiting:
-            return
-        scale = detection_scale(*self._size)
-        detections = self._detector([image for _, _, image in self._waiting])
-        for (number, cut, _), faces in zip(self._waiting, detections, strict=True):
-            self._linker.key_frame(number, [face.enlarged(1 / scale) for face in faces], cut)
-        self._waiting.clear()
+        """Hand the faces of the waiting frames to the linker, in pixels of the whole frame."""
+        faces = dict(
+            zip([number for number, _, _ in self._keys], self._search([k[2] for k in self._keys]), strict=True)
+        )
+        cuts = {number for number, cut, _ in self._keys if cut}
+        wanted: list[int] = []
+        for number, shown in faces.items():
+            if self._last and number not in cuts and not steady(self._last[1], shown):
+                wanted += [n for n, _ in self._between if self._last[0] < n < number]
+            self._last = (number, shown)
+        images = [shrink(frame.rgb, self._scale) for number, frame in self._between if number in wanted]
+        faces |= zip(wanted, self._search(images), strict=True)
+        for number in sorted(faces):
+            self._linker.key_frame(number, faces[number], number in cuts)
+        self._keys.clear()
+        self._between.clear()
+
+    def _search(self, images: list[np.ndarray]) -> list[list[Detection]]:
+        batches = [images[first : first + _BATCH] for first in range(0, len(images), _BATCH)]
+        detected = [faces for batch in batches for faces in self._detector(batch)]
+        return [[face.enlarged(1 / self._scale) for face in faces] for faces in detected]
+
+
+def steady(before: list[Detection], after: list[Detection]) -> bool:
+    """Whether each face of either frame is in nearly the same place in the other."""
+    return all(
+        max((overlap(face.box, other.box) for other in others), default=0.0) >= STEADY
+        for faces, others in ((before, after), (after, before))
+        for face in faces
+    )
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -145,20 +182,26 @@ class _Linker:
             self._open = []
         free = list(faces)
         for path in self._open:
-            last = next(face for _, face in reversed(path) if face is not None)
+            last = path[_last_shown(path)][1]
+            assert last is not None
             best = max(free, key=lambda face: overlap(face.box, last.box), default=None)
             if best is not None and overlap(best.box, last.box) >= OVERLAP:
                 free.remove(best)
                 path.append((number, best))
             else:
                 path.append((number, None))
-        lost = [path for path in self._open if all(face is None for _, face in path[-MISSES:])]
-        self._ended += [(path, path[-MISSES][0]) for path in lost]
+        lost = [path for path in self._open if number - path[_last_shown(path)][0] >= LOST]
+        self._ended += [(path, path[_last_shown(path) + 1][0]) for path in lost]
         self._open = [path for path in self._open if path not in lost] + [[(number, face)] for face in free]
 
     def finish(self, count: int) -> list[tuple[Path, int]]:
         """All paths with the number of the frame that ends each."""
         return self._ended + [(path, count) for path in self._open]
+
+
+def _last_shown(path: Path) -> int:
+    """Place in the path of the last key frame that shows the face; the first always does."""
+    return next(place for place in reversed(range(len(path))) if path[place][1] is not None)
 
 
 def _smooth(path: Path, end: int) -> Track:
@@ -183,6 +226,7 @@ def _smooth(path: Path, end: int) -> Track:
         angle=values[:, 4],
         seen=shown[nearest],
         probability=float(np.mean([face.probability for _, face in detected])),
+        points={number: face.points for number, face in detected},
     )
 
 

@@ -24,8 +24,10 @@ from data_prep.sources import Video
 from data_prep.video import jpeg
 from data_prep.video.reader import StreamInfo
 
-LISTED = ("method", "compression", "split", "video", "identity", "source_identity", "target_video", "label")
-MEASURED = (
+RATE_TOLERANCE = 0.005  # of the frames/s: 29.97 is 30, 25 is not
+LENGTH_TOLERANCE = 0.1  # s between the lengths of two files of the same frames
+VIDEO_FIELDS = ("method", "compression", "split", "video", "identity", "source_identity", "target_video", "label")
+CLIP_FIELDS = (
     "window", "start_s", "track_quality", "box", "landmarks", "valid", "pulse_pos", "pulse_chrom", "heart_rate_pos",
     "heart_rate_chrom", "snr_pos", "snr_chrom", "snr_p_pos", "snr_p_chrom",
 )  # fmt: skip
@@ -33,19 +35,33 @@ MEASURED = (
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """Which clips are taken from a video: windows of contiguous frames, one after another from the track's first.
+    """Which clips are taken from a video: windows of contiguous frames (clips.window_starts).
 
     Attributes:
       num_frames: of a clip, at 30 frames/s.
       max_windows: clips per video.
+      windows: "first": one after another from the face track's first frame; "spread": evenly over the track.
     """
 
     num_frames: int
     max_windows: int
+    windows: str = "first"
+
+    @property
+    def spread(self) -> bool:
+        return self.windows == "spread"
+
+    def parameters(self) -> dict[str, Any]:
+        """What records depend on."""
+        chosen = dict(num_frames=self.num_frames, max_windows=self.max_windows)
+        return chosen | (
+            {} if self.windows == "first" else {"windows": self.windows}
+        )  # earlier records have no such key
 
     def describe(self) -> str:
         """As a record has it."""
-        return f"start=track;stride=1;count={self.num_frames};fps={schema.FRAME_RATE:g};windows={self.max_windows}"
+        start = "spread" if self.spread else "track"
+        return f"start={start};stride=1;count={self.num_frames};fps={schema.FRAME_RATE:g};windows={self.max_windows}"
 
 
 def group_key(group: list[Video]) -> str:
@@ -77,7 +93,7 @@ def process_group(group: list[Video], file: Path, sampling: Sampling) -> None:
     files whose frames lie over one another, of which one is searched for faces.
     """
     group = in_order(group)
-    tracks = SharedTracks([video.mask for video in group if video.mask], sampling)
+    tracks = SharedTracks(group, sampling)
     records, excluded = [], []
     for video in group:
         try:
@@ -107,41 +123,101 @@ def ready_made(video: Video, sampling: Sampling) -> Cuts:
     """Clips of a folder of crops as they are, with the face that somebody else chose."""
     info = crop_files.stream_info(video.path)
     about = source_fields(info, sampling, face_choice="given", track_from=track_name(video))
-    return about, crop_reader.cut(video, sampling.num_frames, sampling.max_windows)
+    return about, crop_reader.cut(video, sampling.num_frames, sampling.max_windows, sampling.spread)
+
+
+@dataclasses.dataclass
+class Plan:
+    """What is cut out of the videos that share a track.
+
+    Attributes:
+      info: of the file that the track comes from.
+      windows: to cut; until it is settled, all that might be.
+      origin: the record's fields that say where the track comes from.
+      settled: whether a file has shown which of the windows can be measured.
+    """
+
+    info: StreamInfo
+    windows: list[clips.Window]
+    origin: dict[str, str]
+    settled: bool = False
+
+    def serves(self, info: StreamInfo) -> bool:
+        """Whether the windows lie at the right places and moments of another file."""
+        return (
+            (info.height, info.width) == (self.info.height, self.info.width)
+            and abs(info.fps - self.info.fps) <= RATE_TOLERANCE * self.info.fps
+            and abs(info.seconds - self.info.seconds) <= LENGTH_TOLERANCE
+        )
 
 
 class SharedTracks:
-    """The face track that the videos of a group share: one per frame size, since boxes are in pixels."""
+    """The face track that the videos of a group share; a file of another size, rate or length gets its own."""
 
-    def __init__(self, masks: list[str], sampling: Sampling) -> None:
-        self._masks, self._sampling = masks, sampling
-        self._plans: dict[tuple[int, int], tuple[list[clips.Window], dict]] = {}
+    def __init__(self, group: list[Video], sampling: Sampling) -> None:
+        # A fake's mask would be an oracle where a detector is tested, and choose faces of fakes that nobody could know.
+        self._masks = [video.mask for video in group if video.mask and video.split == "train"]
+        self._sampling = sampling
+        self._plans: list[Plan] = []
 
     def cut(self, video: Video) -> Cuts:
-        """Raises UserError if no video of this size has given a track yet, and this one does not."""
+        """Raises UserError if no video like this one has given a track yet, and this one does not."""
         info = clips.stream_info(video.path)
-        windows, origin = self.windows(video, info)
-        about = source_fields(info, self._sampling, **origin)
-        return about, clips.cut_windows(video.path, windows, self._sampling.num_frames)
+        plan = self._plan(video, info)
+        about = source_fields(info, self._sampling, **plan.origin)
+        if plan.settled:
+            return about, clips.cut_windows(video.path, plan.windows, self._sampling.num_frames)
+        return about, self._settle(plan, video.path)
 
-    def windows(self, video: Video, info: StreamInfo) -> tuple[list[clips.Window], dict]:
+    def windows(self, video: Video, info: StreamInfo) -> tuple[list[clips.Window], dict[str, str]]:
         """What to cut, and the record's fields that say where the track comes from. Raises UserError as `cut` does."""
-        size = (info.height, info.width)
-        if size not in self._plans:
-            windows, choice = self._plan(video.path)
-            self._plans[size] = windows, dict(face_choice=choice, track_from=track_name(video))
-        return self._plans[size]
+        plan = self._plan(video, info)
+        if not plan.settled:
+            for _ in self._settle(plan, video.path):
+                pass
+        return plan.windows, plan.origin
 
-    def _plan(self, path: str) -> tuple[list[clips.Window], str]:
-        """Windows of one face, the manipulated one, else the largest that lasts; and which of the two it was."""
-        num_frames, max_windows = self._sampling.num_frames, self._sampling.max_windows
-        tracks, count = clips.track_video(path, detector.shared_detector())
+    def _plan(self, video: Video, info: StreamInfo) -> Plan:
+        """The plan that serves the video, made of its frames if there is none: of one face, the manipulated one, else
+        the largest that lasts."""
+        if plan := next((plan for plan in self._plans if plan.serves(info)), None):
+            return plan
+        sampling = self._sampling
+        tracks, count = clips.track_video(video.path, detector.shared_detector())
         # A larger face that disappears within a clip gives way.
-        lasting = [track for track in tracks if len(track) >= num_frames]
+        lasting = [track for track in tracks if len(track) >= sampling.num_frames]
         chosen = mask.manipulated(lasting, self._masks) if len(lasting) > 1 else None
         planned = [chosen] if chosen is not None else lasting[:1] or tracks
-        windows = clips.plan_windows(planned, count, num_frames=num_frames, max_windows=max_windows)
-        return windows, "largest" if chosen is None else "mask"
+        # Of windows one after another, the next serves where one cannot be measured.
+        limit = sampling.max_windows if sampling.spread else None
+        windows = clips.plan_windows(
+            planned, count, num_frames=sampling.num_frames, max_windows=limit, spread=sampling.spread
+        )
+        choice = "largest" if chosen is None else "mask"
+        self._plans.append(Plan(info, windows, dict(face_choice=choice, track_from=track_name(video))))
+        return self._plans[-1]
+
+    def _settle(self, plan: Plan, path: str) -> Iterator[FaceClip | tuple[clips.Window, str]]:
+        """Clips of the file that the track comes from, until there are enough; the others of the group have the same.
+
+        Yields:
+          As clips.cut_windows; a window that cannot be measured only if none took its place.
+        """
+        limit = self._sampling.max_windows
+        measured: list[int] = []
+        refused = []
+        for result in clips.cut_windows(path, plan.windows, self._sampling.num_frames):
+            if isinstance(result, FaceClip):
+                measured.append(result.window)
+                yield result
+            else:
+                refused.append(result)
+            if len(measured) == limit:
+                break
+        refused = refused[: limit - len(measured)]
+        kept = {*measured, *(window.number for window, _ in refused)}
+        plan.windows, plan.settled = [w for w in plan.windows if w.number in kept], True
+        yield from refused
 
 
 def track_name(video: Video) -> str:
@@ -172,8 +248,8 @@ def exclusion(video: Video, reason: str, window: int | None = None) -> dict[str,
 def record(video: Video, about: dict[str, Any], clip: FaceClip) -> dict[str, Any]:
     """schema.RECORD of a clip, but for the data set's name, which packing adds."""
     pulse, rate = truth(video.truth, clip.start_s, len(clip.frames))
-    fields = {key: getattr(video, key) for key in LISTED}
-    measured = {key: getattr(clip, key) for key in MEASURED}
+    fields = {key: getattr(video, key) for key in VIDEO_FIELDS}
+    measured = {key: getattr(clip, key) for key in CLIP_FIELDS}
     coded = clip.coded if isinstance(clip, crop_reader.CropClip) else jpeg.encode(clip.frames)
     return fields | about | measured | dict(frames=coded, pulse_truth=pulse, heart_rate_truth=rate)
 

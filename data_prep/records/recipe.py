@@ -12,7 +12,7 @@ from typing import Any
 
 import cpml_jax
 from data_prep import sources
-from data_prep.face import clips, crop, detector, landmarks, mask, rppg, tracks
+from data_prep.face import agreement, clips, crop, detector, landmarks, mask, rppg, tracks
 
 # Raise it whenever the code would make other records of the same videos. 1: releases 0.1.0 and 0.2.0.
 VERSION = 2
@@ -55,6 +55,7 @@ def current(*, ready_made: bool) -> dict[str, Any]:
         "tracks": tracks.identity(),
         "crop": crop.identity(),
         "landmarks": landmarks.identity(),
+        "agreement": agreement.identity(),
         "mask": mask.identity(),
         **always,
     }

@@ -13,6 +13,8 @@ A module here is a data set, by its name. It must have one of
     originals(root) -> dict[str, str] | None                            id of every real video -> its identity; None
                                                                         where lists do not name all of them
     official(root) -> list[Official]                                    how many videos there ought to be
+    TEST_VIDEOS: dict[str, int]                                         sizes of the published test list by method, real
+                                                                        too; "all" where only their sum is known
     known_overlap: str                                                  why identities recur between its splits
 """
 
@@ -51,7 +53,7 @@ class Video:
       track_key: videos with one key show one face in one place (compressions of a video; in FF++ also the fakes made
         from it) and share one face track.
       truth: path of the drawn benchmark's sidecar with the true pulse; "" elsewhere.
-      mask: path of the video that shows where the face was manipulated; "" if there is none.
+      mask: path of the video that shows where the face was manipulated; "" if there is none. Read for training alone.
       crop_landmarks: path of the landmarks of ready-made crops: `path` is then a folder of aligned face images, and
         nothing is detected; "" for videos.
     """
@@ -141,6 +143,11 @@ def load(kind: str) -> ModuleType:
             f"no data source {kind!r}{f', did you mean {near[0]!r}?' if near else ''}; there are {', '.join(kinds())}"
         )
     return importlib.import_module(f"{__name__}.{kind}")
+
+
+def official_test(kind: str) -> dict[str, int]:
+    """A data set's TEST_VIDEOS; empty where it has no published test list."""
+    return dict(getattr(load(kind), "TEST_VIDEOS", {}))
 
 
 def list_videos(

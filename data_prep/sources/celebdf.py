@@ -28,6 +28,7 @@ DIGITS = {"1": REAL, "0": FAKE}  # of the list: the other way round than here
 FAKE_NAME = re.compile(r"(id\d+)_(id\d+)_(\d+)")
 REAL_NAME = re.compile(r"(id\d+)_(\d+)")
 V2_TEST_VIDEOS = 518
+TEST_VIDEOS = {"all": V2_TEST_VIDEOS}
 
 
 def videos(

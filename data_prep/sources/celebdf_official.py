@@ -13,6 +13,7 @@ from data_prep.sources import Video, celebdf
 
 originals = celebdf.originals
 official = celebdf.official
+TEST_VIDEOS = celebdf.TEST_VIDEOS
 known_overlap = "the field's convention for Celeb-DF; the kind celebdf splits by identity"
 
 

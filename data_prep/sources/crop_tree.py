@@ -20,6 +20,7 @@ from cpml_jax.schema import FAKE, REAL, REAL_METHOD, SPLITS
 from data_prep.sources import Video, ffpp, read_text, select
 
 READY_MADE = True
+TEST_VIDEOS = ffpp.TEST_VIDEOS
 CROPS, LANDMARKS, FACE = "crop_MTCNN", "video_landmark_new", "face0"
 REAL_SETS = ("youtube", "actors")
 SIGNS = {"+1": REAL, "1": REAL, "-1": FAKE}

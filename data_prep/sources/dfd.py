@@ -1,7 +1,8 @@
 """DeepFakeDetection (Google, Jigsaw): actors' scenes, and fakes named <target>_<source>__<scene>__<8 characters>.
 
 It has no official split and is used as a test set; training on part of it and testing on the rest would mix its 28
-actors. The root may be that of FaceForensics++, whose tree it shares.
+actors. The root may be that of FaceForensics++, whose tree it shares. Its masks are left alone: at test time nobody has
+one, and faces of fakes alone would be chosen by it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ METHOD = "DeepFakeDetection"
 MANIPULATED = f"manipulated_sequences/{METHOD}"
 REAL_NAME = re.compile(r"(\d+)__(.+)")
 FAKE_NAME = re.compile(r"(\d+)_(\d+)__(.+)__(\w{8})")
+TEST_VIDEOS = {REAL_METHOD: 363, METHOD: 3068}  # table 1 of Celeb-DF, arXiv 1909.12962
 
 
 def videos(
@@ -34,19 +36,17 @@ def videos(
     for folder in (ORIGINAL, MANIPULATED):
         if not (root / folder).is_dir():
             raise UserError(f"{root}: not a root of DeepFakeDetection, {folder} is missing")
-    masks = ffpp.masks_of(root / MANIPULATED)
     videos = []
     for compression in compressions or ffpp.compression_folders(root, (ORIGINAL, MANIPULATED)):
         for path in sorted((root / ORIGINAL / compression / "videos").glob("*.mp4")):
             name = REAL_NAME.fullmatch(path.stem)
             if name and not path.name.startswith("."):
-                videos.append(_video(path, REAL, REAL_METHOD, compression, name[1], "", "", ""))
+                videos.append(_video(path, REAL, REAL_METHOD, compression, name[1], "", ""))
         for path in sorted((root / MANIPULATED / compression / "videos").glob("*.mp4")):
             name = FAKE_NAME.fullmatch(path.stem)
             if name:
                 target, source, scene, _ = name.groups()
-                mask = masks.get(path.stem, "")
-                videos.append(_video(path, FAKE, METHOD, compression, target, source, f"{target}__{scene}", mask))
+                videos.append(_video(path, FAKE, METHOD, compression, target, source, f"{target}__{scene}"))
     return select(videos, (), methods, ())
 
 
@@ -54,12 +54,12 @@ def official(root: str | Path) -> list[Official]:
     """Counts of a complete download."""
     source = "table 1 of Celeb-DF, arXiv 1909.12962"
     return [
-        Official("real", 363, source, dict(label=REAL, split="test")),
-        Official(METHOD, 3068, source, dict(method=METHOD, split="test")),
+        Official("real", TEST_VIDEOS[REAL_METHOD], source, dict(label=REAL, split="test")),
+        Official(METHOD, TEST_VIDEOS[METHOD], source, dict(method=METHOD, split="test")),
     ]
 
 
-def _video(path, label, method, compression, target, source, original, mask) -> Video:
+def _video(path, label, method, compression, target, source, original) -> Video:
     # That the fakes begin with the frame with which their originals begin is written nowhere: each has its own track.
     return Video(
         path=str(path),
@@ -72,5 +72,4 @@ def _video(path, label, method, compression, target, source, original, mask) -> 
         target_video=original,
         split="test",
         track_key=f"{method}/{path.stem}",
-        mask=mask,
     )

@@ -19,6 +19,7 @@ from data_prep.sources import Official, Video, hashed_split, read_text, select
 METHOD = "DFDC"  # eight methods made the fakes; which one made which is not published
 LABELS = {"REAL": REAL, "FAKE": FAKE, "0": REAL, "1": FAKE}
 PARTS = 50
+TEST_VIDEOS = {"all": 5000}
 TRAIN = "train/dfdc_train_part_*"
 TEST = "test/labels.csv"
 
@@ -76,7 +77,9 @@ def official(root: str | Path) -> list[Official]:
             Official("real in train and val", 19_154, source, dict(label=REAL, split=("train", "val"))),
             Official("fake in train and val", 100_000, source, dict(label=FAKE, split=("train", "val"))),
         ]
-    return counts + ([Official("test", 5000, source, dict(split="test"))] if (root / TEST).is_file() else [])
+    return counts + (
+        [Official("test", TEST_VIDEOS["all"], source, dict(split="test"))] if (root / TEST).is_file() else []
+    )
 
 
 def _train(part: Path) -> list[Video]:

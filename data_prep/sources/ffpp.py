@@ -23,6 +23,7 @@ OTHER_SETS = ("DeepFakeDetection",)  # a folder of MANIPULATED that is not of th
 METHODS = (*FFPP_METHODS, "FaceShifter")
 SPLIT_FOLDERS = (".", "dataset/splits", "splits")
 SPLIT_SIZES = {"train": 720, "val": 140, "test": 140}
+TEST_VIDEOS = dict.fromkeys((REAL_METHOD, *METHODS), SPLIT_SIZES["test"])
 
 
 def read_split(root: Path, split: str) -> list[tuple[str, str]]:

@@ -33,13 +33,17 @@ av.logging.set_level(av.logging.PANIC)
 
 @dataclasses.dataclass(frozen=True)
 class StreamInfo:
-    """A record's fields about its source: frames/s, pixels (upright), FFmpeg's codec name, bit/s."""
+    """A record's fields about its source: frames/s, pixels (upright), FFmpeg's codec name, bit/s; and its length.
+
+    seconds: as the header says; 0: unknown.
+    """
 
     fps: float
     height: int
     width: int
     codec: str
     bitrate: float
+    seconds: float = 0.0
 
 
 class VideoReader:
@@ -170,6 +174,7 @@ class VideoReader:
             width=self._screen.width,
             codec=stream.codec_context.name,
             bitrate=8 * os.path.getsize(self.path) / seconds if seconds > 0 else 0.0,
+            seconds=max(seconds, 0.0),
         )
 
 

@@ -21,7 +21,8 @@ from fake_evaluation import (
 from cpml_jax import evaluate, schema
 from cpml_jax.configs import base
 from cpml_jax.errors import UserError
-from cpml_jax.evaluation.protocols import make_tests
+from cpml_jax.evaluation import provenance
+from cpml_jax.evaluation.protocols import Training, make_tests
 from cpml_jax.metrics import detection
 
 
@@ -34,13 +35,15 @@ def test_the_files_hold_what_the_readme_says(tmp_path):
         "schema",
         "config",
         "checkpoint",
+        "rule",
         "provenance",
         "calibration",
         "results",
         "pulse_across_compressions",
         "excluded",
     ]
-    assert written["checkpoint"] == {"step": 7, "selection": "validation"}
+    identity = {"parameters_sha256": "0" * 64, "config_sha256": provenance.config_sha256(written["config"])}
+    assert written["checkpoint"] == {"step": 7, "selection": "validation"} | identity
     assert written["config"]["eval"] == {"compressions": ["raw", "c40"]}
     assert [e["reason"] for e in written["excluded"]] == ["no face", "no face"]
     # raw and c23, pooled and each of two methods; raw and c40; b
@@ -52,8 +55,13 @@ def test_the_files_hold_what_the_readme_says(tmp_path):
         assert set(each["test"]) == {"dataset", "compression", "methods"} and each["sampler"]["num_frames"] == FRAMES
         for of, windows in (("clip", 2), ("video", 1)):
             figures = each[of]
-            assert list(figures)[:7] == ["n_real", "n_fake", "auc", "auc_ci95", "ap", "eer", "acc"]
-            assert list(figures)[7:] == ["tpr", "fpr", "tpr_at_fpr", "tdr", "ece", "brier", "note"]
+            assert list(figures)[:4] == ["n_real", "n_fake", "auc", "auc_ci95"]
+            assert list(figures)[4:10] == [
+                "auc_method_mean", "auc_by_method", "auc_excluded_as_chance", "ap", "eer", "acc",
+            ]  # fmt: skip
+            assert list(figures)[10:] == ["tpr", "fpr", "tpr_at_fpr", "tdr", "ece", "brier", "note"]
+            assert list(figures["auc_by_method"]) == each["test"]["methods"]
+            assert figures["auc_method_mean"] == pytest.approx(np.mean(list(figures["auc_by_method"].values())))
             people = 4 if each["test"]["dataset"] == "b" else 6
             assert (figures["n_real"], figures["n_fake"]) == (
                 people * windows,
@@ -62,6 +70,8 @@ def test_the_files_hold_what_the_readme_says(tmp_path):
             assert figures["auc_ci95"][0] <= figures["auc"] <= figures["auc_ci95"][1]
             assert 0.5 < figures["auc"] <= 1.0 and 0 < figures["acc"] <= 1
         assert 0 < each["threshold"]["clip"] < 1 and 0 < each["threshold"]["video"] < 1
+        assert each["seen"]["frames_per_video"] == {"mean": 2 * FRAMES, "min": 2 * FRAMES, "max": 2 * FRAMES}
+        assert each["video"]["auc_excluded_as_chance"] == pytest.approx(each["video"]["auc"])  # none is excluded
         assert each["pulse"]["real"] == pytest.approx(each["pulse"]["fake"]) and each["pulse"]["real_truth"] > 0.99
         assert each["pulse"]["fake_truth"] is None
     assert not [name for name in os.listdir(tmp_path) if name.endswith(".tmp")]
@@ -77,20 +87,21 @@ def test_the_files_hold_what_the_readme_says(tmp_path):
     assert all((line["heart_rate_truth_bpm"] is None) == (line["label"] == 1) for line in lines)
 
 
-def test_video_scores_are_means_and_thresholds_come_from_validation_alone(tmp_path):
+def test_video_scores_are_mean_margins_and_thresholds_come_from_validation_alone(tmp_path):
     result, records = evaluated(tmp_path, compressions=("c40",), protocols=("cross_compression",))
     lines = strict(tmp_path / "scores.jsonl")
     validation = [line for line in lines if line["split"] == "val"]
     assert {line["compression"] for line in validation} == {"raw", "c23"} and len(validation) == 4 * 3 * 2 * 2
-    expected = detection.best_threshold([v["label"] for v in validation], [v["p_fake"] for v in validation])
+    expected = detection.best_threshold([v["label"] for v in validation], [v["logit_margin"] for v in validation])
     each = result["results"][0]
-    assert each["threshold"]["clip"] == expected
+    assert each["threshold"]["clip_margin"] == expected
+    assert each["threshold"]["clip"] == detection.sigmoid([expected])[0]
     test = [line for line in lines if line["compression"] == "c40"]
-    correct = [(line["p_fake"] >= expected) == (line["label"] == 1) for line in test]
+    correct = [(line["logit_margin"] >= expected) == (line["label"] == 1) for line in test]
     assert each["clip"]["acc"] == pytest.approx(np.mean(correct))
     videos = {}
     for line in test:
-        videos.setdefault(line["video_key"], []).append(line["p_fake"])
+        videos.setdefault(line["video_key"], []).append(line["logit_margin"])
     means = [np.mean(v) for v in videos.values()]
     assert each["video"]["auc"] == pytest.approx(detection.auc([int("/real/" not in k) for k in videos], means))
 
@@ -105,6 +116,31 @@ def test_a_corrupt_record_is_set_aside_and_the_others_go_on(tmp_path):
     at_c23 = next(r for r in result["results"] if r["test"]["compression"] == "c23")
     assert (at_c23["clip"]["n_real"], at_c23["video"]["n_real"]) == (11, 6)
     assert bad not in {line["clip_id"] for line in strict(tmp_path / "scores.jsonl")}
+
+
+def test_videos_that_were_set_aside_are_counted_as_chance(tmp_path):
+    """Old code: an exclusion left no trace in a figure, so that a set without its hard videos looked better."""
+    records = {"a": FakeRecords("a", ("c23",), windows=1, corrupt={schema.clip_id("a", "real", "c23", "006", 0)})}
+    about = {"dataset": "a", "compression": "c23", "reason": "no face"}
+    records["a"].excluded = [
+        {**about, "method": "Deepfakes", "split": "test", "video": "100_101", "label": 1},
+        {**about, "method": "Deepfakes", "split": "test", "video": "006_007", "label": 1, "window": 1},  # has a score
+        {**about, "method": "Deepfakes", "split": "train", "video": "102_103", "label": 1},
+        {**about, "method": "NeuralTextures", "split": "test", "video": "104_105", "label": 1},
+        {**about, "method": "Deepfakes", "split": "test", "video": "106_107", "label": 1, "compression": "c40"},
+    ]
+    training = Training("a", ("c23",), TWO)
+    result, _ = evaluated(tmp_path, records, protocols=("in_dataset",), training=training,
+                          official={"a": {"real": 7, "Deepfakes": 8, "Face2Face": 9}})  # fmt: skip
+    pooled = result["results"][0]
+    assert pooled["listed"] == {
+        "tested": {"real": 5, "fake": 12}, "excluded": {"real": 1, "fake": 1}, "listed": 19, "official": 24,
+    }  # fmt: skip
+    auc, pairs = pooled["video"]["auc"], 6 * 13
+    assert pooled["video"]["auc_excluded_as_chance"] == pytest.approx((auc * 60 + 0.5 * (pairs - 60)) / pairs)
+    assert pooled["clip"]["auc_excluded_as_chance"] is None
+    face2face = next(r for r in result["results"] if r["test"]["methods"] == ["Face2Face"])
+    assert face2face["listed"]["excluded"] == {"real": 1, "fake": 0} and face2face["listed"]["official"] == 16
 
 
 def test_no_figure_is_invented_where_a_class_is_missing(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from cpml_jax import predict, video_files
 from cpml_jax.data.input_size import InputSize
 from cpml_jax.errors import UserError
+from cpml_jax.evaluation import video_score
 
 FRAMES, SIZE = 16, 32
 INPUT = InputSize(FRAMES, SIZE, batch_size=4)
@@ -71,7 +72,7 @@ def video_clips(path, *, num_frames):
 
 def predicted(paths, *, scorer=None, threshold=None):
     out = io.StringIO()
-    threshold = threshold or predict.Threshold(0.5, "default")
+    threshold = threshold or predict.Threshold(0.0, "default")
     status = predict.predict(
         scorer or FakeScorer(), [str(p) for p in paths], video_clips, threshold=threshold, size=INPUT, out=out
     )
@@ -88,22 +89,39 @@ def touch(folder, *names):
     return [folder / name for name in names]
 
 
-def test_a_video_is_one_object_with_the_mean_of_its_windows(tmp_path):
+def logit(p):
+    return float(np.log(p / (1 - p)))
+
+
+def test_a_video_is_one_object_with_the_mean_margin_of_its_windows(tmp_path):
     status, (answer,) = predicted(touch(tmp_path, "one.mp4"))
     assert status == 0 and answer["video"].endswith("one.mp4") and answer["label"] == "real"
-    assert answer["score"] == pytest.approx(0.3, abs=0.01)
+    assert answer["margin"] == pytest.approx((logit(0.2) + logit(0.4)) / 2, abs=0.02)
+    assert answer["score"] == pytest.approx(0.29, abs=0.01)  # its sigmoid; the mean of probabilities is 0.3
     assert [w["start_s"] for w in answer["windows"]] == [0.0, 0.5]
     np.testing.assert_allclose([w["score"] for w in answer["windows"]], [0.2, 0.4], atol=0.01)
     assert 40 <= answer["heart_rate_bpm"] <= 180 and answer["heart_rate_pos_bpm"] == 70
-    assert answer["threshold"] == {"value": 0.5, "from": "default"}
+    assert answer["threshold"] == {"value": 0.5, "margin": 0.0, "from": "default"}
 
 
 def test_the_most_forged_face_decides(tmp_path):
     status, (answer,) = predicted(touch(tmp_path, "two.mp4"))
-    assert status == 0 and answer["label"] == "fake" and answer["score"] == pytest.approx(0.7, abs=0.01)
+    assert status == 0 and answer["label"] == "fake" and answer["score"] == pytest.approx(0.71, abs=0.01)
     assert [round(face["score"], 1) for face in answer["faces"]] == [0.2, 0.7]
     assert [w["face"] for w in answer["windows"]] == [0, 1, 0, 1]
     assert answer["heart_rate_pos_bpm"] == 90  # of that face; a window without a rate does not count
+
+
+@pytest.mark.parametrize("scores", [[0.2], [0.02, 0.98, 0.98], [0.1, 0.9, 0.3]])
+def test_a_video_of_one_face_has_the_score_that_evaluation_gives_it(scores):
+    """Old code shared a sentence in a docstring; now both call video_score."""
+    margins = [logit(p) for p in scores]
+    windows = [predict.ScoredWindow(0, float(i), 70.0, 0.9, m, None) for i, m in enumerate(margins)]
+    answer = predict.describe(windows, predict.Threshold(0.0, "default"))
+    rows = [{"video_key": "v", "label": 1} for _ in scores]
+    _, (evaluated,) = video_score.video_margins(rows, margins)
+    assert answer["margin"] == evaluated == pytest.approx(np.mean(margins))
+    assert answer["label"] == ("fake" if evaluated >= 0 else "real")
 
 
 def test_bad_files_give_error_objects_and_the_others_go_on(tmp_path):
@@ -129,7 +147,7 @@ def test_every_line_is_printed_as_soon_as_it_is_known(tmp_path):
         seen.append(out.flushed)
         return VIDEOS["one.mp4"]
 
-    threshold = predict.Threshold(0.5, "default")
+    threshold = predict.Threshold(0.0, "default")
     files = [str(p) for p in touch(tmp_path, "1.mp4", "2.mp4", "3.mp4")]
     predict.predict(FakeScorer(), files, slow, threshold=threshold, size=INPUT, out=out)
     assert seen == [0, 1, 2]
@@ -156,14 +174,19 @@ def test_many_windows_are_scored_in_few_shapes(tmp_path):
 
 
 def test_the_threshold_is_validations_if_it_is_of_this_checkpoint(tmp_path):
-    assert predict.read_threshold(tmp_path, 7) == predict.Threshold(0.5, "default")
-    results = [{"threshold": {"clip": 0.1, "video": 0.25}}]
-    (tmp_path / "evaluation.json").write_text(json.dumps({"checkpoint": {"step": 7}, "results": results}))
-    assert predict.read_threshold(tmp_path, 7) == predict.Threshold(0.25, "validation")
-    assert predict.read_threshold(tmp_path, 8).source == "default"
-    (tmp_path / "evaluation.json").write_text("{broken")
-    assert predict.read_threshold(tmp_path, 7).source == "default"
-    _, (answer,) = predicted(touch(tmp_path, "one.mp4"), threshold=predict.Threshold(0.25, "validation"))
+    assert predict.read_threshold(tmp_path, 7, "a") == predict.Threshold(0.0, "default")
+    results = [{"threshold": {"clip": 0.1, "video": 0.25, "clip_margin": -2.2, "video_margin": -1.1}}]
+    checkpoint = {"step": 7, "parameters_sha256": "a"}
+    (tmp_path / "evaluation.json").write_text(json.dumps({"checkpoint": checkpoint, "results": results}))
+    assert predict.read_threshold(tmp_path, 7, "a") == predict.Threshold(-1.1, "validation")
+    assert predict.read_threshold(tmp_path, 7, "a").value == pytest.approx(0.25, abs=1e-3)
+    assert predict.read_threshold(tmp_path, 8, "a").source == "default"
+    assert predict.read_threshold(tmp_path, 7, "b").source == "default"  # trained again: the same step, other weights
+    old = {"checkpoint": {"step": 7}, "results": [{"threshold": {"clip": 0.1, "video": 0.25}}]}
+    for text in ("{broken", json.dumps(old)):
+        (tmp_path / "evaluation.json").write_text(text)
+        assert predict.read_threshold(tmp_path, 7, "a").source == "default"
+    _, (answer,) = predicted(touch(tmp_path, "one.mp4"), threshold=predict.Threshold(-1.1, "validation"))
     assert answer["label"] == "fake" and answer["threshold"]["from"] == "validation"
 
 

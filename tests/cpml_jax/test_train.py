@@ -16,7 +16,8 @@ import tiny
 
 from cpml_jax import evaluate, train
 from cpml_jax.errors import UserError
-from cpml_jax.evaluation import scoring
+from cpml_jax.evaluation import provenance, scoring
+from cpml_jax.metrics.pair_loss import pair_loss
 from cpml_jax.training import checkpoint, run_files, sharding
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -42,10 +43,14 @@ def test_a_run_leaves_journal_checkpoints_and_a_score(uninterrupted, tiny_record
     assert int(state.step) == 6
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     assert [r["step"] for r in rows if r["kind"] == "train"] == [1, 2, 3, 4, 5, 6]
-    assert [r["step"] for r in rows if r["kind"] == "val"] == [3, 6]
+    validated = [r for r in rows if r["kind"] == "val"]
+    assert [r["step"] for r in validated] == [3, 6] and {"pair_loss", "auc", "cross_entropy"} <= validated[0].keys()
+    best = min(validated, key=lambda r: r["pair_loss"])["step"]
+    assert checkpoint.Checkpoints(workdir).best_step() == best
     assert {"loss", "ce", "pull", "push", "rate", "align", "repel", "steady", "teacher"} <= rows[0].keys()
     scorer = scoring.restore_for_scoring(workdir, tiny.training_config(tiny_records), "latest")
     assert scorer.step == 6 and scorer.selection == "latest"
+    assert scorer.parameters_sha256 == provenance.parameters_sha256(jax.device_get(state.variables))
     seen = run_files.read_training_data(workdir)  # whom no evaluation may test
     assert seen["dataset"] == "faces" and seen["identities"] == ["000", "001", "002", "003"]
     assert seen["records"]["clips"] == 48 and len(seen["records"]["sha256"]) == 64
@@ -126,10 +131,25 @@ def test_evaluation_of_the_run(uninterrupted, tiny_records):
     written = json.loads((workdir / "evaluation.json").read_text())
     assert {"schema", "config", "checkpoint", "results", "excluded"} <= written.keys()
     assert {r["protocol"] for r in written["results"]} == {"in_dataset", "cross_compression"}
+    assert len(written["checkpoint"]["parameters_sha256"]) == 64
     for result in written["results"]:
         for unit in ("clip", "video"):
             assert {"n_real", "n_fake", "auc", "auc_ci95", "ap", "eer", "acc"} <= result[unit].keys()
     assert len((workdir / "scores.jsonl").read_text().splitlines()) >= 2 * 3 * 2
+
+
+def test_validation_is_by_the_rule_of_evaluation_and_its_cross_entropy_is_of_clips():
+    """Two windows a video. Old code ranked clips, each by itself, and saturated at 1e-7."""
+    clips = [{"clip_id": f"{v}/{w}", "video_key": v, "label": int(v > "b")} for v in "abcd" for w in (0, 1)]
+    margins = np.array([-9.0, 3.0, -5.0, -5.0, 8.0, -2.0, 60.0, 60.0])
+    figures = train.validation_figures(clips, margins)
+    assert figures["auc"] == 1.0  # videos: -3, -5, 3, 60; a clip of c is below one of a
+    assert figures["pair_loss"] == pair_loss([0, 0, 1, 1], [-3.0, -5.0, 3.0, 60.0])
+    signed = margins * np.repeat([-1, -1, 1, 1], 2)
+    assert figures["cross_entropy"] == pytest.approx(np.log1p(np.exp(-signed)).mean())
+    assert train.validation_figures(clips[:4], margins[:4]) is None
+    with pytest.raises(UserError, match="score of clip a/1 is nan"):
+        train.validation_figures(clips, np.where(margins == 3.0, np.nan, margins))
 
 
 def test_what_the_other_runs_leave_out_takes_its_steps_too(tiny_records, tmp_path):

@@ -36,6 +36,7 @@ BAD = [
     ({"data.num_frames": 18}, "a positive multiple of 4"),
     ({"data.num_frames": 0}, "a positive multiple of 4"),
     ({"data.max_windows": 0}, "above 0"),
+    ({"data.windows": "all"}, "one of first, spread"),
     ({"data.workers": -1}, "0 or more"),
     ({"train.dataset": "nowhere"}, "not in data.sources; it holds faces"),
     ({"train.compressions": ()}, "one compression or more"),

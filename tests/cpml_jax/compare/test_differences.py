@@ -70,7 +70,10 @@ def test_without_scores_the_figures_stay_and_a_note_has_the_reason(tmp_path):
 def test_the_interval_of_a_difference_is_that_of_the_difference_shown(tmp_path):
     """With the real tests: of one pair and of several, whose mean has a narrower one than its pairs."""
     for seed in range(3):
-        better = [row | {"p_fake": row["p_fake"] + 0.3 * row["label"]} for row in lines(seed + 10, people=range(20))]
+        better = [
+            row | {"p_fake": min(row["p_fake"] + 0.3 * row["label"], 0.999)}
+            for row in lines(seed + 10, people=range(20))
+        ]
         write(tmp_path / f"a{seed}", lines(seed, people=range(20)), changes={"seed": seed})
         write(tmp_path / f"b{seed}", better, changes={"seed": seed, "loss.cmcl": 0.0})
     for seeds in ([0], range(3)):

@@ -33,7 +33,7 @@ def test_a_sweep_stands_for_its_runs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "broken", ["{", "[]", '{"schema": "other/1"}', '{"schema": "cpml-evaluation/2.0.0", "results": []}']
+    "broken", ["{", "[]", '{"schema": "other/1"}', '{"schema": "cpml-evaluation/3.0.0", "results": []}']
 )
 def test_what_is_no_evaluation_is_refused(tmp_path, broken):
     (tmp_path / "evaluation.json").write_text(broken)
@@ -53,4 +53,5 @@ def test_evaluations_of_earlier_versions_are_compared_with_todays(tmp_path, sche
     path.write_text(json.dumps(old))
     table = made(a, b)
     assert len(table["rows"]) == 1 and table["rows"][0]["cells"][1]["difference"] is not None
-    assert table["notes"] == ["loss.ce: 1.0 | 2.0"]
+    assert table["notes"][0] == "loss.ce: 1.0 | 2.0"
+    assert table["notes"][1].startswith("NOT THE SAME RULE: a hold") and len(table["notes"]) == 2

@@ -45,7 +45,7 @@ def test_a_batch_is_what_the_schema_says(tiny_records):
 
 def test_padding_repeats_the_first_clip_without_weight():
     clips = [{"frames": np.full((2, 4, 4, 3), i, np.uint8), "landmarks": np.full((2, 68, 2), i, np.float32),
-              "pulse": np.full(2, i, np.float32)} for i in (7, 8)]  # fmt: skip
+              "pulse": np.full(2, i, np.float32), "valid": np.ones(2, bool)} for i in (7, 8)]  # fmt: skip
     made = batch.padded_batch(clips, [1, 0], 4)
     assert made["frames"][:, 0, 0, 0, 0, 0].tolist() == [7, 8, 7, 7] and made["label"].tolist() == [1, 0, 1, 1]
     assert made["weight"].tolist() == [1, 1, 0, 0]
@@ -57,3 +57,23 @@ def test_zero_inputs_have_a_batchs_shapes_and_types():
         "frames": ((2, 1, 16, 32, 32, 3), "uint8"),
         "landmarks": ((2, 1, 16, 68, 2), "float32"),
     }
+
+
+def test_landmarks_of_invalid_frames_lie_between_their_neighbours(tiny_records):
+    records = RecordSet(tiny_records / "faces")
+    record = records.read(records.rows[0])
+    still = np.zeros_like(record["landmarks"])
+    still[5:7], still[7:] = 9.0, 3.0  # a spike on two frames between two places
+    still[:2] = -9.0
+    valid = np.ones(len(still), bool)
+    valid[[0, 1, 5, 6]] = False
+    clip = batch.clip_arrays(record | {"landmarks": still, "valid": valid}, tiny.NUM_FRAMES, tiny.FRAME_SIZE)
+    np.testing.assert_allclose(clip["landmarks"][:9, 0, 0], [0, 0, 0, 0, 0, 1, 2, 3, 3], atol=1e-6)
+    assert np.abs(np.diff(clip["landmarks"], axis=0)).max() <= 1 + 1e-6 and clip["landmarks"].dtype == np.float32
+    np.testing.assert_array_equal(clip["valid"], valid[: tiny.NUM_FRAMES])
+
+
+def test_nothing_is_bridged_where_all_or_no_frames_are_valid():
+    points = np.random.default_rng(0).normal(size=(6, 68, 2)).astype(np.float32)
+    for valid in (np.ones(6, bool), np.zeros(6, bool)):
+        np.testing.assert_array_equal(batch.bridged(points, valid), points)

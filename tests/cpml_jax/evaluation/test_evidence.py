@@ -16,12 +16,12 @@ def clip(face, mark):
     return Clip(face, np.full((12, 4, 4, 3), mark, np.uint8), np.zeros(12))
 
 
-def gathered(prompts, faces, p_fake):
+def gathered(prompts, faces, margins):
     gathering = evidence.Evidence(prompts)
     clips = [clip(face, mark) for mark, face in enumerate(faces)]
     rows = len(clips) + 1  # a padded batch
     scores = {"unified": np.tile([3.0, 4.0], (rows, 1)), "wave": np.zeros((rows, 12), np.float32)}
-    gathering.add(clips, np.asarray(p_fake), scores)
+    gathering.add(clips, np.asarray(margins), scores)
     return gathering
 
 

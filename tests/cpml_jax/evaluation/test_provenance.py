@@ -1,8 +1,13 @@
 import json
 import subprocess
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec
 
+from cpml_jax.configs import base
 from cpml_jax.evaluation import provenance
 
 
@@ -26,6 +31,43 @@ def test_records_without_their_files_have_no_hash(tmp_path):
     records = Records(tmp_path / "one")
     (tmp_path / "one" / "clips.jsonl").unlink()
     assert provenance.describe_records(records) == {"sha256": None, "schema_version": None, "clips": 2}
+
+
+TREE = {"params": {"b": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}, "a": np.ones(2, np.float32)}}
+
+
+def test_the_hash_of_parameters_is_of_names_and_numbers():
+    known = provenance.parameters_sha256(TREE)
+    turned = {"params": dict(reversed(TREE["params"].items()))}
+    assert len(known) == 64 and provenance.parameters_sha256(turned) == known
+    assert provenance.parameters_sha256(jax.tree.map(jnp.asarray, TREE)) == known
+    kernel = TREE["params"]["b"]["kernel"]
+    for other in (kernel + np.float32(1e-6), kernel.reshape(3, 2), kernel.astype(np.float16)):
+        assert provenance.parameters_sha256({"params": TREE["params"] | {"b": {"kernel": other}}}) != known
+    assert provenance.parameters_sha256({"params": {"a": TREE["params"]["a"], "c": TREE["params"]["b"]}}) != known
+
+
+def test_the_hash_of_parameters_is_the_same_however_they_are_sharded():
+    mesh = jax.make_mesh((2,), ("data",), devices=jax.devices()[:2]) if len(jax.devices()) > 1 else None
+    if mesh is None:
+        pytest.skip("one device")
+    kernel = jax.device_put(np.arange(6, dtype=np.float32).reshape(2, 3), NamedSharding(mesh, PartitionSpec("data")))
+    sharded = {"params": {"b": {"kernel": kernel}, "a": TREE["params"]["a"]}}
+    assert provenance.parameters_sha256(sharded) == provenance.parameters_sha256(TREE)
+
+
+def test_the_hash_of_a_configuration_is_of_what_shapes_training():
+    config = base.get_config()
+    known = provenance.config_sha256(config.to_dict())
+    assert known == provenance.config_sha256(json.loads(json.dumps(config.to_dict())))
+    for key, value in (("optim.learning_rate", 0.5), ("loss.push", 9.0), ("seed", 5), ("data.num_frames", 64)):
+        changed = base.get_config()
+        changed.update_from_flattened_dict({key: value})
+        assert provenance.config_sha256(changed.to_dict()) != known, key
+    for key, value in (("eval.bootstrap", 5), ("data.workers", 5), ("train.eval_every", 5), ("data.records", "x")):
+        changed = base.get_config()
+        changed.update_from_flattened_dict({key: value})
+        assert provenance.config_sha256(changed.to_dict()) == known, key
 
 
 def test_packages_that_are_not_installed_have_no_version():

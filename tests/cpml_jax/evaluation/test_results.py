@@ -16,17 +16,19 @@ def line(label, p_fake, video, **changes):
 VALIDATION = [line(0, 0.2, "1"), line(0, 0.4, "2"), line(1, 0.3, "3"), line(1, 0.9, "3"), line(1, 0.8, "4")]
 
 
-def result_of(lines, test=None, rows=()):
+def result_of(lines, test=None, rows=(), **more):
     test = test or Test("in_dataset", TRAINING, "a", "raw", ("m",))
     validated = results.validate(VALIDATION)
-    return results.result(test, rows, lines, validated, sampler={"fps": 30.0}, resamples=20, seed=0)
+    return results.result(test, rows, lines, validated, sampler={"num_frames": 16}, resamples=20, seed=0, **more)
 
 
 def test_thresholds_of_clips_and_of_videos_differ():
     chosen = results.thresholds(VALIDATION)
-    assert chosen["clip"] == pytest.approx(0.6) and chosen["video"] == pytest.approx(0.5)  # 0.4 | 0.8; 0.4 | 0.6
+    # Margins: clips -1 | 3, videos -1 | 1; as P(fake) their sigmoids.
+    assert chosen["clip_margin"] == pytest.approx(1.0) and chosen["video_margin"] == pytest.approx(0.0)
+    assert chosen["clip"] == pytest.approx(0.731, abs=1e-3) and chosen["video"] == 0.5
     alone = results.thresholds([line(0, 0.2, "1")])
-    assert alone["clip"] is None and alone["note"] == "validation split: no fake clips"
+    assert alone["clip"] is None and alone["clip_margin"] is None and alone["note"] == "validation split: no fake clips"
 
 
 def test_a_result_names_its_test_and_counts_clips_and_videos_apart():

@@ -42,12 +42,13 @@ def test_protocols_evaluated_one_by_one_end_in_one_file(tmp_path):
     assert {line["split"] for line in strict(tmp_path / "scores.jsonl") if line["dataset"] == "a"} == {"val"}
 
 
-def test_results_of_version_1_1_are_kept_under_todays_names(tmp_path):
-    first, records = evaluated(tmp_path, protocols=("in_dataset",), config=CONFIG)
-    rewrite(tmp_path, old_versions.evaluation_1_1)
-    assert results_file.read(tmp_path) == first
-    both, _ = evaluated(tmp_path, records, protocols=("cross_dataset",), config=CONFIG)
-    assert both["results"][:6] == first["results"] and both["schema"] == "cpml-evaluation/2.0.0"
+@pytest.mark.parametrize("make", [old_versions.evaluation_2_0, old_versions.evaluation_1_1])
+def test_results_of_an_earlier_version_are_dropped_and_that_is_said(tmp_path, make, capsys):
+    _, records = evaluated(tmp_path, protocols=("in_dataset",), config=CONFIG)
+    rewrite(tmp_path, make)
+    alone, _ = evaluated(tmp_path, records, protocols=("cross_dataset",), config=CONFIG)
+    assert [r["protocol"] for r in alone["results"]] == ["cross_dataset"]
+    assert "6 results of another training were dropped (version cpml-evaluation/" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -56,39 +57,70 @@ def test_results_of_version_1_1_are_kept_under_todays_names(tmp_path):
         lambda config: config | {"seed": 1},
         lambda config: config | {"model": {"rppg": {"dim": 9}, "visual": {"width": 4}}},
         lambda config: config | {"train": {"compressions": ["raw"]}},
+        lambda config: config | {"optim": {"learning_rate": 2e-4}},
+        lambda config: config | {"loss": {"push": 0.5}},
+        lambda config: config | {"data": {"num_frames": 64}},
     ],
 )
-def test_results_of_another_training_run_are_not_kept(tmp_path, change):
+def test_results_of_another_training_run_are_not_kept(tmp_path, change, capsys):
+    """Old code kept them beside another learning rate's and another loss's."""
     _, records = evaluated(tmp_path, protocols=("in_dataset",), config=CONFIG)
     alone, _ = evaluated(tmp_path, records, protocols=("cross_dataset",), config=change(CONFIG))
     assert [r["protocol"] for r in alone["results"]] == ["cross_dataset"]
+    said = capsys.readouterr().err
+    assert "6 results of another training were dropped (another configuration of training)" in said
+    assert {line["dataset"] for line in strict(tmp_path / "scores.jsonl") if line["split"] == "test"} == {"b"}
+
+
+def test_results_of_other_parameters_of_the_same_step_are_not_kept(tmp_path, capsys):
+    evaluated(tmp_path, protocols=("in_dataset",), config=CONFIG)
+    capsys.readouterr()
+    same, _ = evaluated(tmp_path, protocols=("cross_dataset",), config=CONFIG)
+    assert len(same["results"]) == 7 and "dropped" not in capsys.readouterr().err
+    retrained = FakeScorer()
+    retrained.parameters_sha256 = "1" * 64
+    alone, _ = evaluated(tmp_path, scorer=retrained, protocols=("cross_dataset",), config=CONFIG)
+    assert len(alone["results"]) == 1
+    assert "6 results of another training were dropped (another set of parameters)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change", [{"data": {"workers": 8}}, {"name": "x"}, {"eval": CONFIG["eval"] | {"bootstrap": 9}}]
+)
+def test_results_stay_where_only_what_shapes_no_training_changed(tmp_path, change):
+    _, records = evaluated(tmp_path, protocols=("in_dataset",), config=CONFIG)
+    both, _ = evaluated(tmp_path, records, protocols=("cross_dataset",), config=CONFIG | change)
+    assert len(both["results"]) == 7
 
 
 def test_results_of_other_records_are_not_kept(tmp_path):
     report, _ = evaluated(tmp_path, protocols=("in_dataset",))
     new = json.loads(json.dumps(report)) | {"results": []}
-    assert len(results_file.earlier_results(report, new)) == 6
+    kept, difference = results_file.earlier_results(report, new)
+    assert len(kept) == 6 and difference == ""
     new["provenance"]["records"]["a"]["sha256"] = "another"
-    assert results_file.earlier_results(report, new) == []
+    assert results_file.earlier_results(report, new)[1] == "other records of 'a'"
 
 
-def test_an_evaluation_is_current_for_its_checkpoint_and_its_tests_whatever_version_wrote_it(tmp_path):
+def test_an_evaluation_is_current_for_its_checkpoint_its_training_and_its_tests(tmp_path):
     evaluated(tmp_path, protocols=("in_dataset",), config=CONFIG)
-    for change in (lambda new: new, old_versions.evaluation_1_1):
-        rewrite(tmp_path, change)
-        assert results_file.is_current(tmp_path, CONFIG, 7)
-        assert not results_file.is_current(tmp_path, CONFIG, 8)
-        more = CONFIG | {"eval": CONFIG["eval"] | {"protocols": ["in_dataset", "cross_dataset"]}}
-        assert not results_file.is_current(tmp_path, more, 7)
+    assert results_file.is_current(tmp_path, CONFIG, 7)
+    assert not results_file.is_current(tmp_path, CONFIG, 8)
+    assert not results_file.is_current(tmp_path, CONFIG | {"optim": {"learning_rate": 1.0}}, 7)
+    more = CONFIG | {"eval": CONFIG["eval"] | {"protocols": ["in_dataset", "cross_dataset"]}}
+    assert not results_file.is_current(tmp_path, more, 7)
 
 
-def test_version_1_0_is_read_and_never_current(tmp_path):
+@pytest.mark.parametrize(
+    "make", [old_versions.evaluation_2_0, old_versions.evaluation_1_1, old_versions.evaluation_1_0]
+)
+def test_earlier_versions_are_read_and_never_current(tmp_path, make):
     report, _ = evaluated(tmp_path, protocols=("in_dataset",), config=CONFIG)
-    rewrite(tmp_path, old_versions.evaluation_1_0)
+    rewrite(tmp_path, make)
     old = results_file.read(tmp_path)
     assert old["results"][0]["test"] == report["results"][0]["test"]
     assert not results_file.is_current(tmp_path, CONFIG, 7)
-    assert results_file.earlier_results(old, report | {"results": []}) == []
+    assert results_file.earlier_results(old, report | {"results": []})[1].startswith("version")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"schema": "x"}', '{"results": 3}', '{"results": [3]}'])

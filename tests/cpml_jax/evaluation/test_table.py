@@ -18,8 +18,8 @@ def test_the_columns_are_clips_then_videos_and_a_dash_stands_for_no_figure(tmp_p
     result = report["results"][0]
     result["video"] |= {"auc": 0.98765, "auc_ci95": None, "eer": None}
     head, _, first, *_ = table.table(report).splitlines()
-    assert head.split()[-8:] == ["clip", "video", "95", "%", "CI", "AP", "EER", "acc"]
-    assert first.split()[-5:][0] == "0.988" and first.split()[-4] == "-" and first.split()[-2] == "-"
+    assert head.split()[-9:] == ["clip", "video", "95", "%", "CI", "mean", "AP", "EER", "acc"]
+    assert first.split()[-6] == "0.988" and first.split()[-5] == "-" and first.split()[-2] == "-"
     assert "2 together" in first and f"{result['video']['n_real']}+{result['video']['n_fake']}" in first
 
 

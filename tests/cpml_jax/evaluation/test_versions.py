@@ -18,11 +18,18 @@ def test_todays_document_stays_as_it_is(report):
     assert versions.current(report) is report
 
 
-def test_version_1_1_becomes_todays_and_is_left_unchanged(report):
-    old = old_versions.evaluation_1_1(report)
+@pytest.mark.parametrize("make", [old_versions.evaluation_2_0, old_versions.evaluation_1_1])
+def test_earlier_versions_get_todays_names_and_their_own_rule_and_are_left_unchanged(report, make):
+    old = make(report)
     before = copy.deepcopy(old)
-    assert versions.current(old) == report and old == before
-    published.check("evaluation", versions.current(old))
+    new = versions.current(old)
+    assert old == before and new["schema"] == old["schema"] in versions.READABLE
+    assert new["rule"]["windows"] == "mean of the windows' P(fake)" and new["config"] == report["config"]
+    for one, other in zip(new["results"], report["results"], strict=True):
+        assert {key: one[key] for key in ("train", "test", "clip", "video")} == {
+            key: other[key] for key in ("train", "test", "clip", "video")
+        }
+        assert "aggregation" not in one
 
 
 def test_version_1_0_gets_todays_names_and_stays_incomplete(report):

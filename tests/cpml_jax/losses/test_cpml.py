@@ -130,3 +130,25 @@ def test_gradients_are_finite_where_waves_are_flat():
 
 def test_a_batch_of_one_class_has_no_push():
     assert cpml.cqsl(waves(3), np.zeros(3, int), np.ones(3, np.float32))["push"] == 0
+
+
+def test_invalid_frames_count_in_no_pulse_loss():
+    s, label, ones = waves(3), np.array([0, 1, 0]), np.ones(3, np.float32)
+    valid = RNG.random(s.shape) < 0.8
+    spoilt = np.where(valid, s, 50 * RNG.normal(size=s.shape)).astype(np.float32)
+    clean, broken = cpml.cqsl(s, label, ones, valid), cpml.cqsl(spoilt, label, ones, valid)
+    for name in ("pull", "push"):
+        np.testing.assert_allclose(clean[name], broken[name], rtol=1e-4, err_msg=name)
+    both = valid[0, 0] & valid[1, 1]
+    assert np.corrcoef(s[0, 0][both], s[1, 1][both])[0, 1] == pytest.approx(
+        float(signal.pearson(spoilt[0, 0], spoilt[1, 1], both.astype(np.float32))), abs=1e-5
+    )
+    teacher = [cpml.pulse_teacher(w[:, 0], s[:, 1], label, ones, valid[:, 0]) for w in (s, spoilt)]
+    np.testing.assert_allclose(*teacher, rtol=1e-4)
+
+
+def test_valid_everywhere_is_no_validity_at_all():
+    s, label, ones = waves(4), np.array([0, 1, 0, 1]), np.ones(4, np.float32)
+    given, none = cpml.cqsl(s, label, ones, np.ones(s.shape, bool)), cpml.cqsl(s, label, ones)
+    for name in none:
+        np.testing.assert_allclose(given[name], none[name], rtol=1e-6, err_msg=name)

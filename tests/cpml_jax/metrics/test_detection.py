@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from cpml_jax import schema
 from cpml_jax.errors import UserError
 from cpml_jax.metrics import detection
 
@@ -90,27 +89,6 @@ def test_a_score_that_is_not_finite_names_the_clip(bad):
     for function in (detection.auc, detection.average_precision, detection.eer, detection.best_threshold):
         with pytest.raises(UserError, match="number 1"):
             function([0, 1], [0.5, bad])
-
-
-def row(method: str, compression: str, video: str, label: int) -> dict:
-    return {"video_key": schema.video_key("set", method, compression, video), "label": label, "video": video}
-
-
-def test_video_key_does_not_merge_methods_or_compressions():
-    methods = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
-    rows = [row(m, c, "000_003", 1) for m in methods for c in ("c23", "c40")]
-    videos, scores = detection.video_level(rows, np.arange(8) / 8)
-    assert len(videos) == 8 and scores.tolist() == (np.arange(8) / 8).tolist()
-
-
-def test_video_level_is_the_mean_over_clips_in_order():
-    rows = [row("real", "c23", "007", 0), row("Deepfakes", "c23", "007_008", 1), row("real", "c23", "007", 0)]
-    videos, scores = detection.video_level(rows, [0.1, 0.9, 0.3])
-    assert [v["label"] for v in videos] == [0, 1]
-    np.testing.assert_allclose(scores, [0.2, 0.9])
-    assert detection.video_level([], [])[0] == []
-    with pytest.raises(ValueError, match="both labels"):
-        detection.video_level([rows[0], rows[2] | {"label": 1}], [0, 1])
 
 
 def brute_tpr(labels, scores, fpr):

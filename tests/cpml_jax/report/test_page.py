@@ -76,13 +76,13 @@ def test_roc_and_det_are_scikit_learns(whole):
         assert float(row["false_negative_rate"]) == pytest.approx(missed)
 
 
-def test_video_curves_are_of_mean_scores(whole):
+def test_video_curves_are_of_mean_margins(whole):
     folder, lines, _, _ = whole
     videos: dict[str, list] = {}
     for line in lines:
         if line["compression"] == "raw":
             videos.setdefault(line["video_key"], []).append(line)
-    y, s = zip(*((v[0]["label"], np.mean([c["p_fake"] for c in v])) for v in videos.values()), strict=True)
+    y, s = zip(*((v[0]["label"], np.mean([c["logit_margin"] for c in v])) for v in videos.values()), strict=True)
     rows = [row for row in table(folder, "roc_video") if row["test"] == "faces raw"]
     area = np.trapezoid(*([float(r[k]) for r in rows] for k in ("true_positive_rate", "false_positive_rate")))
     assert area == pytest.approx(sk.roc_auc_score(y, s), abs=1e-12)

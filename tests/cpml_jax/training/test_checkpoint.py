@@ -22,17 +22,22 @@ def abstract(tree):
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)
 
 
-def save_run(workdir, aucs):
+def save_run(workdir, losses):
+    """A step for each pair loss, with an AUC that cannot tell them apart; None: it was not validated."""
+    save_validated(workdir, [None if loss is None else {"pair_loss": loss, "auc": 1.0} for loss in losses])
+
+
+def save_validated(workdir, validations):
     checkpoints, data = checkpoint.Checkpoints(workdir, writing=True), iterator()
-    for step, auc in enumerate(aucs, 1):
+    for step, figures in enumerate(validations, 1):
         next(data)
-        checkpoints.save(state(step), data, None if auc is None else {"auc": auc, "cross_entropy": 1.0 / step})
+        checkpoints.save(state(step), data, figures)
     checkpoints.wait()
     checkpoints.close()
 
 
 def test_latest_and_best_are_kept_and_come_back_with_the_data_position(tmp_path):
-    save_run(tmp_path, [0.5, 0.9, None, 0.8, None])
+    save_run(tmp_path, [0.5, 0.1, None, 0.2, None])
     checkpoints, data = checkpoint.Checkpoints(tmp_path), iterator()
     assert (checkpoints.latest_step(), checkpoints.best_step()) == (5, 2)
     restored = checkpoints.restore(5, abstract(state(0)), data)
@@ -43,13 +48,28 @@ def test_latest_and_best_are_kept_and_come_back_with_the_data_position(tmp_path)
     assert sorted(p.name for p in checkpoints.directory.iterdir() if p.name.isdigit()) == ["2", "5"]
 
 
-def test_between_equal_aucs_the_lower_cross_entropy_is_best(tmp_path):
-    save_run(tmp_path, [1.0, 1.0, 0.7])
+def test_the_lowest_pair_loss_is_best_however_close(tmp_path):
+    """As in a run that reached an AUC of 1: the old tie-break, a cross-entropy of 1e-11 times 1e-6, rounds away."""
+    save_run(tmp_path, [0.0790, 0.0789 + 1e-9, 0.0789, 0.0789 + 2e-9, 0.0791])
+    assert checkpoint.Checkpoints(tmp_path).best_step() == 3
+
+
+def test_a_run_of_before_pair_losses_keeps_the_step_that_it_had_chosen(tmp_path):
+    old = [{"auc": a, "cross_entropy": c} for a, c in ((0.9, 0.5), (1.0, 0.2), (1.0, 0.4))]
+    save_validated(tmp_path, old)
+    checkpoints = checkpoint.Checkpoints(tmp_path)
+    assert (checkpoints.best_step(), checkpoints.choose("best")) == (2, (2, "validation"))
+    variables = checkpoints.restore_variables(2, abstract(state(0).variables))
+    np.testing.assert_array_equal(variables["params"]["w"], np.full(3, 2.0))
+
+
+def test_where_such_a_run_goes_on_the_new_measure_chooses_among_the_new_steps(tmp_path):
+    save_validated(tmp_path, [{"auc": 1.0, "cross_entropy": 0.0}, {"auc": 0.6, "pair_loss": 9.0}, {"auc": 0.5}])
     assert checkpoint.Checkpoints(tmp_path).best_step() == 2
 
 
 def test_a_step_that_validation_did_not_choose_is_an_oracles(tmp_path):
-    save_run(tmp_path, [0.5, 0.9, 0.8])
+    save_run(tmp_path, [0.5, 0.1, 0.2])
     checkpoints = checkpoint.Checkpoints(tmp_path)
     assert checkpoints.choose("best") == (2, "validation") and checkpoints.choose("2") == (2, "validation")
     assert checkpoints.choose("latest") == (3, "latest")

@@ -38,6 +38,8 @@ def test_windows_come_in_order_and_max_windows_counts(tmp_path):
     clips = list(reader.cut(video_of(tmp_path / "new", "original_sequences/youtube/raw", "000"), FRAMES, 3))
     by = {record["window"]: record for record in many}
     assert [clip.coded == by[i]["frames"] for i, clip in enumerate(clips)] == [True] * 3
+    spread = list(reader.cut(video_of(tmp_path / "new", "original_sequences/youtube/raw", "000"), FRAMES, 3, True))
+    assert [clip.coded == by[i]["frames"] for i, clip in zip((0, 5, 10), spread, strict=True)] == [True] * 3
 
 
 def cut_all(video: Video) -> list:

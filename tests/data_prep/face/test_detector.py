@@ -15,9 +15,12 @@ def test_a_drawn_face_is_detected_in_pixels_of_the_frame():
     x0, y0, x1, y1 = faces[0].box
     (left, top), (right, _) = faces[0].eyes
     assert 0 < x0 < left < right < x1 < frame.shape[1] and 0 < y0 < top < y1 < frame.shape[0]
+    left_eye, right_eye, nose, left_corner, right_corner = faces[0].points
+    assert left_eye[0] < nose[0] < right_eye[0] and left_corner[0] < nose[0] < right_corner[0]
+    assert left_eye[1] < nose[1] < min(left_corner[1], right_corner[1])
     twice = faces[0].enlarged(2.0)
     np.testing.assert_array_equal(twice.box, 2 * faces[0].box)
-    np.testing.assert_array_equal(twice.eyes, 2 * faces[0].eyes)
+    np.testing.assert_array_equal(twice.points, 2 * faces[0].points)
 
 
 def test_a_frame_too_small_for_a_face_has_none():

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from data_prep.face.detector import Detection
-from data_prep.face.tracks import DETECTION_SIDE, KEY_INTERVAL, _smooth, find_tracks, overlap
+from data_prep.face.tracks import DETECTION_SIDE, FINE_INTERVAL, KEY_INTERVAL, LOST, _smooth, find_tracks, overlap
 
 
 def path(numbers) -> list:
-    eyes = np.array([[20.0, 30.0], [40.0, 30.0]])
-    return [(n, Detection(np.array([10.0, 10.0, 60.0, 60.0]), eyes, 0.99)) for n in numbers]
+    return [(n, face(10.0, 10.0, 50.0)) for n in numbers]
 
 
 def test_a_long_video_needs_memory_by_its_length_not_its_square():
@@ -54,8 +53,8 @@ class Boxes:
 
 
 def face(x: float, y: float, side: float) -> Detection:
-    eyes = np.array([[x + 0.3 * side, y + 0.4 * side], [x + 0.7 * side, y + 0.4 * side]])
-    return Detection(np.array([x, y, x + side, y + side]), eyes, 0.95)
+    places = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+    return Detection(np.array([x, y, x + side, y + side]), np.array([x, y]) + side * places, 0.95)
 
 
 def test_only_key_frames_and_the_last_are_searched_in_batches():
@@ -74,12 +73,51 @@ def test_large_frames_are_searched_small_and_tracked_in_their_own_pixels():
     np.testing.assert_allclose(track.size, 480.0)
 
 
-def test_a_face_missing_on_two_key_frames_ends_its_track():
+class Numbered:
+    """A detector of frames that carry their number: what a function of it says, and which frames were searched."""
+
+    identity = {"name": "numbered"}
+
+    def __init__(self, boxes) -> None:
+        self.boxes, self.searched = boxes, []
+
+    def __call__(self, frames):
+        numbers = [int(frame[0, 0, 0]) for frame in frames]
+        self.searched += numbers
+        return [[face(*box) for box in self.boxes(number)] for number in numbers]
+
+
+def numbered(count: int):
+    for number in range(count):
+        frame = Frame()
+        frame.rgb[0, 0] = number
+        yield frame
+
+
+def test_a_face_missing_for_a_second_ends_its_track():
     frames = 6 * KEY_INTERVAL
-    detector = Boxes([[(10, 10, 40)], [(10, 10, 40)], [], [], [(10, 10, 40)], [(10, 10, 40)], [(10, 10, 40)]])
-    tracks, _ = find_tracks((Frame() for _ in range(frames)), detector)
+    detector = Numbered(lambda n: [] if 2 * KEY_INTERVAL <= n < 4 * KEY_INTERVAL else [(10, 10, 40)])
+    tracks, _ = find_tracks(numbered(frames), detector)
     spans = sorted((track.start, track.start + len(track)) for track in tracks)
-    assert spans == [(0, 2 * KEY_INTERVAL), (4 * KEY_INTERVAL, frames)]
+    assert LOST == 30 and spans == [(0, 2 * KEY_INTERVAL), (4 * KEY_INTERVAL, frames)]
+
+
+def test_a_face_missed_once_is_searched_more_finely_and_its_track_goes_on():
+    detector = Numbered(lambda n: [] if n == KEY_INTERVAL else [(10, 10, 40)])
+    ((track,), count) = find_tracks(numbered(4 * KEY_INTERVAL), detector)
+    assert (track.start, len(track)) == (0, count) and sorted(track.points) == [0, 5, 10, 20, 25, 30, 45, 59]
+    hidden = np.flatnonzero(~track.seen)
+    assert len(hidden) and np.abs(hidden - KEY_INTERVAL).max() <= FINE_INTERVAL / 2
+
+
+def test_a_moving_face_is_searched_more_finely_where_it_moves():
+    def box(number):  # rests, crosses a third of its width in half a second, rests
+        return [(10 + 14 * np.clip(number - 20, 0, 5) / 5, 10, 40)]
+
+    detector = Numbered(box)
+    (track,), _ = find_tracks(numbered(4 * KEY_INTERVAL), detector)
+    assert sorted(detector.searched) == [0, 15, 20, 25, 30, 45, 59]
+    assert sorted(track.points) == sorted(detector.searched)
 
 
 def test_a_cut_between_scenes_ends_every_track_and_is_a_key_frame():

@@ -21,6 +21,12 @@ def test_dfd_is_a_test_set_without_split_files(tmp_path):
     assert len(by_path("dfd", tmp_path, splits=("test",), compressions=("raw",))) == 4
 
 
+def test_dfd_names_no_masks_since_only_fakes_have_one(tmp_path):
+    root = mini.dfd(tmp_path)
+    mini.touch(root / "manipulated_sequences/DeepFakeDetection/masks/videos/01_02__exit_phone_room__YVGY8LOK.mp4")
+    assert {v.mask for v in list_videos("dfd", root, splits=("test",))} == {""}
+
+
 @pytest.mark.parametrize("splits", [("train",), ("val", "test"), ("train", "val", "test")])
 def test_dfd_has_nothing_to_train_on(tmp_path, splits):
     with pytest.raises(UserError, match="DFD is a test set"):
