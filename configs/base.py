@@ -129,8 +129,6 @@ def get_config() -> ConfigDict:
     land.delta_scale = 1.0
     # Frames that GRU units remember at the start ("chrono" initialisation); 0: torch's start, some three frames.
     land.memory = 0.0
-    land.frame = "crop"  # points relative to: crop, the face box, as the paper | head: eyes and nose (landmark_rnn.py)
-    land.position_scale = 1.0  # factor on the landmarks' positions
     land.noise = 0.1  # std of the Gaussian noise on each branch's output, in training only
 
     text = model.text_encoder = ConfigDict()

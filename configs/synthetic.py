@@ -110,8 +110,6 @@ def small(config: ConfigDict) -> None:
     # A forgery's jitter is an energy, which takes many frames to measure. With torch's start landmarks alone reached
     # a validation AUC at c23 of 0.59, 0.63 and 0.60 (seeds 0, 1, 2) after 160 steps; with this 0.98, 1.00 and 0.99.
     config.model.landmarks.memory = 60.0
-    config.model.landmarks.frame = "head"
-    config.model.landmarks.position_scale = 20.0
     text = config.model.text_encoder
     # A text encoder that starts at random tells templates apart as far as classes: one a step would be noise.
     text.prompts = "ensemble"

@@ -11,7 +11,6 @@ from cpml_jax.errors import UserError
 from cpml_jax.models.class_embeddings import PROMPTS, TEXT_MODES
 from cpml_jax.models.fusion import STAGE_POOLS
 from cpml_jax.models.heads import FUSION_PROJECTIONS, HEADS
-from cpml_jax.models.landmark_rnn import FRAMES
 from cpml_jax.models.physformer import INPUT_NORMS
 from cpml_jax.models.prompt_bank import CLASSES
 from cpml_jax.models.resolution import STEPS
@@ -152,8 +151,6 @@ RULES: Mapping[str, Rule] = {
     "model.landmarks.delta_scale": ABOVE_ZERO,
     "model.landmarks.memory": Rule("0 or more than 1 frame", lambda value: value == 0 or 1 < value < math.inf),
     "model.landmarks.noise": at_least(0),
-    "model.landmarks.frame": one_of(*FRAMES),
-    "model.landmarks.position_scale": ABOVE_ZERO,
     "model.text_encoder.mode": one_of(*TEXT_MODES),
     "model.text_encoder.prompts": one_of(*PROMPTS),
     "model.text_encoder.classes": one_of(*CLASSES),

@@ -11,9 +11,6 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-FRAMES = ("crop", "head")
-RIGID = (*range(27, 36), 36, 39, 42, 45)  # iBUG-68: the nose, and the corners of the eyes
-
 
 class BidirectionalGRU(nn.Module):
     """One bidirectional GRU layer with torch's gates, so that torch's weights can be loaded.
@@ -103,25 +100,6 @@ class Branch(nn.Module):
         return x
 
 
-def in_head_frame(landmarks: Float[Array, "N T 68 2"]) -> Float[Array, "N T 68 2"]:
-    """What moves in the face, without the head: every frame's points fitted to the clip's mean, less that mean.
-
-    The fit is the least-squares similarity (shift, turn, size) of the points that no expression moves, RIGID. Nothing
-    of the face's shape is left, by which a network could tell its few training people.
-    """
-    rigid = landmarks[:, :, jnp.asarray(RIGID)]
-    centre = rigid.mean(axis=2, keepdims=True)
-    rigid, points = rigid - centre, landmarks - centre
-    goal = rigid.mean(axis=1, keepdims=True)
-    power = jnp.maximum((rigid * rigid).sum(axis=(2, 3)), 1e-6)
-    cosine = (rigid * goal).sum(axis=(2, 3)) / power  # times the size
-    sine = (rigid[..., 0] * goal[..., 1] - rigid[..., 1] * goal[..., 0]).sum(axis=2) / power
-    x, y = points[..., 0], points[..., 1]
-    cosine, sine = cosine[..., None], sine[..., None]
-    fitted = jnp.stack([cosine * x - sine * y, sine * x + cosine * y], axis=-1)
-    return fitted - fitted.mean(axis=1, keepdims=True)
-
-
 class LandmarkRNN(nn.Module):
     """Positions and deltas, each through a Branch: (N, T, 68, 2) float32 -> (N, 4 hidden).
 
@@ -132,8 +110,6 @@ class LandmarkRNN(nn.Module):
       delta_scale: factor on the deltas; the reference has 1. A frame moves a point by some 0.005, which a GRU that
         starts at random hardly sees.
       memory: frames that the GRUs' units remember at the start, 0: torch's start. See BidirectionalGRU.start_bias.
-      frame: what the points are relative to. crop: the face box, as the paper. head: see in_head_frame.
-      position_scale: factor on the positions; the reference has 1.
     """
 
     hidden: int
@@ -142,15 +118,12 @@ class LandmarkRNN(nn.Module):
     noise: float
     delta_scale: float
     memory: float
-    frame: str = "crop"
-    position_scale: float = 1.0
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, landmarks: Float[Array, "N T 68 2"], *, train: bool) -> Float[Array, "N 4*{self.hidden}"]:
         settings = (self.hidden, self.point_dropout, self.dropout, self.noise, self.memory, self.dtype)
-        points = in_head_frame(landmarks) if self.frame == "head" else landmarks
-        deltas = self.delta_scale * (points[:, 1:] - points[:, :-1])
-        positions = Branch(*settings, name="positions")(self.position_scale * points, train=train)
+        deltas = self.delta_scale * (landmarks[:, 1:] - landmarks[:, :-1])
+        positions = Branch(*settings, name="positions")(landmarks, train=train)
         motion = Branch(*settings, name="deltas")(deltas, train=train)
         return jnp.concatenate([positions, motion], axis=-1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from cpml_jax.models.landmark_rnn import RIGID, BidirectionalGRU, LandmarkRNN, in_head_frame
+from cpml_jax.models.landmark_rnn import BidirectionalGRU, LandmarkRNN
 
 
 def test_gru_equals_torch():
@@ -69,22 +69,3 @@ def test_units_that_remember_feel_the_first_frame_at_the_last():
         return float(jnp.abs(jacobian[:, 0, 0]).mean())
 
     assert influence(60.0) > 100 * influence(0.0)
-
-
-def test_the_head_frame_leaves_what_moves_in_the_face():
-    rng = np.random.default_rng(0)
-    shape, moves = rng.uniform(-0.5, 0.5, (68, 2)), 0.02 * rng.normal(size=(1, 9, 68, 2))
-    moves[:, :, list(RIGID)] = 0.0
-    face = shape + moves
-    turn, size, shift = 0.3 * rng.normal(size=9), 1 + 0.1 * rng.normal(size=9), 0.2 * rng.normal(size=(9, 1, 2))
-    turns = np.stack([np.cos(turn), -np.sin(turn), np.sin(turn), np.cos(turn)], axis=-1).reshape(9, 2, 2)
-    posed = face @ (size[:, None, None] * turns).transpose(0, 2, 1) + shift
-    still, moved = (in_head_frame(jnp.asarray(x, jnp.float32)) for x in (face, posed))
-    np.testing.assert_allclose(still, moves - moves.mean(axis=1, keepdims=True), atol=1e-5)
-    size_of_mean = moved[..., 48, 0].std() / still[..., 48, 0].std()  # the goal is the clip's mean, not one frame
-    np.testing.assert_allclose(np.linalg.norm(moved, axis=-1), size_of_mean * np.linalg.norm(still, axis=-1), atol=2e-3)
-
-
-def test_a_point_cloud_without_extent_has_a_finite_gradient():
-    gradient = jax.grad(lambda x: in_head_frame(x).sum())(jnp.zeros((1, 4, 68, 2)))
-    assert np.isfinite(gradient).all()
