@@ -95,6 +95,12 @@ def small(config: ConfigDict) -> None:
 
     config.model.unified_dim = 64
     config.model.fusion_stage_pool = "global"
+    # Measured once each, on an earlier drawing, whose faces hardly moved; 20 people for training, 10 for
+    # validation, 120 steps, rppg alone, AUC raw and c23, seconds a step on one core:
+    #   16 pixels, patch (4, 2, 2), no map of agreement     0.61  0.57  0.50
+    #   the same with a map of 8 x 8                        0.92  0.84  0.52
+    #   with the map, patch (4, 4, 4): one token a moment   0.94  0.90  0.26
+    #   with the map, stem (8,), patch (4, 4, 4)            0.89  0.79  0.42
     rppg = config.model.rppg
     rppg.frame_size = 16
     rppg.stem = (8, 16)
