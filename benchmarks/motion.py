@@ -37,7 +37,7 @@ def fit_landmarks(pictures: list[np.ndarray], track: Track) -> np.ndarray:
     """(N, 68, 2) pixels of the source, one fit a frame, not smoothed over time."""
     path = crop_path(track, 0, len(pictures))
     size = ENLARGE * CROP_SIZE
-    predictor, dlib = landmarks._predictor(), landmarks._dlib()
+    predictor = landmarks.load_predictor()
     half, drop = 0.5 * float(path.face[0]) * 1.05 * ENLARGE, 0.06 * float(path.face[1]) * ENLARGE
     scale = size / path.side
     c, s = scale * np.cos(path.angle), scale * np.sin(path.angle)
@@ -51,9 +51,7 @@ def fit_landmarks(pictures: list[np.ndarray], track: Track) -> np.ndarray:
         fits = []
         for dx, dy in ((0, 0), (5, 3), (-4, 5)):
             middle_x, middle_y = size / 2 + dx, size / 2 + drop + dy
-            box = dlib.rectangle(
-                *(int(v) for v in (middle_x - half, middle_y - half, middle_x + half, middle_y + half))
-            )
+            box = landmarks.rectangle(middle_x - half, middle_y - half, middle_x + half, middle_y + half)
             fits.append([(p.x, p.y) for p in predictor(crop, box).parts()])
         result[index] = (np.mean(fits, 0) - shift) @ np.linalg.inv(rotation).T
     return result

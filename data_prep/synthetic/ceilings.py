@@ -253,7 +253,9 @@ def main(arguments: list[str]) -> int:
     try:
         cells = [cell for folder in options.records for cell in areas(RecordSet(folder), options.split)]
         if options.json:
-            write_json(Path(options.json), [dataclasses.asdict(cell) for cell in cells])
+            write_json(
+                Path(options.json), dict(split=options.split, cells=[dataclasses.asdict(cell) for cell in cells])
+            )
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -190,7 +190,7 @@ def inner_face(plan: Forgery, frame: int) -> np.ndarray:
 def _moved(picture: np.ndarray, moving: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """`picture` (h, w, 3) shifted by `shift` (x, y) pixels times `moving` (h, w). Cubic: it must not soften."""
     row, column = np.mgrid[0 : moving.shape[0], 0 : moving.shape[1]].astype(np.float32)
-    x, y = np.float32(shift)
+    x, y = shift.astype(np.float32)
     return cv2.remap(picture, column - x * moving, row - y * moving, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 

@@ -6,11 +6,11 @@
     root/truth/<sequence>/<video>.npz                                        pulse, heart rate, box, landmarks
     root/synthetic.json                                                      the parameters
 
-Speed, measured on one quiet core: a person's real video and four fakes, 128 frames at 160x160 each, take 1.6 s at
-raw + c23 and 2.2 s at raw, c23, c28, c32, c40: of that 1.1 s drawing (a person's videos share all but the pasted part),
-0.3 s the compression before the benchmark's, the rest encoding. Motion and its measured quantiles are in motion.py,
-each forgery in forgery.py; how much of the pulse each compression keeps, in pulse_table.py; what simple statistics
-reveal, in shortcut.py.
+Speed, measured beside other work: a person's real video and four fakes, 128 frames at 160x160 each, take 2.2 s of a
+core at raw + c23 and 2.8 s at raw, c23, c28, c32, c40, so the default's 108 people some two minutes of 2 cores. About
+half is drawing (the five share all but the pasted part), an eighth the compression before the benchmark's, the rest
+encoding. Motion and its measured quantiles are in motion.py, each forgery in forgery.py; how much of the pulse each
+compression keeps, in pulse_table.py; what simple statistics reveal, in shortcut.py.
 """
 
 from __future__ import annotations

@@ -11,8 +11,10 @@ _SHIFT = 4  # fractional bits of cv2's polygon corners
 def cover(points: np.ndarray, shape: tuple[int, int], origin: tuple[int, int], canvas: int) -> np.ndarray:
     """Anti-aliased coverage 0..1 (h, w) float32 of a polygon given in fractions of the canvas."""
     mask = np.zeros(shape, np.uint8)
-    pixels = np.asarray(points) * canvas - 0.5 - np.array(origin)
-    cv2.fillPoly(mask, [np.round(pixels * (1 << _SHIFT)).astype(np.int32)], 255, cv2.LINE_AA, _SHIFT)
+    fine = 1 << _SHIFT
+    corners = np.asarray(points) * (canvas * fine)
+    corners -= ((origin[0] + 0.5) * fine, (origin[1] + 0.5) * fine)
+    cv2.fillPoly(mask, [np.rint(corners).astype(np.int32)], 255, cv2.LINE_AA, _SHIFT)
     return mask.astype(np.float32) * np.float32(1 / 255)
 
 

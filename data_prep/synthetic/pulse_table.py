@@ -2,8 +2,8 @@
 
     python -m data_prep.synthetic.pulse_table ROOT
 
-Measured on real videos of 128 frames at 160x160: style a (24 videos) raw 0.88, c23 0.67, c40 0.14; style b (12 videos)
-0.87, 0.54, 0.05.
+Measured on real videos of 128 frames at 160x160: style a (16 videos) raw 0.83, c23 0.67, c28 0.45, c32 0.35, c40 0.12;
+style b (12 videos) raw 0.80, c23 0.55, c40 -0.01.
 """
 
 from __future__ import annotations

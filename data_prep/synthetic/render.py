@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 
 import cv2
 import numpy as np
@@ -197,11 +198,10 @@ def draw_portrait(face: Identity, size: int) -> Portrait:
 
 def _window(points: np.ndarray, canvas: int, margin: float) -> tuple[int, int, int, int]:
     """Pixel window x0, y0, x1, y1 around points given in fractions, inside the canvas."""
-    low = np.floor((points.min(0) - margin) * canvas).astype(int)
-    high = np.ceil((points.max(0) + margin) * canvas).astype(int)
-    x0, y0 = np.clip(low, 0, canvas)
-    x1, y1 = np.clip(high, 0, canvas)
-    return int(x0), int(y0), int(x1), int(y1)
+    low, high = points.min(0).tolist(), points.max(0).tolist()
+    x0, y0 = (min(max(math.floor((place - margin) * canvas), 0), canvas) for place in low)
+    x1, y1 = (min(max(math.ceil((place + margin) * canvas), 0), canvas) for place in high)
+    return x0, y0, x1, y1
 
 
 def draw_eyes(picture: np.ndarray, portrait: Portrait, expression: Expression) -> None:

@@ -83,7 +83,7 @@ def shortcut_auc(root: str, compression: str = "c23", folds: int = 5, repeats: i
                 model.fit(features[use & ~held], label[use & ~held])
                 test = use & held
                 scores.append(roc_auc_score(label[test], model.decision_function(features[test])))
-        result[name] = float(np.mean(scores))
+        result[name] = float(np.mean(np.array(scores)))
     return result
 
 
