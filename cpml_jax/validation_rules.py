@@ -144,6 +144,7 @@ RULES: Mapping[str, Rule] = {
     "model.rppg.input_norm": one_of(*INPUT_NORMS),
     "model.rppg.pfe_width": POSITIVE,
     "model.rppg.pfe_depth": COUNT,
+    "model.rppg.agreement": COUNT,
     "model.landmarks.hidden": POSITIVE,
     "model.landmarks.point_dropout": DROPOUT,
     "model.landmarks.dropout": DROPOUT,
