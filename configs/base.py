@@ -117,6 +117,8 @@ def get_config() -> ConfigDict:
     rppg.input_norm = "center"
     rppg.pfe_width = 32  # the reference leaves the PFE's MLP undefined
     rppg.pfe_depth = 2
+    # Regions a side whose colours are compared with the wave (agreement.py), beside the paper's fusion; 0: none.
+    rppg.agreement = 0
 
     land = model.landmarks = ConfigDict()
     land.weights = ""
@@ -167,7 +169,6 @@ def get_config() -> ConfigDict:
     # Of compression_curve and corruption: names like h264-crf23 and blur-3 (cpml_jax/conditions.py); empty: all.
     evaluate.conditions = ()
     evaluate.batch_size = 16
-    evaluate.bootstrap = 1000  # resamples of identities for the 95 % intervals
     # Untrained baselines and the stream swap (docs/evaluation.md, Diagnostics); a tenth of evaluation's time.
     evaluate.diagnostics = True
     # best (lowest pair loss in validation) | latest | the number of a step, labelled as an oracle's

@@ -144,6 +144,7 @@ RULES: Mapping[str, Rule] = {
     "model.rppg.input_norm": one_of(*INPUT_NORMS),
     "model.rppg.pfe_width": POSITIVE,
     "model.rppg.pfe_depth": COUNT,
+    "model.rppg.agreement": COUNT,
     "model.landmarks.hidden": POSITIVE,
     "model.landmarks.point_dropout": DROPOUT,
     "model.landmarks.dropout": DROPOUT,
@@ -170,7 +171,6 @@ RULES: Mapping[str, Rule] = {
     "eval.cross_compression": NAMED,
     "eval.conditions": NAMES,
     "eval.batch_size": POSITIVE,
-    "eval.bootstrap": COUNT,
     "eval.checkpoint": Rule("best, latest, or the number of a step", is_checkpoint),
 }
 # Keys whose every value of the right type is allowed, or that are checked in validation.py.

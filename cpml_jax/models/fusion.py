@@ -93,8 +93,9 @@ class Fusion(nn.Module):
     """Any non-empty subset of the streams -> u.
 
     Pulse and landmarks together become CrossAttention's vector; alone, the pulse gives its series (T values) and the
-    landmarks their features. Any other stream gives its features. The parts are concatenated in this order, then
-    dropout, then one linear map to unified_dim; or none (projection "none": u is as wide as the parts together).
+    landmarks their features. A map of agreement with the pulse, and any other stream's features, stand beside them.
+    The parts are concatenated in this order, then dropout, then one linear map to unified_dim; or none (projection
+    "none": u is as wide as the parts together).
     """
 
     unified_dim: int
@@ -105,16 +106,21 @@ class Fusion(nn.Module):
 
     @nn.compact
     def __call__(self, fused: Mapping[str, Any], *, train: bool) -> Float[Array, "N D"]:
-        """fused: stream -> features (N, F); of rppg (wave (N, T), stages). Returns u (N, unified_dim) float32."""
+        """fused: stream -> features (N, F); of rppg (wave (N, T), stages) and, where it has one, its map (N, F).
+
+        Returns u (N, unified_dim) float32.
+        """
         fused = dict(fused)
         pulse, landmarks = fused.pop("rppg", None), fused.pop("landmarks", None)
         parts = []
         if pulse is not None:
-            series = PulseTokens(self.stage_pool, self.dtype, name="series")(*pulse)
+            wave, stages, *maps = pulse
+            series = PulseTokens(self.stage_pool, self.dtype, name="series")(wave, stages)
             if landmarks is None:
                 parts.append(series)
             else:
                 parts.append(CrossAttention(self.dtype, name="cross_attention")(series, landmarks))
+            parts += maps
         elif landmarks is not None:
             parts.append(landmarks)
         x = jnp.concatenate([part.astype(self.dtype) for part in (*parts, *fused.values())], axis=-1)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Num
 
 from cpml_jax.arrays import AnyArray
 from cpml_jax.errors import UserError
+from cpml_jax.models.agreement import Agreement
 from cpml_jax.models.attention import attend
 from cpml_jax.models.convolution import Conv3D, ConvPool, DepthwiseConv3D, PatchEmbedding
 from cpml_jax.models.resolution import ResolutionViews
@@ -114,6 +115,7 @@ class PhysFormer(nn.Module):
       patch: time, height, width of a token, in stem pixels; time 4, because the head doubles it twice.
       input_norm: see normalise.
       pfe_width, pfe_depth: hidden layers of the PFE.
+      agreement: regions a side of the map of agreement with the wave (agreement.py); 0: no map, as the paper.
       dtype: compute type; parameters, statistics, softmax and the wave are float32.
       form: of the convolutions (convolution.py); None: the platform's.
     """
@@ -131,6 +133,7 @@ class PhysFormer(nn.Module):
     input_norm: str
     pfe_width: int
     pfe_depth: int
+    agreement: int = 0
     dtype: DTypeLike = jnp.float32
     form: str | None = None
 
@@ -144,6 +147,11 @@ class PhysFormer(nn.Module):
             raise UserError(f"model.rppg.dim={self.dim} must be even: the head halves it")
         if len(self.patch) != 3 or self.patch[0] != TIME_PATCH:
             raise UserError(f"model.rppg.patch={self.patch} must be ({TIME_PATCH}, height, width)")
+        if self.agreement and self.frame_size % self.agreement:
+            raise UserError(
+                f"model.rppg.agreement={self.agreement} must divide model.rppg.frame_size={self.frame_size}: "
+                "regions are of whole pixels"
+            )
         pixels = 2 ** len(self.stem)
         for side in self.patch[1:]:
             if self.frame_size % (pixels * side):
@@ -158,10 +166,16 @@ class PhysFormer(nn.Module):
         side = self.frame_size // 2 ** len(self.stem)
         return side // self.patch[1], side // self.patch[2]
 
-    @nn.compact
     def __call__(
         self, frames: Num[AnyArray, "N T height width 3"], *, train: bool, downsampled: tuple[str, ...] = ()
     ) -> tuple[Float[Array, "NV T"], tuple[Float[Array, "NV tokens dim"], ...]]:
+        """The first two of `encode`."""
+        return self.encode(frames, train=train, downsampled=downsampled)[:2]
+
+    @nn.compact
+    def encode(
+        self, frames: Num[AnyArray, "N T height width 3"], *, train: bool, downsampled: tuple[str, ...] = ()
+    ) -> tuple[Float[Array, "NV T"], tuple[Float[Array, "NV tokens dim"], ...], Float[Array, "NV regions"] | None]:
         """Encode clips, and with `downsampled` also their low-resolution views, as one batch.
 
         Args:
@@ -170,7 +184,8 @@ class PhysFormer(nn.Module):
           downsampled: of "half", "quarter"; V' = 1 + their number.
 
         Returns:
-          wave (N*V', T) float32, and three stage features (N*V', T/4 * H * W, dim); rows in (N, V') order.
+          wave (N*V', T) float32; three stage features (N*V', T/4 * H * W, dim); Agreement's map, or None without one.
+          Rows are in (N, V') order.
 
         Raises:
           ValueError: the frames do not fit the configuration.
@@ -186,6 +201,7 @@ class PhysFormer(nn.Module):
                 self.frame_size, self.pfe_width, self.pfe_depth, self.dtype, self.form, name="views"
             )
             x = views(x, downsampled, train=train).reshape(-1, *x.shape[1:])
+        seen = x
         x = self.tokens(x, train)
         stages = []
         for stage in range(STAGES):
@@ -195,7 +211,9 @@ class PhysFormer(nn.Module):
                     self.form, name=f"stage{stage}_block{block}",
                 )(x, train=train)  # fmt: skip
             stages.append(x.reshape(x.shape[0], -1, self.dim))
-        return self.head(x, train), tuple(stages)
+        wave = self.head(x, train)
+        agreement = Agreement(self.agreement, name="agreement_map")(seen, wave) if self.agreement else None
+        return wave, tuple(stages), agreement
 
     def tokens(self, x: Float[Array, "N T S S 3"], train: bool) -> Float[Array, "N T4 H W dim"]:
         for i, channels in enumerate(self.stem):

@@ -83,9 +83,11 @@ def build_rppg(settings: Settings, unified_dim: int, dtype: Any) -> PhysFormer:
 
 
 def encode_rppg(module: PhysFormer, settings: Settings, inputs: Inputs, forward: Pass) -> Encoded:
-    wave, stages = module(rows(inputs["frames"]), train=forward.train, downsampled=forward.downsampled)
+    frames = rows(inputs["frames"])
+    wave, stages, agreement = module.encode(frames, train=forward.train, downsampled=forward.downsampled)
     # The pulse's phase says nothing about the class: the mean over the last stage's tokens.
-    return Encoded((wave, stages), stages[-1].mean(axis=1), {"wave": wave}, {"stages": stages})
+    fused = (wave, stages) if agreement is None else (wave, stages, agreement)
+    return Encoded(fused, stages[-1].mean(axis=1), {"wave": wave}, {"stages": stages})
 
 
 def check_rppg(settings: Settings) -> None:

@@ -43,6 +43,7 @@ EXPECTED = {
     "affinity": (METHOD | {"affinity_rppg", "affinity_landmarks"}, CE | CQSL | CMCL | TEACHER | {"affinity"}),
     "physformer_alone": (PULSE | {"fusion", "classifier"}, CE | TEACHER),
     "lrnet_alone": (POINTS | {"classifier"}, CE),
+    "frames_alone": ({"visual", "fusion", "classifier"}, CE),
     "flip_v": ({"visual", "classifier"}, CE),
     "flip_it": ({"visual"} | PROMPTS, CE),
     "flip_mcl": ({"visual", "contrast_head"} | PROMPTS, CE | {"simclr", "prompt_mse"}),

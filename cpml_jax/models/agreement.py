@@ -1,0 +1,68 @@
+"""Where in the face the pulse is: how well the colour of every region follows the model's wave."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from cpml_jax.schema import FRAME_RATE
+
+BAND_HZ = (0.6, 4.0)  # docs/method.md, Losses
+# Colours that the projections start from (R, G, B): the pulse's direction against grey light, green, and POS's axes.
+START = ((-0.3, 1.0, -0.2), (0.0, 1.0, 0.0), (0.0, 1.0, -1.0), (-2.0, 1.0, 1.0))
+# Clean skin correlates with its pulse at 0.3 to 0.9, noise at +-0.18 (30 numbers): times 3 they are of order 1.
+SCALE = 3.0
+_TINY = 1e-6
+
+
+def band_basis(length: int, fps: float = FRAME_RATE) -> Float[np.ndarray, "{length} F"]:
+    """Cosines and sines of a clip's whole periods inside BAND_HZ, Hann-windowed: (length, F) float32, F even."""
+    low, high = (rate * length / fps for rate in BAND_HZ)
+    periods = np.arange(np.ceil(low), np.floor(high) + 1)
+    angles = 2.0 * np.pi * np.outer(np.arange(length), periods) / length
+    window = np.hanning(length + 2)[1:-1, None]
+    return (np.concatenate([np.cos(angles), np.sin(angles)], axis=1) * window * np.sqrt(2.0 / length)).astype(
+        np.float32
+    )
+
+
+class Agreement(nn.Module):
+    """The correlation, inside the pulse's band, of every region's colour with the wave.
+
+    Correlations do not know the wave's phase, which says nothing about the class; where a face was pasted that has no
+    pulse, or another's, its regions are at 0 while those around it are not. POS and CHROM weigh colours alike, by
+    formula; here `colours` weightings are learned.
+
+    Attributes:
+      grid: regions a side.
+      colours: learned weightings of R, G and B.
+    """
+
+    grid: int
+    colours: int = len(START)
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "N T S S 3"], wave: Float[Array, "N T"]) -> Float[Array, "N features"]:
+        """x: PhysFormer's normalised input, S a multiple of grid. (N, grid * grid * colours) float32."""
+        n, length, side = x.shape[:3]
+        cell = side // self.grid
+        cells = x.astype(jnp.float32).reshape(n, length, self.grid, cell, self.grid, cell, 3).mean(axis=(3, 5))
+        basis = jnp.asarray(band_basis(length))
+
+        def start(key, shape, dtype):
+            return jnp.asarray(START, dtype)[: self.colours].T
+
+        weights = self.param("colours", start, (3, self.colours), jnp.float32)
+        cells = cells - cells.mean(axis=1, keepdims=True)
+        regions = jnp.einsum("ntijc,tf,ck->nijkf", cells, basis, weights)
+        reference = (wave - wave.mean(axis=1, keepdims=True)) @ basis
+        rho = jnp.einsum("nijkf,nf->nijk", unit(regions), unit(reference))
+        return SCALE * rho.reshape(n, -1)
+
+
+def unit(x: Float[Array, "*shape F"]) -> Float[Array, "*shape F"]:
+    """x / |x|; a zero vector stays zero, with a finite gradient."""
+    return x * jax.lax.rsqrt((x * x).sum(axis=-1, keepdims=True) + _TINY)
