@@ -6,9 +6,7 @@ Features of a video: mean and variance of each channel of the frame and of the f
 the Laplacian), and the file's size. Cross-validated over identity pairs (a pair shares faces, so it is never
 divided). Prints the area under the ROC curve for each method and for all together.
 
-Measured, Deepfakes / Face2Face / FaceSwap / NeuralTextures / all: style a (24 identities, 128 frames) raw 0.62 0.64
-0.62 0.56 0.61, c23 0.61 0.62 0.58 0.57 0.58; style b (28 identities, 40 frames) raw 0.61 0.59 0.61 0.49 0.59, c23 0.58
-0.56 0.58 0.50 0.56. The standard error of each is about 0.04.
+FaceSwap's cue is one that a single picture shows, so it may be seen here at raw and c23; the others ought not to be.
 """
 
 from __future__ import annotations
