@@ -129,6 +129,7 @@ def get_config() -> ConfigDict:
     land.delta_scale = 1.0
     # Frames that GRU units remember at the start ("chrono" initialisation); 0: torch's start, some three frames.
     land.memory = 0.0
+    land.spectrum = False  # log power of the motion by region and band (motion_spectrum.py), beside the paper's fusion
     land.noise = 0.1  # std of the Gaussian noise on each branch's output, in training only
 
     text = model.text_encoder = ConfigDict()

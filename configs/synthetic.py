@@ -117,6 +117,7 @@ def small(config: ConfigDict) -> None:
     # Landmarks alone, 24 people for training, 160 steps, seed 0: validation AUC (12 people) of Face2Face and
     # NeuralTextures with noise 0.1: raw 0.94, 0.91, c23 0.93, 0.92; with 0.5: raw 0.97, 0.94, c23 0.92, 0.96.
     config.model.landmarks.noise = 0.5
+    config.model.landmarks.spectrum = True
     text = config.model.text_encoder
     # A text encoder that starts at random tells templates apart as far as classes: one a step would be noise.
     text.prompts = "ensemble"

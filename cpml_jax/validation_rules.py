@@ -177,7 +177,7 @@ RULES: Mapping[str, Rule] = {
 UNRESTRICTED = frozenset(
     (
         "init_from", "train.dataset", "train.flip", "train.shard_params", "optim.groups", "model.rppg.weights",
-        "model.landmarks.weights", "model.text_encoder.weights", "model.text_encoder.bank",
+        "model.landmarks.weights", "model.landmarks.spectrum", "model.text_encoder.weights", "model.text_encoder.bank",
         "model.text_encoder.context_per_class", "model.text_encoder.context_init", "model.visual.weights",
         "eval.diagnostics",
     )

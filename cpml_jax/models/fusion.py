@@ -112,6 +112,8 @@ class Fusion(nn.Module):
         """
         fused = dict(fused)
         pulse, landmarks = fused.pop("rppg", None), fused.pop("landmarks", None)
+        # A map or a spectrum, where a stream has one, stands beside what is made of its features.
+        landmarks, *spectra = landmarks if isinstance(landmarks, tuple) else (landmarks,)
         parts = []
         if pulse is not None:
             wave, stages, *maps = pulse
@@ -123,6 +125,7 @@ class Fusion(nn.Module):
             parts += maps
         elif landmarks is not None:
             parts.append(landmarks)
+        parts += spectra
         x = jnp.concatenate([part.astype(self.dtype) for part in (*parts, *fused.values())], axis=-1)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         if self.projection == "linear":

@@ -19,6 +19,7 @@ from cpml_jax.errors import UserError
 from cpml_jax.models import views
 from cpml_jax.models.clip import ImageEncoder
 from cpml_jax.models.landmark_rnn import LandmarkRNN
+from cpml_jax.models.motion_spectrum import motion_spectrum
 from cpml_jax.models.physformer import PhysFormer
 
 # What streams can read (schema.MODEL_INPUTS), and how each is mirrored left to right.
@@ -95,7 +96,7 @@ def check_rppg(settings: Settings) -> None:
 
 
 def build_landmarks(settings: Settings, unified_dim: int, dtype: Any) -> LandmarkRNN:
-    return LandmarkRNN(dtype=dtype, **settings)
+    return LandmarkRNN(dtype=dtype, **{name: value for name, value in settings.items() if name != "spectrum"})
 
 
 def encode_landmarks(module: LandmarkRNN, settings: Settings, inputs: Inputs, forward: Pass) -> Encoded:
@@ -104,7 +105,8 @@ def encode_landmarks(module: LandmarkRNN, settings: Settings, inputs: Inputs, fo
         key = forward.draw_key() if forward.train else None
         points = views.landmark_views(points[:, 0], forward.downsampled, key)
     features = module(rows(points), train=forward.train)
-    return Encoded(features, features, {}, {"z_land": features})
+    fused = (features, motion_spectrum(rows(points))) if settings.get("spectrum") else features
+    return Encoded(fused, features, {}, {"z_land": features})
 
 
 def check_landmarks(settings: Settings) -> None:
