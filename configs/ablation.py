@@ -22,7 +22,7 @@ _LINEAR = {"model.head": "linear", "loss.cmcl": 0.0}
 _FRAMES = {"model.modalities": ("visual",), "model.rppg.frame_size": CROP_SIZE, **_ALONE}
 # u is the image embedding itself, as in FLIP: no random projection, no dropout.
 _IMAGES = _FRAMES | {"model.fusion_projection": "none", "model.fusion_dropout": 0.0}
-_FLIP_IT = _IMAGES | {"model.text_encoder.prompts": "ensemble"}
+_FLIP_IT = _IMAGES | {"model.head": "prompts", "model.text_encoder.prompts": "ensemble"}
 
 
 def table() -> dict[str, dict[str, Any]]:

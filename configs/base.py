@@ -90,7 +90,9 @@ def get_config() -> ConfigDict:
     model = config.model = ConfigDict()
     model.modalities = ("rppg", "landmarks")  # any non-empty subset of rppg, landmarks, visual
     model.unified_dim = 512  # width of u and of the class embeddings
-    model.head = "prompts"  # prompts: exp(tau) cos(u, t_c) | linear: one linear layer on u, and no text encoder
+    # prompts: exp(tau) cos(u, t_c), t_c the text encoder's | prototypes: the same with learned t_c, orthogonal at the
+    # start, where no trained text encoder gives words a meaning | linear: one linear layer on u
+    model.head = "prompts"
     model.temperature = 0.07  # exp(-tau) at the start of training; CLIP's
     model.fusion_dropout = 0.5
     # linear: to unified_dim | none: u is what the streams give; with head=prompts only for the visual stream alone

@@ -242,13 +242,15 @@ def check_heads(flat: Flat) -> None:
                 f"loss.{name}={flat[f'loss.{name}']} compares with the class prompts, which model.head='linear' has "
                 f"none of; set loss.{name}=0.0 or model.head='prompts'"
             )
+    if head == "prototypes":
+        no_text(flat)
     for name in _ON_IMAGES:
         if flat[f"loss.{name}"] and "visual" not in modalities:
             raise UserError(
                 f"loss.{name}={flat[f'loss.{name}']} needs the visual stream; model.modalities is {modalities}: "
                 f"add 'visual' or set loss.{name}=0.0"
             )
-    if head == "prompts" and flat["model.fusion_projection"] == "none" and modalities != ("visual",):
+    if head != "linear" and flat["model.fusion_projection"] == "none" and modalities != ("visual",):
         raise UserError(
             f"model.fusion_projection='none' with model.modalities={modalities}: only the visual stream alone is as "
             "wide as the class prompts; set it to 'linear', or model.head='linear'"
@@ -258,6 +260,17 @@ def check_heads(flat: Flat) -> None:
             f"model.visual.frames={flat['model.visual.frames']} is more than a clip has, data.num_frames="
             f"{flat['data.num_frames']}"
         )
+
+
+def no_text(flat: Flat) -> None:
+    """Refuse what only a text encoder could use."""
+    unused = {"model.text_encoder.weights": "", "model.text_encoder.mode": "finetune", "loss.prompt_mse": 0.0}
+    for key, value in unused.items():
+        if flat[key] != value:
+            raise UserError(
+                f"{key}={flat[key]!r} needs a text encoder, which model.head='prototypes' has none of; set it to "
+                f"{value!r} or model.head='prompts'"
+            )
 
 
 def check_text(flat: Flat) -> None:

@@ -147,7 +147,7 @@ def build_model(config: ConfigDict) -> tuple[CPML, jax.Array | None]:
     """The model and its prompts' tokens from a valid configuration; shapes as its trained weights demand them.
 
     Returns:
-      CPML, and (C, P, L) int32; None with the linear head, which has no prompts.
+      CPML, and (C, P, L) int32; stand-ins with prototypes, None with the linear head, which have no prompts.
     """
     loss = config.loss.to_dict()
     given = apply.configured(config.model.to_dict())
@@ -155,6 +155,8 @@ def build_model(config: ConfigDict) -> tuple[CPML, jax.Array | None]:
     vocabulary, tokens, words = given["text_encoder"].pop("vocab_size", 0), None, ()
     if given["head"] == "prompts":
         vocabulary, tokens, words = read_prompts(given["text_encoder"], bank, vocabulary)
+    elif given["head"] == "prototypes":
+        tokens = jnp.asarray(prompts.stand_ins(len(bank)))
     model = cpml.build(
         given,
         vocabulary,

@@ -26,13 +26,14 @@ TAU_LIMIT = -math.log(LOWEST_TEMPERATURE)
 
 
 class CPML(nn.Module):
-    """The whole model. There is no label in it: a clip is scored against every class's prompts, or by a linear head.
+    """The whole model. There is no label in it: a clip is scored against every class's embedding, or by a linear head.
 
     Attributes:
       modalities: non-empty subset of streams.STREAMS.
       unified_dim: D, width of u and of the class embeddings.
       fusion_dropout, fusion_stage_pool, fusion_projection: see fusion.py.
-      head: prompts, or linear: then there is no text encoder.
+      head: prompts: the classes' embeddings are a text encoder's; prototypes: learned vectors, orthogonal at the
+        start; linear: a linear layer on u. The last two have no text encoder.
       temperature: exp(-tau) at the start.
       streams: settings of each stream by name; those of other modalities are ignored.
       text: mode, context_tokens, context_per_class, context_length, width, layers, heads and, if it is not
@@ -64,7 +65,12 @@ class CPML(nn.Module):
         if self.head == "linear":
             self.classifier = nn.Dense(self.classes)
         else:
-            self.set_up_prompts()
+            if self.head == "prompts":
+                self.set_up_prompts()
+            else:
+                shape = (self.classes, self.unified_dim)
+                self.prototypes = self.param("prototypes", nn.initializers.orthogonal(), shape, jnp.float32)
+            self.tau = self.param("tau", nn.initializers.constant(-math.log(self.temperature)), (), jnp.float32)
         for name in self.active:
             setattr(self, name, STREAMS[name].build(self.streams[name], self.unified_dim, self.dtype))
         self.fusion = Fusion(
@@ -85,7 +91,6 @@ class CPML(nn.Module):
             # it to the words.
             start = nn.initializers.zeros if self.context_words else nn.initializers.normal(0.02)
             self.context = self.param("context", start, shape, jnp.float32)
-        self.tau = self.param("tau", nn.initializers.constant(-math.log(self.temperature)), (), jnp.float32)
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -198,7 +203,9 @@ class CPML(nn.Module):
         return ensemble(self.encode_templates(tokens), present(tokens))
 
     def encode_templates(self, tokens: Int[Array, "C P L"]) -> Float[Array, "C P D"]:
-        """Every prompt's unit embedding."""
+        """Every prompt's unit embedding; with prototypes that of each class, whatever the tokens."""
+        if self.head == "prototypes":
+            return unit(self.prototypes)[:, None]
         classes, prompts, length = tokens.shape
         encoder, mode = self.text_encoder, self.text["mode"]
         flat = tokens.reshape(-1, length)

@@ -10,7 +10,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Num
 
-HEADS = ("prompts", "linear")
+HEADS = ("prompts", "prototypes", "linear")
 FUSION_PROJECTIONS = ("linear", "none")
 PROJECTIONS = ("simclr", "affinity")  # losses that train layers, which exist only with them
 

@@ -160,6 +160,11 @@ def present(tokens: Any) -> Any:
     return tokens[..., 0] != tokens[..., -1]
 
 
+def stand_ins(classes: int) -> np.ndarray:
+    """Tokens (C, 1, 2) int32 of one prompt a class that no text encoder reads: of the head `prototypes`."""
+    return np.tile(np.array([0, 1], np.int32), (classes, 1, 1))
+
+
 def context_words(tokenizer: Tokenizer, words: str) -> tuple[int, ...]:
     """Token ids of the words that learned context starts from, without start and end."""
     return tuple(tokenizer(words)["input_ids"][1:-1])
