@@ -170,7 +170,6 @@ def get_config() -> ConfigDict:
     # Of compression_curve and corruption: names like h264-crf23 and blur-3 (cpml_jax/conditions.py); empty: all.
     evaluate.conditions = ()
     evaluate.batch_size = 16
-    evaluate.bootstrap = 1000  # resamples of identities for the 95 % intervals
     # Untrained baselines and the stream swap (docs/evaluation.md, Diagnostics); a tenth of evaluation's time.
     evaluate.diagnostics = True
     # best (lowest pair loss in validation) | latest | the number of a step, labelled as an oracle's

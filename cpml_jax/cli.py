@@ -203,8 +203,8 @@ def with_located_config(argv: list[str]) -> list[str]:
     located = list(argv)
     for place, word in enumerate(argv):
         key = re.match(r"--?(?:no)?config\.([\w.]+)", word)
-        if key and (now := configuration.renamed(key[1])) != key[1]:
-            raise UserError(f"the configuration's key {key[1]!r} is now called {now!r}")
+        if key and (why := configuration.changed(key[1])):
+            raise UserError(why)
         if word in ("--config", "-config") and place + 1 < len(argv):
             located[place + 1] = configuration.locate(argv[place + 1])
         elif value := re.fullmatch(r"--?config=(.+)", word):

@@ -21,6 +21,9 @@ RENAMED = {
     "model.clip_image": "model.visual",
 }
 
+# Keys that are gone, with the reason; the configurations of earlier runs have them still.
+REMOVED = {"eval.bootstrap": "intervals are computed without resamples"}
+
 
 def renamed(key: str) -> str:
     """Today's name of a dotted key."""
@@ -30,9 +33,16 @@ def renamed(key: str) -> str:
     return key
 
 
+def changed(key: str) -> str | None:
+    """What has become of a dotted key, in one line; None where it is called the same today."""
+    if key in REMOVED:
+        return f"the configuration's key {key!r} is gone ({REMOVED[key]}); leave it out"
+    return f"the configuration's key {key!r} is now called {renamed(key)!r}" if renamed(key) != key else None
+
+
 def current_names(flat: Mapping[str, object]) -> dict[str, object]:
     """A flattened configuration with today's keys."""
-    return {renamed(key): value for key, value in flat.items()}
+    return {renamed(key): value for key, value in flat.items() if key not in REMOVED}
 
 
 def bundled() -> dict[str, Path]:

@@ -28,7 +28,7 @@ from cpml_jax.evaluation import (
     video_score,
 )
 from cpml_jax.evaluation.clip_scores import ClipScores, Scorer, score_clips
-from cpml_jax.evaluation.diagnostics import Bootstrap, Diagnosis
+from cpml_jax.evaluation.diagnostics import Diagnosis
 from cpml_jax.evaluation.protocols import Test, Training
 from cpml_jax.evaluation.results_file import RESULTS, SCORES
 from cpml_jax.evaluation.table import table
@@ -48,7 +48,6 @@ class Plan:
       tests: protocols.make_tests.
       sampler: which frames of a video are seen; written into every result.
       size: of the model's input.
-      bootstrap: resamples of the intervals; `seed` is that of their random numbers.
       trained_on: whom the checkpoint saw in training (run_files.read_training_data), if that is known.
       diagnostics: whether to measure what the model reads (evaluation/diagnostics.py).
       official: name of a data set -> sizes of its published test list (data_prep.sources.official_test).
@@ -59,8 +58,6 @@ class Plan:
     tests: list[Test]
     sampler: dict[str, Any]
     size: InputSize
-    bootstrap: int
-    seed: int = 0
     trained_on: dict[str, Any] | None = None
     diagnostics: bool = False
     official: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
@@ -94,8 +91,6 @@ def run(config: ml_collections.ConfigDict, workdir: str | Path, names: tuple[str
         tests=planned_tests(config, record_sets, names),
         sampler=sampler_description(config.data.num_frames, config.data.max_windows, config.data.windows),
         size=InputSize.of(config),
-        bootstrap=config.eval.bootstrap,
-        seed=config.seed,
         trained_on=run_files.read_training_data(workdir),
         diagnostics=config.eval.diagnostics,
         official=official_tests(config),
@@ -192,8 +187,6 @@ def evaluate(
                     scores.of(rows),
                     validated,
                     sampler=plan.sampler,
-                    resamples=plan.bootstrap,
-                    seed=plan.seed,
                     excluded=excluded,
                     official=plan.official.get(protocols.home_of(test.dataset)),
                 )
@@ -201,7 +194,7 @@ def evaluate(
             ],
             "pulse_across_compressions": results.pulse_across(scores),
             "excluded": excluded,
-            **_diagnostics(record_sets, plan, scores, diagnoses),
+            **_diagnostics(record_sets, scores, diagnoses),
         }
     )
     if write:
@@ -281,13 +274,12 @@ def _score(
 
 
 def _diagnostics(
-    record_sets: Mapping[str, RecordSet], plan: Plan, scores: ClipScores, diagnoses: Mapping[str, Diagnosis]
+    record_sets: Mapping[str, RecordSet], scores: ClipScores, diagnoses: Mapping[str, Diagnosis]
 ) -> dict[str, Any]:
     """{diagnostics}, or {} without them."""
     if not diagnoses:
         return {}
     lines = [line for line in scores.lines.values() if line["split"] == "test" and "condition" not in line]
     streams = next(iter(diagnoses.values())).streams
-    bootstrap = Bootstrap(plan.bootstrap, plan.seed)
     diagnosed = [record_sets[name] for name in diagnoses]
-    return {"diagnostics": diagnostics.diagnostics(lines, list(diagnoses.values()), streams, diagnosed, bootstrap)}
+    return {"diagnostics": diagnostics.diagnostics(lines, list(diagnoses.values()), streams, diagnosed)}

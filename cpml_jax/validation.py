@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from cpml_jax import conditions
 from cpml_jax.configs import base
-from cpml_jax.configuration import renamed
+from cpml_jax.configuration import changed
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import protocols
 from cpml_jax.schema import SPLITS, compression_rank
@@ -73,8 +73,8 @@ def check_keys(flat: Flat) -> None:
     for key in flat:
         if key in defaults or key.startswith(_SOURCES):
             continue
-        if renamed(key) != key:
-            raise UserError(f"the configuration's key {key!r} is now called {renamed(key)!r}")
+        if why := changed(key):
+            raise UserError(why)
         near = difflib.get_close_matches(key, defaults, n=1)
         raise UserError(f"the configuration has no key {key!r}{f', did you mean {near[0]!r}?' if near else ''}")
     for key, default in defaults.items():

@@ -171,7 +171,6 @@ RULES: Mapping[str, Rule] = {
     "eval.cross_compression": NAMED,
     "eval.conditions": NAMES,
     "eval.batch_size": POSITIVE,
-    "eval.bootstrap": COUNT,
     "eval.checkpoint": Rule("best, latest, or the number of a step", is_checkpoint),
 }
 # Keys whose every value of the right type is allowed, or that are checked in validation.py.

@@ -56,6 +56,7 @@ class FakeRecords:
         return {
             "frames": frames,
             "landmarks": np.zeros((FRAMES, 68, 2), np.float32),
+            "valid": np.ones(FRAMES, bool),
             "pulse_pos": known + (0.5 * np.cos(9 * TIMES)).astype(np.float32),
             "pulse_truth": known if row["label"] == 0 else np.full(FRAMES, np.nan, np.float32),
         }
@@ -116,7 +117,6 @@ def evaluated(
         tests=tests,
         sampler={"num_frames": FRAMES, "fps": 30.0, "start": "first face", "stride": FRAMES},
         size=INPUT,
-        bootstrap=50,
     )
     plan = dataclasses.replace(plan, **changes)
     report = evaluate.evaluate(scorer or FakeScorer(), records, plan, tmp_path, write=write, out=out or io.StringIO())

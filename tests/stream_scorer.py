@@ -42,4 +42,4 @@ class StreamRecords(FakeRecords):
         record["frames"] = np.zeros((FRAMES, frame_size, frame_size, 3), np.uint8)
         record["frames"][..., 0], record["frames"][..., 1] = (100 * numbers[:2]).astype(int)
         record["landmarks"][:, :, 0] = numbers[2]
-        return record | {"valid": np.ones(FRAMES, bool)}
+        return record

@@ -146,7 +146,7 @@ def training_config(records, **changes):
         "name": "tiny", "data.records": str(records), "train.dataset": "faces", "train.compressions": COMPRESSIONS,
         "train.methods": METHODS, "train.batch_size": 8, "train.steps": 6, "train.log_every": 1, "train.eval_every": 3,
         "train.checkpoint_every": 2, "train.devices": 1, "optim.learning_rate": 1e-3, "loss.teacher": 1.0,
-        "eval.compressions": COMPRESSIONS, "eval.bootstrap": 50, "eval.batch_size": 8,
+        "eval.compressions": COMPRESSIONS, "eval.batch_size": 8,
     }  # fmt: skip
     config = tiny_config()
     config.data.sources.faces = base.source("ffpp", "", compressions=COMPRESSIONS, methods=METHODS)

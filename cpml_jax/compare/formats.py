@@ -8,14 +8,15 @@ import io
 from cpml_jax.evaluation.table import markdown as markdown_table
 
 LEGEND = (
-    "AUC of videos with its 95 % interval (bootstrap over identities); for several seeds, their mean ± standard "
-    "deviation and the interval of that mean. Δ: difference to the first column, on the same videos. p: paired "
-    "bootstrap over identities; DeLong's test of one pair of runs; a t-test over the seeds where a column has several "
-    "(the tests of each pair of seeds are in the CSV). No p is corrected for the number of tests."
+    "AUC of videos with its 95 % interval over people (groups of identities that clips connect); for several seeds, "
+    "their mean ± standard deviation, and the interval over people and training runs together. Δ: difference to the "
+    "first column, on the same videos, and p of its test over people and seeds together; of one run each it is about "
+    "these runs, not about their methods. Holm: p corrected for all comparisons in this table. DeLong: not corrected, "
+    "and takes videos as independent, which those of one person are not."
 )
 CSV_FIELDS = (
     "test", "column", "auc", "ci95_low", "ci95_high", "std", "seeds", "clip_auc", "difference", "difference_ci95_low",
-    "difference_ci95_high", "difference_std", "difference_seeds", "p_bootstrap", "p_delong", "p_seeds", "pairs", "note",
+    "difference_ci95_high", "difference_std", "p", "p_holm", "p_delong", "pairs", "note",
 )  # fmt: skip
 
 
@@ -35,7 +36,8 @@ def _signed(value: float, digits: int) -> str:
     return f"{round(value, digits) + 0.0:+.{digits}f}"  # the sum makes -0.0 a plain 0
 
 
-def _difference(cell: dict) -> str:
+def difference(cell: dict) -> str:
+    """The difference to the first column, its interval and its tests, as text."""
     if cell["difference"] is None:
         return "-"
     text = _signed(cell["difference"], 3)
@@ -43,10 +45,8 @@ def _difference(cell: dict) -> str:
         text += f" ± {cell['difference_std']:.3f}"
     if cell["difference_ci95"]:
         text += " [{}, {}]".format(*(_signed(end, 2) for end in cell["difference_ci95"]))
-    if cell["difference_seeds"]:
-        text += f" (seed {', '.join(map(str, cell['difference_seeds']))} only)"
-    tests = (("p_bootstrap", "bootstrap"), ("p_delong", "DeLong"), ("p_seeds", "seeds"))
-    p_values = [f"{name} {_p(cell[key])}" for key, name in tests if cell[key] is not None]
+    tests = (("p", ""), ("p_holm", "Holm "), ("p_delong", "DeLong "))
+    p_values = [f"{name}{_p(cell[key])}" for key, name in tests if cell[key] is not None]
     return text + (f"; {', '.join(p_values)}" if p_values else "")
 
 
@@ -57,9 +57,7 @@ def _cells(table: dict) -> tuple[list[str], list[list[str]]]:
     body = []
     for row in table["rows"]:
         reference, *rest = row["cells"]
-        body.append(
-            [row["test"], _auc(reference), *(text for cell in rest for text in (_auc(cell), _difference(cell)))]
-        )
+        body.append([row["test"], _auc(reference), *(text for cell in rest for text in (_auc(cell), difference(cell)))])
     return head, body
 
 
@@ -92,7 +90,7 @@ def latex(table: dict) -> str:
 
 
 def csv_lines(table: dict) -> str:
-    """One line per test and column; `pairs` holds one `seed/seed: difference p_bootstrap p_delong` for each pair."""
+    """One line per test and column; `pairs` holds one `seed/seed: difference` for each pair of one seed."""
     file = io.StringIO()
     writer = csv.DictWriter(file, CSV_FIELDS, lineterminator="\n")
     writer.writeheader()
@@ -100,10 +98,7 @@ def csv_lines(table: dict) -> str:
         for name, cell in zip(table["columns"], row["cells"], strict=True):
             low, high = cell["ci95"] or (None, None)
             difference_low, difference_high = cell["difference_ci95"] or (None, None)
-            pairs = " | ".join(
-                f"{p['seeds'][0]}/{p['seeds'][1]}: {p['difference']:.6f} {p['p_bootstrap']} {p['p_delong']}"
-                for p in cell["pairs"]
-            )
+            pairs = " | ".join(f"{p['seeds'][0]}/{p['seeds'][1]}: {p['difference']:.6f}" for p in cell["pairs"])
             figures = {key: cell[key] for key in CSV_FIELDS if key in cell and key != "pairs"}
             intervals = {
                 "ci95_low": low,

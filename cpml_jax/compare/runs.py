@@ -151,7 +151,8 @@ def _names(folders: list[Path]) -> list[str]:
 
 def notes(columns: list[Column]) -> list[str]:
     """What else the reader must know: configurations and records that differ, how checkpoints were chosen."""
-    remarks = [
+    remarks = _trained_alike([one for column in columns for one in column.runs])
+    remarks += [
         f"{column.name}: mean over {', '.join(f'{one.folder.name} (seed {one.seed})' for one in column.runs)}"
         for column in columns
         if len(column.runs) > 1
@@ -192,3 +193,24 @@ def _differing_records(runs: list[Finished]) -> list[str]:
         for name, groups in sorted(runs_by_hash.items())
         if len(groups) > 1
     ]
+
+
+def _trained_alike(runs: list[Finished]) -> list[str]:
+    """How long the runs were trained and how their checkpoints were chosen; a warning where that differs."""
+    names: dict[str, list[str]] = {}
+    for one in runs:
+        names.setdefault(training_length(one.config, one.report.get("checkpoint")), []).append(one.folder.name)
+    if len(names) < 2:
+        return [f"all runs: {text}" for text in names]
+    each = "; ".join(f"{', '.join(of)}: {text}" for text, of in names.items())
+    return [f"NOT TRAINED ALIKE: {each}. A difference may be one of training, not of methods"]
+
+
+def training_length(config: dict, checkpoint: dict | None) -> str:
+    """Steps, batch size and the choice of the checkpoint in words; `config` has dotted keys."""
+    selection = (checkpoint or {}).get("selection", "validation")
+    chosen = "by hand" if selection.startswith("oracle") else f"by {selection}"
+    return (
+        f"{config.get('train.steps')} steps of {config.get('train.batch_size')} clips, validated every "
+        f"{config.get('train.eval_every')}, checkpoint chosen {chosen}"
+    )

@@ -11,8 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num, UInt8
-from scipy.sparse import csgraph, csr_array
 
+from cpml_jax.metrics.people import connected_groups, people_of
 from cpml_jax.schema import CROP_SIZE, FRAME_RATE
 
 FOLDS = 6  # of the cross-validation, or as many as there are groups
@@ -86,7 +86,7 @@ def inner_rim_agreement(frames: UInt8[np.ndarray, "T S S 3"], landmarks: Float[n
     masks = inner_and_rim(landmarks.mean(axis=0), frames.shape[1])
     if not all(mask.any() for mask in masks):
         return 0.0
-    inner, rim = (pos(_means(frames, mask), FRAME_RATE) for mask in masks)
+    inner, rim = pos(np.stack([_means(frames, mask) for mask in masks]), FRAME_RATE)
     return float(np.mean(inner * rim))
 
 
@@ -127,13 +127,7 @@ def identity_groups(rows: Sequence[Mapping[str, Any]]) -> Int[np.ndarray, " N"]:
     Args:
       rows: of the index or of scores.jsonl; a video of nobody known is a group of its own.
     """
-    keys = ("identity", "source_identity")
-    people = [[row[key] for key in keys if row.get(key)] or [row["video_key"]] for row in rows]
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(name for names in people for name in names))}
-    edges = np.array([(numbers[names[0]], numbers[names[-1]]) for names in people]).reshape(-1, 2)
-    graph = csr_array((np.ones(len(edges)), edges.T), shape=(len(numbers), len(numbers)))
-    _, group = csgraph.connected_components(graph, directed=False)
-    return group[edges[:, 0]].astype(np.int64)
+    return connected_groups([people_of(row) for row in rows])
 
 
 def cross_validated(

@@ -5,7 +5,6 @@ All figures are of clips, of the test split as it is recorded (no re-encodings a
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -33,7 +32,9 @@ from cpml_jax.json_schema import (
     mapping,
 )
 from cpml_jax.metrics import detection
-from cpml_jax.metrics.intervals import bootstrap_auc_ci95, resampled_aucs
+from cpml_jax.metrics.intervals import auc_ci95
+from cpml_jax.metrics.people import people_of
+from cpml_jax.metrics.significance import difference
 from cpml_jax.schema import REAL, REAL_METHOD
 
 Line = dict[str, Any]  # of scores.jsonl
@@ -44,14 +45,6 @@ CEILINGS = "ceilings.json"  # beside the records of a drawn data set (data_prep/
 DIRECTIONS = {"landmark_energy": 1.0, "inner_rim_agreement": -1.0}
 GRID = "sharpness_grid"
 STATISTICS = (*DIRECTIONS, GRID)
-
-
-@dataclasses.dataclass(frozen=True)
-class Bootstrap:
-    """Resamples of the intervals, and the seed of their random numbers."""
-
-    resamples: int
-    seed: int
 
 
 class Diagnosis:
@@ -84,7 +77,6 @@ def diagnostics(
     diagnoses: Sequence[Diagnosis],
     streams: Sequence[str],
     record_sets: Iterable[RecordSet],
-    bootstrap: Bootstrap,
 ) -> dict[str, Any]:
     """`diagnostics` of evaluation.json.
 
@@ -97,10 +89,10 @@ def diagnostics(
     margins = {name: figures for each in diagnoses for name, figures in each.swap.margins.items()}
     untrained, swapped = [], []
     for about, chosen in by_test(lines):
-        untrained.append(about | baseline_entry(chosen, statistics, bootstrap))
+        untrained.append(about | baseline_entry(chosen, statistics))
         paired = [line for line in chosen if line["label"] == REAL or line["clip_id"] in margins]
         if any(line["label"] != REAL for line in paired):
-            swapped.append(about | swap_entry(paired, margins, streams, bootstrap))
+            swapped.append(about | swap_entry(paired, margins, streams))
     block: dict[str, Any] = {"streams": list(streams), "baselines": untrained, "stream_swap": swapped}
     if not swapped:
         block["note"] = "no stream swap: no fake of these records has its real counterpart in them (target_video)"
@@ -117,14 +109,12 @@ def by_test(lines: Sequence[Line]) -> Iterable[tuple[dict[str, Any], list[Line]]
             yield about, [line for line in here if line["method"] in (REAL_METHOD, *chosen)]
 
 
-def baseline_entry(
-    lines: Sequence[Line], statistics: Mapping[str, Mapping[str, np.ndarray]], bootstrap: Bootstrap
-) -> Entry:
+def baseline_entry(lines: Sequence[Line], statistics: Mapping[str, Mapping[str, np.ndarray]]) -> Entry:
     """AUC of the model and of each untrained statistic on the same clips."""
-    model = _area(lines, [line["logit_margin"] for line in lines], bootstrap)
+    model = _area(lines, [line["logit_margin"] for line in lines])
     return _counts(lines) | {
         "model": model,
-        "statistics": {name: _area(*statistic_scores(name, lines, statistics), bootstrap) for name in STATISTICS},
+        "statistics": {name: _area(*statistic_scores(name, lines, statistics)) for name in STATISTICS},
     }
 
 
@@ -140,9 +130,7 @@ def statistic_scores(
     return lines, baselines.cross_validated(values, labels, baselines.identity_groups(lines)) if lines else None
 
 
-def swap_entry(
-    lines: Sequence[Line], margins: Mapping[str, Mapping[Given, float]], streams: Sequence[str], bootstrap: Bootstrap
-) -> Entry:
+def swap_entry(lines: Sequence[Line], margins: Mapping[str, Mapping[Given, float]], streams: Sequence[str]) -> Entry:
     """AUC of reals against fakes, and what becomes of it with each stream, and with all but it, taken from the real."""
 
     def scores(given: Iterable[str]) -> np.ndarray:
@@ -156,10 +144,10 @@ def swap_entry(
     for name in streams:
         without = scores({name})
         figures[name] = {
-            "without": _area(lines, without, bootstrap) | _drop(lines, own, without, bootstrap),
-            "alone": _area(lines, scores(set(streams) - {name}), bootstrap),
+            "without": _area(lines, without) | _drop(lines, own, without),
+            "alone": _area(lines, scores(set(streams) - {name})),
         }
-    return _counts(lines) | _area(lines, own, bootstrap) | {"streams": figures}
+    return _counts(lines) | _area(lines, own) | {"streams": figures}
 
 
 def _counts(lines: Sequence[Line]) -> dict[str, int]:
@@ -167,32 +155,38 @@ def _counts(lines: Sequence[Line]) -> dict[str, int]:
     return {"n_real": len(lines) - fakes, "n_fake": fakes}
 
 
-def _area(lines: Sequence[Line], scores: Any, bootstrap: Bootstrap) -> dict[str, Any]:
+def _area(lines: Sequence[Line], scores: Any) -> dict[str, Any]:
     """{auc, auc_ci95}; null where there is none."""
     if scores is None:
         return {"auc": None, "auc_ci95": None}
     labels = [line["label"] for line in lines]
-    interval, _ = bootstrap_auc_ci95(
-        labels, scores, baselines.identity_groups(lines).tolist(), resamples=bootstrap.resamples, seed=bootstrap.seed
-    )
+    interval, _ = auc_ci95(labels, scores, [people_of(line) for line in lines])
     return {"auc": detection.auc(labels, scores), "auc_ci95": interval}
 
 
-def _drop(lines: Sequence[Line], own: np.ndarray, without: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
-    """How much AUC is lost, and its 95 % interval by a bootstrap over groups of people, the same for both."""
-    labels = [line["label"] for line in lines]
-    before, after = detection.auc(labels, own), detection.auc(labels, without)
-    if before is None or after is None:
-        return {"drop": None, "drop_ci95": None}
-    groups = baselines.identity_groups(lines).tolist()
-    interval = None
-    if bootstrap.resamples > 0 and len(set(groups)) > 1:
-        values = resampled_aucs(labels, [own, without], groups, resamples=bootstrap.resamples, seed=bootstrap.seed)
-        differences = values[0] - values[1]
-        differences = differences[np.isfinite(differences)]
-        if 2 * len(differences) >= bootstrap.resamples:
-            interval = np.percentile(differences, (2.5, 97.5)).tolist()
-    return {"drop": before - after, "drop_ci95": interval}
+def _drop(lines: Sequence[Line], own: np.ndarray, without: np.ndarray) -> dict[str, Any]:
+    """How much AUC is lost, and its 95 % interval over people."""
+    labels, people = [line["label"] for line in lines], [people_of(line) for line in lines]
+    lost = difference(labels, without, own, people)
+    drop, interval = lost["difference"], lost["ci95"]
+    before = detection.auc(labels, own)
+    if drop and (interval is None or before in (0.0, 1.0)):
+        interval = _of_separate(drop, _area(lines, own), _area(lines, without))
+    return {"drop": drop, "drop_ci95": interval}
+
+
+def _of_separate(drop: float, own: Mapping[str, Any], without: Mapping[str, Any]) -> list[float] | None:
+    """Interval of the difference of two AUCs from the interval of each (MOVER; Zou & Donner, 2008).
+
+    An AUC of 1, and that of fakes which score exactly as their reals, do not vary over these people: the paired test
+    takes them as certain. Their own intervals do not. The correlation of the two is taken as 0.
+    """
+    if own["auc_ci95"] is None or without["auc_ci95"] is None:
+        return None
+    (own_low, own_high), (low, high) = own["auc_ci95"], without["auc_ci95"]
+    down = np.hypot(own["auc"] - own_low, high - without["auc"])
+    up = np.hypot(own_high - own["auc"], without["auc"] - low)
+    return [float(max(-1.0, drop - down)), float(min(1.0, drop + up))]
 
 
 def ceilings(record_sets: Iterable[RecordSet]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from cpml_jax.evaluation import coverage, protocols, video_score
 from cpml_jax.evaluation.clip_scores import ClipScores
 from cpml_jax.evaluation.protocols import Test
 from cpml_jax.metrics import calibration, detection, pulse_waves, summary
+from cpml_jax.metrics.people import people_of
 
 Line = dict[str, Any]  # of scores.jsonl
 
@@ -75,8 +76,6 @@ def result(
     validated: Validated,
     *,
     sampler: dict[str, Any],
-    resamples: int,
-    seed: int,
     excluded: Sequence[dict[str, Any]] = (),
     official: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
@@ -86,7 +85,6 @@ def result(
       rows: the test's clips in the index.
       lines: of those that could be scored.
       sampler: which frames of a video were seen.
-      resamples, seed: of the intervals.
       excluded: lines of evaluation.json's `excluded`.
       official: sizes of the test list by method (data_prep.sources.official_test), None where there is none.
     """
@@ -100,9 +98,7 @@ def result(
             margins,
             [identity_of(line) for line in lines],
             threshold=validated.thresholds[f"{of}_margin"],
-            resamples=resamples,
             probabilities=calibration.calibrated(margins, validated.temperature),
-            seed=seed,
             methods=[line["method"] for line in lines],
             excluded=unscored,
         )
@@ -125,8 +121,8 @@ def result(
 
 
 def identity_of(line: Line) -> Hashable:
-    """What the bootstrap draws: a clip of an unknown identity stands for itself."""
-    return line["identity"] or line["video_key"]
+    """Whom a clip shows, which the intervals are over; one of unknown identity stands for itself."""
+    return people_of(line)
 
 
 def described(test: Test) -> dict[str, dict[str, Any]]:

@@ -42,7 +42,7 @@ def _is_read(without: Mapping[str, Any]) -> bool:
 
 
 def _what_is_read(read: Sequence[str], streams: Sequence[str], pooled: Sequence[Entry]) -> str:
-    losses = "; ".join(f"{name} up to {_largest_drop(name, pooled)}" for name in streams)
+    losses = "; ".join(f"{name} {_largest_drop(name, pooled)}" for name in streams)
     explained = f"AUC that fakes lose with their real's stream: {losses}."
     above = any((entry["auc_ci95"] or [0.0])[0] > 0.5 for entry in pooled)
     if not read and not above:
@@ -80,7 +80,10 @@ def _largest_drop(name: str, pooled: Sequence[Entry]) -> str:
     if not known:
         return "unknown"
     entry = max(known, key=lambda entry: entry["streams"][name]["without"]["drop"])
-    return f"{entry['streams'][name]['without']['drop']:.2f} ({entry['dataset']} {entry['compression']})"
+    drop = entry["streams"][name]["without"]["drop"]
+    if drop < READ_DROP:
+        return f"less than {READ_DROP:.2f}"
+    return f"up to {drop:.2f} ({entry['dataset']} {entry['compression']})"
 
 
 def _and(names: Sequence[str]) -> str:

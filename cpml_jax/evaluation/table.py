@@ -53,11 +53,25 @@ def _notes(report: dict[str, Any]) -> list[str]:
         f"{train['dataset']} at {' + '.join(train['compressions'])}.",
         f"Set aside as unusable: {len(report['excluded'])} videos or clips.",
         "videos: real+fake. clip, video: AUC of single clips, and of videos (the mean margin of their clips).",
+        *_seen(report),
         *_listed(report),
-        f"{', '.join(titles)}: of videos. The interval is a bootstrap over identities, mean that",
+        f"{', '.join(titles)}: of videos. The interval is over connected identities, mean that",
         "of the methods' AUCs, acc at the "
         f"threshold chosen on the validation split ({summary.decimals(first['threshold']['video']) or _ABSENT}).",
     ]
+
+
+def _seen(report: dict[str, Any]) -> list[str]:
+    """Windows and frames a video, the same for all tests or not."""
+    spreads = [result.get("seen") or {} for result in report["results"]]
+    ranges = []
+    for name in ("windows_per_video", "frames_per_video"):
+        known = [spread[name] for spread in spreads if spread.get(name)]
+        if not known:
+            return []
+        low, high = min(one["min"] for one in known), max(one["max"] for one in known)
+        ranges.append(f"{low}" if low == high else f"{low} to {high}")
+    return [f"A video is seen through {ranges[0]} windows, {ranges[1]} frames."]
 
 
 def _listed(report: dict[str, Any]) -> list[str]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy import stats
-from sklearn import metrics as sk
 
 from cpml_jax.metrics import detection
 from cpml_jax.metrics.detection import Labels, Scores
-from cpml_jax.metrics.intervals import Groups, SeedScores, by_seed, resampled_aucs
+from cpml_jax.metrics.intervals import SeedScores, by_seed, influence, mean_auc, one_sided_bound, quantile, variance
+from cpml_jax.metrics.people import People, units_of
 from cpml_jax.schema import FAKE, REAL
 
 
 def delong(labels: Labels, a: Scores, b: Scores) -> dict[str, Any]:
     """DeLong's test of two AUCs of the same clips, by midranks (Sun & Xu, IEEE Signal Processing Letters 21, 2014).
 
-    It treats clips as independent: with several of one person it is too confident, which `bootstrap` is not.
+    It treats clips as independent, and is too confident where several show one person, as in every data set of pairs;
+    `difference` is not. It is here because other publications give it.
 
     Args:
       labels: (N,).
@@ -57,56 +59,72 @@ def _midranks(scores: np.ndarray) -> np.ndarray:
     return np.stack([stats.rankdata(row) for row in scores])
 
 
-def bootstrap(
-    labels: Labels,
-    a: SeedScores,
-    b: SeedScores,
-    groups: Groups,
-    *,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """The difference of two AUCs, b - a, by the paired bootstrap over identities.
+def difference(labels: Labels, a: SeedScores, b: SeedScores, people: People) -> dict[str, Any]:
+    """The difference of two AUCs, b - a, on the same clips, over people and, of several seeds, over training runs.
+
+    A t-test with the variance of intervals.variance: what it says holds for other people and, with several seeds, for
+    other training runs of the two methods. Of one run each it is about these two runs alone.
 
     Args:
       labels: (N,).
-      a, b: (N,) scores of two runs, or (N, S) of S seeds of two methods: the difference is that of the mean AUCs.
-      groups: (N,) hashable, the identity of every clip: drawn with all of its clips, the same for both runs.
+      a, b: (N,) scores of two runs, or (N, S) of the seeds of two methods: the difference is that of the mean AUCs.
+      people: (N,), see people.People.
 
     Returns:
-      {difference, ci95, p}; p is twice the smaller share of resamples on a side of 0, those at 0 counted on both, with
-      one added to each so that it is never 0. Where one does not exist it is None and note says why.
+      {difference, ci95, p}. Where one does not exist it is None, and note says why or how they are to be read.
     """
     checked, first = by_seed(labels, a)
     _, second = by_seed(labels, b)
     reason = detection.undefined_reason(checked)
     if reason:
         return {"difference": None, "ci95": None, "p": None, "note": reason}
-    means = [np.mean([sk.roc_auc_score(checked, scores) for scores in run]) for run in (first, second)]
-    figures = {"difference": float(means[1] - means[0])}
-    if len(set(groups)) < 2 or resamples <= 0:
-        return figures | {"ci95": None, "p": None, "note": "no interval: a single identity, or no resamples"}
-    drawn = resampled_aucs(checked, [*first, *second], groups, resamples=resamples, seed=seed)
-    differences = drawn[len(first) :].mean(0) - drawn[: len(first)].mean(0)
-    differences = differences[np.isfinite(differences)]
-    if 2 * len(differences) < resamples:
-        return figures | {"ci95": None, "p": None, "note": "no interval: most resamples lack a class"}
-    tails = ((differences <= 0).sum() + 1, (differences >= 0).sum() + 1)
-    low, high = np.percentile(differences, (2.5, 97.5))
-    return figures | {"ci95": [float(low), float(high)], "p": float(min(1.0, 2 * min(tails) / (len(differences) + 1)))}
+    gap = mean_auc(checked, second) - mean_auc(checked, first)
+    answer: dict[str, Any] = {"difference": gap, "ci95": None, "p": None}
+    units, why_not = units_of(people)
+    if units is None:
+        return answer | {"note": why_not}
+    runs = [[influence(checked, scores, units) for scores in seeds] for seeds in (first, second)]
+    methods = [[one for one in seeds if one is not None] for seeds in runs]
+    if not all(methods):
+        return answer | {"note": "no interval: no two groups of identities compare a real with a fake"}
+    note = {"note": units.note} if units.note else {}
+    if {one.auc for seeds in methods for one in seeds} in ({0.0}, {1.0}):
+        room = 1.0 - one_sided_bound(units.count)
+        note = {"note": "both AUCs are at the end of the scale: they cannot be told apart by this test"}
+        return answer | {"ci95": [-room, room], "p": 1.0} | note
+    total, freedom = variance(methods, (-1.0, 1.0))
+    if total <= 1e-16:
+        same = abs(gap) < 1e-12
+        return (
+            answer
+            | {"ci95": [0.0, 0.0] if same else None, "p": 1.0 if same else None}
+            | (note if same else {"note": "the difference has no variance"})
+        )
+    error = float(np.sqrt(total))
+    half = quantile(freedom) * error
+    ends = [max(-1.0, gap - half), min(1.0, gap + half)]
+    return answer | {"ci95": ends, "p": float(2 * stats.t.sf(abs(gap) / error, freedom))} | note
 
 
-def paired(
-    labels: Labels,
-    a: SeedScores,
-    b: SeedScores,
-    groups: Groups,
-    *,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> dict[str, dict[str, Any]]:
-    """{delong, bootstrap} of two runs on the same clips or videos; of several seeds, (N, S), the bootstrap alone."""
-    return {
-        "delong": delong(labels, a, b) if np.ndim(a) == 1 else {},
-        "bootstrap": bootstrap(labels, a, b, groups, resamples=resamples, seed=seed),
-    }
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """p values corrected for their number (Holm, 1979): the chance that any of them is wrongly below its bound.
+
+    Args:
+      values: p values; None where there is none, which counts as no test.
+
+    Returns:
+      The corrected ones in the same order, at most 1 and in the order of the uncorrected ones.
+    """
+    known = sorted((value, index) for index, value in enumerate(values) if value is not None)
+    corrected: list[float | None] = [None] * len(values)
+    largest = 0.0
+    for rank, (value, index) in enumerate(known):
+        largest = max(largest, min(1.0, (len(known) - rank) * value))
+        corrected[index] = largest
+    return corrected
+
+
+def paired(labels: Labels, a: SeedScores, b: SeedScores, people: People) -> dict[str, dict[str, Any]]:
+    """{delong, people} of two runs on the same clips or videos; of several seeds, (N, S), `difference` alone."""
+    single = np.ndim(a) == 1 and np.ndim(b) == 1
+    return {"delong": delong(labels, a, b) if single else {}, "people": difference(labels, a, b, people)}

@@ -7,8 +7,7 @@ explanations, the JSON Schemas and the table in docs/evaluation.md follow from i
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,7 +16,9 @@ from jaxtyping import Float, Int
 from cpml_jax.json_schema import COUNT, INTERVAL, NUMBER, SHARE, STRING, Schema, closed
 from cpml_jax.metrics import calibration, detection, method_auc
 from cpml_jax.metrics.detection import Labels, Scores
-from cpml_jax.metrics.intervals import Groups, bootstrap_auc_ci95
+from cpml_jax.metrics.figure_text import decimals, entry, interval
+from cpml_jax.metrics.intervals import auc_ci95
+from cpml_jax.metrics.people import People
 from cpml_jax.schema import FAKE, REAL
 
 FALSE_ALARMS = (0.01, 0.001)
@@ -35,8 +36,7 @@ class Scored:
       scores: (N,) margins as the model gives them (or P(fake)): what ranks, and what the threshold is for.
       probabilities: (N,) calibrated P(fake).
       threshold: chosen on the validation split; None where it lacks a class.
-      identities: (N,), what the bootstrap draws.
-      resamples, seed: of the bootstrap.
+      identities: (N,), whom each shows (people.People): the intervals are over these people.
       methods: (N,) the manipulation of each fake; the reals' entries are not read. None where it is not known.
       excluded: numbers of real and of fake videos that are listed for the test and could not be scored; None of clips,
         whose number nobody knows.
@@ -46,9 +46,7 @@ class Scored:
     scores: Float[np.ndarray, " N"]
     probabilities: Float[np.ndarray, " N"]
     threshold: float | None
-    identities: Groups
-    resamples: int
-    seed: int
+    identities: People
     methods: Sequence[str] | None = None
     excluded: tuple[int, int] | None = None
 
@@ -105,27 +103,6 @@ class Metric:
         return f"{self.explanation}{f' {self.better.capitalize()} is better.' if self.better else ''}"
 
 
-def decimals(value: object) -> str | None:
-    """Three decimals."""
-    return f"{value:.3f}" if _is_number(value) else None
-
-
-def interval(value: object) -> str | None:
-    """Two ends, two decimals."""
-    if not isinstance(value, Sequence) or len(value) != 2 or not all(map(_is_number, value)):
-        return None
-    return f"{value[0]:.2f}-{value[1]:.2f}"
-
-
-def _entry(name: str) -> Callable[[object], str | None]:
-    """Of a value that is an object: one of its numbers."""
-    return lambda value: decimals(value.get(name)) if isinstance(value, Mapping) else None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _accuracy(s: Scored) -> Noted:
     note = "no threshold: validation lacks a class" if s.threshold is None else None
     return Noted(detection.accuracy(s.labels, s.scores, s.threshold), note)
@@ -162,9 +139,10 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "auc_ci95",
-        lambda s: Noted(*bootstrap_auc_ci95(s.labels, s.scores, s.identities, resamples=s.resamples, seed=s.seed)),
+        lambda s: Noted(*auc_ci95(s.labels, s.scores, s.identities)),
         INTERVAL,
-        "95 % interval of the AUC, by a bootstrap over identities.",
+        "95 % interval of the AUC over people: connected groups of identities vary, not clips. Of an AUC of 1 it is "
+        "one-sided.",
         columns=(Column("95 %", interval, "clip"), Column("95 %", interval, plain_title="95 % CI")),
         always=True,
     ),
@@ -196,7 +174,7 @@ METRICS: tuple[Metric, ...] = (
         SHARE,
         "Average precision, fakes positive: mean precision over the steps of recall.",
         "higher",
-        (Column("AP", decimals, plain_title="AP"),),
+        (Column("AP", decimals),),
         always=True,
     ),
     Metric(
@@ -239,7 +217,7 @@ METRICS: tuple[Metric, ...] = (
         "Share of fakes detected while at most 1 % or 0.1 % of the test's reals are called fake; with few reals that "
         "is none of them, and `note` says so.",
         "higher",
-        (Column("TPR at FPR 1 %", _entry("0.01")), Column("0.1 %", _entry("0.001"))),
+        (Column("TPR at FPR 1 %", entry("0.01")), Column("0.1 %", entry("0.001"))),
     ),
     Metric(
         "tdr",
@@ -270,19 +248,17 @@ METRICS: tuple[Metric, ...] = (
 def figures(
     labels: Labels,
     scores: Scores,
-    identities: Groups,
+    identities: People,
     *,
     threshold: float | None,
-    resamples: int,
     probabilities: Scores | None = None,
-    seed: int = 0,
     methods: Sequence[str] | None = None,
     excluded: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     """Every metric of a test's clips, or of its videos.
 
     Args:
-      labels, scores, identities, threshold, resamples, seed, methods, excluded: see Scored.
+      labels, scores, identities, threshold, methods, excluded: see Scored.
       probabilities: (N,) calibrated P(fake); None: the scores are P(fake) themselves.
 
     Returns:
@@ -293,7 +269,7 @@ def figures(
     """
     labels, scores = detection.check_scores(labels, scores)
     probabilities = scores if probabilities is None else detection.check_scores(labels, probabilities)[1]
-    scored = Scored(labels, scores, probabilities, threshold, identities, resamples, seed, methods, excluded)
+    scored = Scored(labels, scores, probabilities, threshold, identities, methods, excluded)
     values, notes = {}, []
     for metric in METRICS:
         answer = metric.function(scored)

@@ -113,6 +113,16 @@ def _notes(run: RunFiles) -> Iterator[str]:
         yield f"{len(excluded):,} clips were excluded; evaluation.json lists them with their reasons"
 
 
+def _seen(run: RunFiles) -> str:
+    """Windows and frames a video of the first test, as a sentence."""
+    windows, frames = (
+        (run.results[0].get("seen") or {}).get(key) or {} for key in ("windows_per_video", "frames_per_video")
+    )
+    if not windows or not frames:
+        return ""
+    return f"A video is seen through {figure_of(windows['mean'], 1)} windows, {figure_of(frames['mean'], 0)} frames. "
+
+
 def _listed(run: RunFiles) -> Iterator[str]:
     """Tested of listed videos, where some are missing."""
     for result in (r for r in run.results if is_pooled(r, run.results) and not r.get("condition")):
@@ -143,7 +153,7 @@ def _rules(run: RunFiles) -> str:
     ]
     return (
         '<p class="soft">Figures are of videos unless they are marked clip. '
-        f"How a video is scored: {windows}; {faces}. {accuracy}"
+        f"How a video is scored: {windows}; {faces}. {_seen(run)}{accuracy}"
         "A dash: the figure does not exist, or an older evaluation did not write it.</p>"
         f"<details><summary>What the figures mean</summary><dl>{''.join(entries)}</dl></details>"
     )

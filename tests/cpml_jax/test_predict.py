@@ -31,6 +31,7 @@ class FaceClip:
         self.frames = np.full((FRAMES, 128, 128, 3), round(255 * self.score), np.uint8)
         self.landmarks = np.zeros((FRAMES, 68, 2), np.float32)
         self.pulse_pos = np.zeros(FRAMES, np.float32)
+        self.valid = np.ones(FRAMES, bool)
 
 
 class FakeScorer:

@@ -108,7 +108,6 @@ BAD = [
     ({"train.methods": tiny.METHODS, "eval.protocols": ("cross_manipulation",)}, "leaves no method"),
     ({"eval.conditions": ("blurr-3",)}, "did you mean 'blur-3'"),
     ({"eval.batch_size": 0}, "above 0"),
-    ({"eval.bootstrap": -1}, "0 or more"),
     ({"eval.checkpoint": "bestt"}, "best, latest, or the number of a step"),
     ({"data.sources.faces.kind": "ffp"}, "one of celebdf"),
     ({"data.sources.faces.splits": ("train", "valid")}, "train, val, test"),
@@ -151,6 +150,10 @@ def test_keys_that_do_not_exist_are_refused():
     config = config_with({})
     config.train.stesp = 3
     with pytest.raises(UserError, match="no key 'train.stesp', did you mean 'train.steps'"):
+        validate(config)
+    config = config_with({})
+    config.eval.bootstrap = 1000
+    with pytest.raises(UserError, match="'eval.bootstrap' is gone .*; leave it out"):
         validate(config)
     config = config_with({})
     config.train.qualities = ("raw",)

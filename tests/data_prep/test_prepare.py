@@ -112,10 +112,10 @@ def test_one_search_for_faces_serves_every_file_of_a_target(drawn, prepared, tmp
 
 
 def test_the_box_is_smooth(prepared):
-    """Its path bends by less than a hundredth of a pixel a frame: far below what reaches the skin's mean."""
+    """Its path bends by less than a tenth of a pixel a frame: below what reaches the skin's mean."""
     record_set = RecordSet(prepared[0] / "faces")
     box = record_set.read(record_set.rows[0])["box"].astype(float)
-    assert np.abs(np.diff(box, n=2, axis=0)).max() < 0.05
+    assert np.abs(np.diff(box, n=2, axis=0)).max() < 0.1
     np.testing.assert_allclose(np.ptp(box[:, 2] - box[:, 0]), 0, atol=1e-3)
 
 

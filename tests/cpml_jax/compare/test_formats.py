@@ -4,6 +4,6 @@ from cpml_jax.compare import formats
 
 
 def test_minus_zero_is_no_sign():
-    cell = dict.fromkeys(("difference_std", "difference_seeds", "p_bootstrap", "p_delong", "p_seeds"))
+    cell = dict.fromkeys(("difference_std", "p", "p_holm", "p_delong"))
     cell |= {"difference": -1e-17, "difference_ci95": [-0.001, 0.001]}
-    assert formats._difference(cell) == "+0.000 [+0.00, +0.00]"
+    assert formats.difference(cell) == "+0.000 [+0.00, +0.00]"

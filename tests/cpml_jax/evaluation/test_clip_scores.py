@@ -50,7 +50,7 @@ def test_records_of_before_true_waves_have_none():
 def test_without_the_rppg_stream_there_are_no_pulse_figures():
     rows, scores = scored(FakeRecords("a"), FakeScorer(wave=False))
     lines = scores.of(rows)
-    assert set(lines[0]) == {*clip_scores.ROW_KEYS, "p_fake", "logit_margin"} and scores.waves(lines) is None
+    assert set(lines[0]) == {*clip_scores.ROW_KEYS, "p_fake", "logit_margin", "valid"} and scores.waves(lines) is None
     assert set(scores.arrays[rows[0]["clip_id"]]) == {"unified", "logits"}
 
 

@@ -12,10 +12,12 @@ from cpml_jax.errors import UserError
 from cpml_jax.evaluation import diagnostics, streams_read
 
 
-def records(**changes):
+def records():
+    """Twenty pairs of people are tested of a, ten of b."""
+    splits = {"train": range(0, 2), "val": range(2, 6), "test": range(6, 46)}
     return {
-        "a": StreamRecords("a", ("raw", "c23", "c40"), **changes),
-        "b": StreamRecords("b", ("c23",), splits={"test": range(4)}),
+        "a": StreamRecords("a", ("raw", "c23", "c40"), windows=1, splits=splits),
+        "b": StreamRecords("b", ("c23",), windows=1, splits={"test": range(20)}),
     }
 
 
@@ -29,7 +31,7 @@ def test_a_model_that_reads_landmarks_alone_is_called_so(tmp_path):
     block, sets = diagnosed(tmp_path, StreamScorer(rppg=0.0, landmarks=5.0))
     assert block["streams"] == ["rppg", "landmarks"] and block["summary"]["streams_read"] == ["landmarks"]
     assert block["summary"]["sentences"][0].startswith("This model reads landmarks alone. AUC that fakes lose")
-    assert "rppg up to 0.00" in block["summary"]["sentences"][0] and "note" not in block
+    assert "rppg less than 0.02; landmarks up to 0." in block["summary"]["sentences"][0] and "note" not in block
     tests = [(e["dataset"], e["compression"], len(e["methods"])) for e in block["stream_swap"]]
     at = [("a", "raw"), ("a", "c23"), ("a", "c40"), ("b", "c23")]
     assert sorted(tests) == sorted((*where, n) for where in at for n in (2, 1, 1))
@@ -41,7 +43,7 @@ def test_a_model_that_reads_landmarks_alone_is_called_so(tmp_path):
             and rppg["alone"]["auc"] == pytest.approx(0.5, abs=0.02)
         )
         assert landmarks["alone"]["auc"] == entry["auc"] and landmarks["without"]["drop"] > 0.45
-        assert landmarks["without"]["drop_ci95"][0] > 0.3
+        assert landmarks["without"]["drop_ci95"][0] > 0.2
     for each in sets.values():
         assert len(each.reads) == len(set(each.reads))  # still read once
 
@@ -86,7 +88,7 @@ def test_baselines_are_of_every_method_and_compression(tmp_path):
     block, _ = diagnosed(tmp_path, StreamScorer(rppg=1.0, landmarks=5.0), protocols=("in_dataset",))
     assert [e["methods"] for e in block["baselines"][:3]] == [["Deepfakes", "Face2Face"], ["Deepfakes"], ["Face2Face"]]
     for entry in block["baselines"]:
-        assert set(entry["statistics"]) == set(diagnostics.STATISTICS) and entry["n_real"] == 12
+        assert set(entry["statistics"]) == set(diagnostics.STATISTICS) and entry["n_real"] == 40
         # Still landmarks and pictures without texture tell nothing; the grid cannot be fitted to anything either.
         assert entry["statistics"]["landmark_energy"]["auc"] == 0.5
         assert entry["model"]["auc"] > 0.9
@@ -131,6 +133,6 @@ def test_a_clip_whose_statistic_is_unknown_is_left_out_of_it():
     values["0"]["landmark_energy"] = np.array(np.nan)
     kept, scores = diagnostics.statistic_scores("landmark_energy", lines, values)
     assert len(kept) == 7 and scores.tolist() == [i % 2 for i in range(1, 8)]
-    entry = diagnostics.baseline_entry(lines, values, diagnostics.Bootstrap(20, 0))
+    entry = diagnostics.baseline_entry(lines, values)
     assert entry["statistics"]["landmark_energy"]["auc"] == 1 and entry["statistics"]["inner_rim_agreement"]["auc"] == 0
     assert entry["statistics"]["sharpness_grid"]["auc"] == 1 and entry["model"]["auc"] == 0.5

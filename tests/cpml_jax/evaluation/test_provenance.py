@@ -64,7 +64,7 @@ def test_the_hash_of_a_configuration_is_of_what_shapes_training():
         changed = base.get_config()
         changed.update_from_flattened_dict({key: value})
         assert provenance.config_sha256(changed.to_dict()) != known, key
-    for key, value in (("eval.bootstrap", 5), ("data.workers", 5), ("train.eval_every", 5), ("data.records", "x")):
+    for key, value in (("eval.batch_size", 5), ("data.workers", 5), ("train.eval_every", 5), ("data.records", "x")):
         changed = base.get_config()
         changed.update_from_flattened_dict({key: value})
         assert provenance.config_sha256(changed.to_dict()) == known, key

@@ -19,7 +19,7 @@ VALIDATION = [line(0, 0.2, "1"), line(0, 0.4, "2"), line(1, 0.3, "3"), line(1, 0
 def result_of(lines, test=None, rows=(), **more):
     test = test or Test("in_dataset", TRAINING, "a", "raw", ("m",))
     validated = results.validate(VALIDATION)
-    return results.result(test, rows, lines, validated, sampler={"num_frames": 16}, resamples=20, seed=0, **more)
+    return results.result(test, rows, lines, validated, sampler={"num_frames": 16}, **more)
 
 
 def test_thresholds_of_clips_and_of_videos_differ():
@@ -40,9 +40,10 @@ def test_a_result_names_its_test_and_counts_clips_and_videos_apart():
     assert result_of([line(0, 0.1, "5")])["note"] == "no clips of: m"
 
 
-def test_a_clip_of_an_unknown_identity_stands_for_itself():
-    assert results.identity_of(line(0, 0.1, "5", identity="")) == "5"
-    assert results.identity_of(line(0, 0.1, "5", identity="007")) == "007"
+def test_a_clip_stands_for_the_people_that_it_shows_and_one_of_unknown_identity_for_itself():
+    assert results.identity_of(line(0, 0.1, "5", identity="")) == ("5",)
+    assert results.identity_of(line(0, 0.1, "5", identity="007")) == ("007",)
+    assert results.identity_of(line(1, 0.9, "5", identity="007") | {"source_identity": "008"}) == ("007", "008")
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_results_of_other_parameters_of_the_same_step_are_not_kept(tmp_path, cap
 
 
 @pytest.mark.parametrize(
-    "change", [{"data": {"workers": 8}}, {"name": "x"}, {"eval": CONFIG["eval"] | {"bootstrap": 9}}]
+    "change", [{"data": {"workers": 8}}, {"name": "x"}, {"eval": CONFIG["eval"] | {"batch_size": 9}}]
 )
 def test_results_stay_where_only_what_shapes_no_training_changed(tmp_path, change):
     _, records = evaluated(tmp_path, protocols=("in_dataset",), config=CONFIG)

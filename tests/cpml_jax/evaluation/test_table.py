@@ -1,6 +1,6 @@
 import io
 
-from fake_evaluation import evaluated
+from fake_evaluation import TWO, FakeRecords, evaluated
 
 from cpml_jax.evaluation import table
 
@@ -18,9 +18,30 @@ def test_the_columns_are_clips_then_videos_and_a_dash_stands_for_no_figure(tmp_p
     result = report["results"][0]
     result["video"] |= {"auc": 0.98765, "auc_ci95": None, "eer": None}
     head, _, first, *_ = table.table(report).splitlines()
-    assert head.split()[-9:] == ["clip", "video", "95", "%", "CI", "mean", "AP", "EER", "acc"]
-    assert first.split()[-6] == "0.988" and first.split()[-5] == "-" and first.split()[-2] == "-"
+    assert head.split()[-8:] == ["clip", "video", "95", "%", "CI", "mean", "EER", "acc"]
+    assert first.split()[-5] == "0.988" and first.split()[-4] == "-" and first.split()[-2] == "-"
     assert "2 together" in first and f"{result['video']['n_real']}+{result['video']['n_fake']}" in first
+
+
+def test_what_was_seen_and_what_is_missing_is_said(tmp_path):
+    about = {
+        "dataset": "a",
+        "method": "real",
+        "compression": "c23",
+        "split": "test",
+        "video": "100",
+        "reason": "no face",
+    }
+    records = FakeRecords("a")
+    records.excluded = [about]
+    out = io.StringIO()
+    evaluated(
+        tmp_path, {"a": records}, protocols=("in_dataset",), out=out, official={"a": dict.fromkeys(("real", *TWO), 7)}
+    )
+    text = out.getvalue()
+    assert "A video is seen through 2 windows, 32 frames." in text
+    assert "a c23: 18 of 19 listed videos tested (published: 21); excluded as chance: AUC 0." in text
+    assert "a raw: 18 of 18 listed videos tested (published: 21)" in text and max(map(len, text.splitlines())) <= 100
 
 
 def test_no_results_are_a_head_alone():

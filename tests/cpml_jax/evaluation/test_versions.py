@@ -10,7 +10,7 @@ from cpml_jax.evaluation import versions
 
 @pytest.fixture
 def report(tmp_path):
-    config = {"name": "t", "train": {"compressions": ["raw"]}, "data": {"sources": {}}, "eval": {"bootstrap": 50}}
+    config = {"name": "t", "train": {"compressions": ["raw"]}, "data": {"sources": {}}, "eval": {"batch_size": 50}}
     return evaluated(tmp_path, protocols=("in_dataset",), config=config)[0]
 
 

@@ -28,5 +28,5 @@ def test_an_excluded_video_is_a_tie_with_all_others(excluded):
 
 
 def test_figures_without_methods_or_exclusions_have_neither():
-    figures = summary.figures(LABELS, SCORES, METHODS, threshold=None, resamples=0, probabilities=LABELS)
+    figures = summary.figures(LABELS, SCORES, METHODS, threshold=None, probabilities=LABELS)
     assert figures["auc_by_method"] is figures["auc_method_mean"] is figures["auc_excluded_as_chance"] is None

@@ -31,7 +31,7 @@ def validate(figures):
     ],
 )
 def test_every_figure_exists_or_says_why(labels, scores):
-    figures = summary.figures(labels, scores, [f"p{i}" for i in range(len(labels))], threshold=0.5, resamples=20)
+    figures = summary.figures(labels, scores, [f"p{i}" for i in range(len(labels))], threshold=0.5)
     assert (figures["n_real"], figures["n_fake"]) == (labels.count(0), labels.count(1))
     flat = {**figures, **figures["tpr_at_fpr"], "tdr": figures["tdr"]["value"]}
     figures_of = [flat[k] for k in ("auc", "ap", "eer", "acc", "tpr", "fpr", "0.01", "0.001", "tdr", "ece", "brier")]
@@ -47,8 +47,8 @@ def test_every_figure_exists_or_says_why(labels, scores):
 def test_calibrated_probabilities_move_calibration_alone():
     rng = np.random.default_rng(0)
     labels, scores = rng.integers(0, 2, 50), rng.random(50)
-    plain = summary.figures(labels, scores, range(50), threshold=0.5, resamples=20)
-    other = summary.figures(labels, scores, range(50), threshold=0.5, resamples=20, probabilities=scores**2)
+    plain = summary.figures(labels, scores, range(50), threshold=0.5)
+    other = summary.figures(labels, scores, range(50), threshold=0.5, probabilities=scores**2)
     changed = {key for key in plain if plain[key] != other[key]}
     assert changed == {"ece", "brier"}
 
@@ -56,7 +56,7 @@ def test_calibrated_probabilities_move_calibration_alone():
 @pytest.mark.parametrize(("labels", "reason"), [([], "no clips"), ([0, 0], "no fake clips"), ([1], "no real clips")])
 def test_without_two_classes_the_note_has_one_reason(labels, reason):
     scores = np.linspace(0.2, 0.8, len(labels))
-    figures = summary.figures(labels, scores, ["a"] * len(labels), threshold=0.5, resamples=10)
+    figures = summary.figures(labels, scores, ["a"] * len(labels), threshold=0.5)
     assert figures["auc"] is None and figures["auc_ci95"] is None and figures["note"] == reason
     assert (figures["acc"] is None) == (len(labels) == 0)
     validate(figures)
@@ -65,7 +65,7 @@ def test_without_two_classes_the_note_has_one_reason(labels, reason):
 def test_figures_are_finite_json_of_the_ranges_that_the_schema_gives():
     rng = np.random.default_rng(0)
     labels = np.arange(40) % 2
-    figures = summary.figures(labels, rng.random(40), list(range(40)), threshold=0.5, resamples=20)
+    figures = summary.figures(labels, rng.random(40), list(range(40)), threshold=0.5)
     validate(figures)
     for wrong in ({"auc": 1.5}, {"auc_ci95": [0.5]}, {"n_real": -1}, {"tdr": {"fdr": 0.002}}, {"recall": 0.5}):
         with pytest.raises(jsonschema.ValidationError):
@@ -97,7 +97,7 @@ def report_of(figures):
         "checkpoint": {"step": 1, "selection": "validation"}, "excluded": [],
         "results": [{
             "protocol": "in_dataset", "condition": None, "clip": figures, "video": figures, "sampler": {},
-            "train": {"dataset": "a", "compressions": ["raw"], "methods": ["m"]}, "aggregation": "mean",
+            "train": {"dataset": "a", "compressions": ["raw"], "methods": ["m"]},
             "test": {"dataset": "a", "compression": "raw", "methods": ["m"]},
             "threshold": {"clip": 0.5, "video": 0.5, "rule": "best"},
         }],
@@ -106,10 +106,10 @@ def report_of(figures):
 
 def test_a_new_metric_appears_in_the_figures_the_schemas_the_tables_and_the_docs(monkeypatch):
     labels, scores = np.array([0, 0, 1, 1]), np.array([0.7, 0.9, 0.1, 0.2])
-    before = summary.figures(labels, scores, [1, 2, 3, 4], threshold=0.5, resamples=5)
+    before = summary.figures(labels, scores, [1, 2, 3, 4], threshold=0.5)
     monkeypatch.setattr(summary, "METRICS", (*summary.METRICS, MCC))
 
-    figures = summary.figures(labels, scores, [1, 2, 3, 4], threshold=0.5, resamples=5)
+    figures = summary.figures(labels, scores, [1, 2, 3, 4], threshold=0.5)
     assert figures == before | {"mcc": -1.0}
     for name in ("evaluation", "sweep"):
         entry = json.loads(schemas.texts()[f"{name}.schema.json"])["$defs"]["figures"]["properties"]["mcc"]

@@ -25,6 +25,7 @@ def test_rows_are_chosen_by_name_and_settings_only_so():
         ({"a/b": {}}, "names a folder"),
         ({"x": {"loss.cqls": 0.0}}, "'loss.cqls'"),
         ({"x": {"seed": 3}}, "all rows share"),
+        ({"x": {"train.steps": 3}}, "all rows share"),
         ({"x": {"data.workers": 3}}, "all rows share"),
     ],
 )

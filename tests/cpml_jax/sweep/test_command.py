@@ -84,7 +84,7 @@ def test_the_listing_comes_before_the_first_training_run(tiny_records, tmp_path,
 
 def test_a_real_training_run_fills_its_cells(tiny_records, tmp_path):
     """Landmarks, a linear head and one step: the other streams and the prompts would take longer to compile."""
-    changes = {"model.modalities": ("landmarks",), "train.steps": 1, "eval.bootstrap": 5}
+    changes = {"model.modalities": ("landmarks",), "train.steps": 1}
     changes |= {"model.head": "linear", "loss.cqsl": 0.0, "loss.cmcl": 0.0, "loss.teacher": 0.0}
     config, table = tiny.training_config(tiny_records, **changes), Ablation({"full": {}})
     workdir = tmp_path / "new"

@@ -22,8 +22,15 @@ TABLE = Ablation({"full": {}, "no_cqsl": {"loss.cqsl": 0.0}}, (("c23",), ("raw",
 SIX = ["train_raw", "train_c23", "train_c40", "train_raw+c23", "train_raw+c40", "train_c23+c40"]
 
 
+def configured() -> ConfigDict:
+    """The drawn benchmark, tested at three compressions."""
+    config = synthetic.get_config()
+    config.eval.compressions = RATES
+    return config
+
+
 def plan(*names: str, seeds: Iterable[int] = (0,), config: ConfigDict | None = None, **others: Any) -> list[Run]:
-    return sweep_plan.planned_runs(config or synthetic.get_config(), names, seeds, methods=METHODS, **others)
+    return sweep_plan.planned_runs(config or configured(), names, seeds, methods=METHODS, **others)
 
 
 def cells(runs: list[Run]) -> list[tuple[str, str, str]]:
@@ -41,7 +48,7 @@ def test_cross_compression_is_the_full_matrix():
 
 
 def test_compressions_are_trained_best_first_in_whatever_order_they_are_named():
-    config = synthetic.get_config()
+    config = configured()
     config.eval.compressions = ("c40", "raw")
     assert [run.name for run in plan("cross_compression", config=config)] == ["train_raw", "train_c40", "train_raw+c40"]
 
@@ -62,12 +69,12 @@ def test_cross_manipulation_rotates_both_ways():
 
 def test_a_method_of_the_records_that_is_not_asked_for_is_not_rotated():
     methods = {"synthetic": (*FOUR, "FaceShifter")}
-    runs = sweep_plan.planned_runs(synthetic.get_config(), ("cross_manipulation",), (0,), methods=methods)
+    runs = sweep_plan.planned_runs(configured(), ("cross_manipulation",), (0,), methods=methods)
     assert {m for run in runs for c in run.cells for m in c.test.methods} == set(FOUR)
 
 
 def test_of_two_methods_leaving_one_out_is_training_on_the_other():
-    config = synthetic.get_config()
+    config = configured()
     config.train.methods = FOUR[:2]
     runs = plan("cross_manipulation", config=config)
     assert [run.name for run in runs] == [f"without_{FOUR[0]}", f"without_{FOUR[1]}"]

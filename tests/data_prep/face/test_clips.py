@@ -122,6 +122,6 @@ def test_landmarks_off_the_face_are_invalid_and_bridged(tmp_path, monkeypatch):
     (clip,) = video_clips(tmp_path / "a.mp4", num_frames=64)
     assert not clip.valid[28:33].any() and clip.valid[:20].all() and clip.valid[41:].all()
     assert np.abs(np.diff(clip.landmarks, axis=0)).max() < 2 * np.abs(np.diff(good.landmarks, axis=0)).max()
-    monkeypatch.setattr(clips, "MAX_INVALID", 0.1)
+    monkeypatch.setattr(clips, "MAX_INVALID", 0.05)
     with pytest.raises(UserError, match="landmarks off the face"):
         list(video_clips(tmp_path / "a.mp4", num_frames=64))

@@ -25,7 +25,7 @@ def position(seed: int, times: np.ndarray) -> np.ndarray:
 
 def clip(tmp_path, seed: int, rate: int) -> FaceClip:
     """The face of one still picture, moved and noisy, filmed at a rate; its crop stays where it is."""
-    still, noise = draw(1, target=seed % 4)[0], np.random.default_rng([seed, rate])
+    still, noise = draw(2, target=seed % 4)[0], np.random.default_rng([seed, rate])
     pictures = []
     for x, y in position(seed, np.arange(0, FRAMES / 30 + 0.2, 1 / rate)):
         moved = cv2.warpAffine(still, np.array([[1, 0, x], [0, 1, y]]), (160, 160), borderMode=cv2.BORDER_REPLICATE)

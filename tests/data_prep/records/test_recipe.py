@@ -127,7 +127,7 @@ def test_records_made_without_a_recipe_are_refused(videos, tmp_path, monkeypatch
         prepare(videos, tmp_path)
     path.write_text(json.dumps(made))
     monkeypatch.setattr(landmarks, "CUTOFF", 9.0)
-    with pytest.raises(UserError, match="landmarks.smoothing.cutoff_hz=5.5, now it is 9.0"):
+    with pytest.raises(UserError, match="landmarks.smoothing.cutoff_hz=5.0, now it is 9.0"):
         prepare(videos, tmp_path)
 
 

@@ -102,7 +102,7 @@ def test_the_command_prints_every_cell_and_writes_it(records, tmp_path, capsys):
 
 
 def test_records_without_a_true_pulse_are_refused(records, capsys):
-    assert ceilings.main([str(records.directory), "--split=train"]) == 2
+    assert ceilings.main([str(records.directory), "--splits=train"]) == 2
     assert "has no drawn real videos with their true pulse" in capsys.readouterr().err
 
 
