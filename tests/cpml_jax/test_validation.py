@@ -71,7 +71,7 @@ BAD = [
     ({"loss.affinity": 1.0, **LINEAR}, "compares with the class prompts"),
     ({"model.modalities": ()}, "non-empty subset"),
     ({"model.modalities": ("rppg", "audio")}, "non-empty subset"),
-    ({"model.head": "quadratic"}, "one of prompts, linear"),
+    ({"model.head": "quadratic"}, "one of prompts, prototypes, linear"),
     ({"model.fusion_projection": "random"}, "one of linear, none"),
     ({"model.fusion_projection": "none"}, "visual stream alone"),
     ({"model.fusion_stage_pool": "max"}, "one of flatten, mean, global"),
