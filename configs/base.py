@@ -100,6 +100,9 @@ def get_config() -> ConfigDict:
     # How the stage features meet the fusion: flatten (the reference: every token), mean (over space), global (over
     # space and time: far fewer weights, and blind to the phase of the pulse, which says nothing about the class).
     model.fusion_stage_pool = "flatten"
+    # How the landmarks' features enter beside a pulse: crossed (the reference: inside the cross-attention's vector
+    # alone) | beside (also as they are; the joint vector is then normalised and damped).
+    model.fusion_landmarks = "crossed"
 
     rppg = model.rppg = ConfigDict()
     # open-rppg:rlap | open-rppg:pure (or open-rppg:rlap:FILE): heads, input_norm and the rest are then as trained;

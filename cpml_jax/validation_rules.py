@@ -9,7 +9,7 @@ from typing import Any
 
 from cpml_jax.errors import UserError
 from cpml_jax.models.class_embeddings import PROMPTS, TEXT_MODES
-from cpml_jax.models.fusion import STAGE_POOLS
+from cpml_jax.models.fusion import LANDMARKS, STAGE_POOLS
 from cpml_jax.models.heads import FUSION_PROJECTIONS, HEADS
 from cpml_jax.models.physformer import INPUT_NORMS
 from cpml_jax.models.prompt_bank import CLASSES
@@ -131,6 +131,7 @@ RULES: Mapping[str, Rule] = {
     "model.fusion_dropout": DROPOUT,
     "model.fusion_projection": one_of(*FUSION_PROJECTIONS),
     "model.fusion_stage_pool": one_of(*STAGE_POOLS),
+    "model.fusion_landmarks": one_of(*LANDMARKS),
     "model.rppg.frame_size": POSITIVE,
     "model.rppg.dim": POSITIVE,
     "model.rppg.ff_dim": POSITIVE,

@@ -31,7 +31,7 @@ class CPML(nn.Module):
     Attributes:
       modalities: non-empty subset of streams.STREAMS.
       unified_dim: D, width of u and of the class embeddings.
-      fusion_dropout, fusion_stage_pool, fusion_projection: see fusion.py.
+      fusion_dropout, fusion_stage_pool, fusion_projection, fusion_landmarks: see fusion.py.
       head: prompts: the classes' embeddings are a text encoder's; prototypes: learned vectors, orthogonal at the
         start; linear: a linear layer on u. The last two have no text encoder.
       temperature: exp(-tau) at the start.
@@ -50,6 +50,7 @@ class CPML(nn.Module):
     fusion_dropout: float
     fusion_stage_pool: str
     fusion_projection: str
+    fusion_landmarks: str
     head: str
     temperature: float
     streams: Mapping[str, Mapping[str, Any]]
@@ -74,7 +75,12 @@ class CPML(nn.Module):
         for name in self.active:
             setattr(self, name, STREAMS[name].build(self.streams[name], self.unified_dim, self.dtype))
         self.fusion = Fusion(
-            self.unified_dim, self.fusion_dropout, self.fusion_stage_pool, self.fusion_projection, self.dtype
+            self.unified_dim,
+            self.fusion_dropout,
+            self.fusion_stage_pool,
+            self.fusion_projection,
+            self.fusion_landmarks,
+            self.dtype,
         )
         if "simclr" in self.projections:
             self.contrast_head = ContrastHead(self.dtype)
@@ -253,6 +259,7 @@ def build(
         fusion_dropout=model["fusion_dropout"],
         fusion_stage_pool=model["fusion_stage_pool"],
         fusion_projection=model["fusion_projection"],
+        fusion_landmarks=model["fusion_landmarks"],
         head=model["head"],
         temperature=model["temperature"],
         streams={name: parts[name] for name in STREAMS},

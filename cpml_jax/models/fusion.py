@@ -14,6 +14,10 @@ from jaxtyping import Array, Float
 from cpml_jax.models.physformer import TIME_PATCH
 
 STAGE_POOLS = ("flatten", "mean", "global")
+LANDMARKS = ("crossed", "beside")
+# Of the normalised joint vector where the landmarks stand beside it: an equal share of junk at the start would drown
+# them (configs/synthetic.py has the figures).
+_JOINT_SHARE = 0.1
 
 
 class PulseTokens(nn.Module):
@@ -93,7 +97,8 @@ class Fusion(nn.Module):
     """Any non-empty subset of the streams -> u.
 
     Pulse and landmarks together become CrossAttention's vector; alone, the pulse gives its series (T values) and the
-    landmarks their features. A map of agreement with the pulse, and any other stream's features, stand beside them.
+    landmarks their features. With landmarks "beside", these stand beside the joint vector too, which is normalised and
+    damped then; "crossed", the reference, has them inside it alone. A map of agreement with the pulse, and any other stream's features, stand beside them.
     The parts are concatenated in this order, then dropout, then one linear map to unified_dim; or none (projection
     "none": u is as wide as the parts together).
     """
@@ -102,6 +107,7 @@ class Fusion(nn.Module):
     dropout: float
     stage_pool: str
     projection: str
+    landmarks: str = "crossed"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -121,7 +127,11 @@ class Fusion(nn.Module):
             if landmarks is None:
                 parts.append(series)
             else:
-                parts.append(CrossAttention(self.dtype, name="cross_attention")(series, landmarks))
+                joint = CrossAttention(self.dtype, name="cross_attention")(series, landmarks)
+                if self.landmarks == "beside":
+                    parts += [_JOINT_SHARE * nn.LayerNorm(dtype=jnp.float32, name="joint_norm")(joint), landmarks]
+                else:
+                    parts.append(joint)
             parts += maps
         elif landmarks is not None:
             parts.append(landmarks)

@@ -75,6 +75,7 @@ BAD = [
     ({"model.fusion_projection": "random"}, "one of linear, none"),
     ({"model.fusion_projection": "none"}, "visual stream alone"),
     ({"model.fusion_stage_pool": "max"}, "one of flatten, mean, global"),
+    ({"model.fusion_landmarks": "above"}, "one of crossed, beside"),
     ({"model.fusion_dropout": 1.0}, "below 1"),
     ({"model.temperature": 0.0099}, "between 0.01 and 10"),
     ({"model.temperature": float("nan")}, "of type float"),

@@ -28,6 +28,7 @@ def cpml(physformer, text, modalities=("rppg", "landmarks"), vocab=49408, frames
         fusion_dropout=0.5,
         fusion_stage_pool="flatten",
         fusion_projection="linear",
+        fusion_landmarks="crossed",
         head="prompts",
         temperature=0.07,
         streams={"rppg": dict(physformer), "landmarks": tiny.settings("landmarks"), "visual": visual},
