@@ -98,9 +98,9 @@ class Fusion(nn.Module):
 
     Pulse and landmarks together become CrossAttention's vector; alone, the pulse gives its series (T values) and the
     landmarks their features. With landmarks "beside", these stand beside the joint vector too, which is normalised and
-    damped then; "crossed", the reference, has them inside it alone. A map of agreement with the pulse, and any other stream's features, stand beside them.
-    The parts are concatenated in this order, then dropout, then one linear map to unified_dim; or none (projection
-    "none": u is as wide as the parts together).
+    damped then; "crossed", the reference, has them inside it alone. A map of agreement with the pulse, and any other
+    stream's features, stand beside them. The parts are concatenated in this order, then dropout, then one linear map to
+    unified_dim; or none (projection "none": u is as wide as the parts together).
     """
 
     unified_dim: int
