@@ -76,7 +76,7 @@ def test_the_paper_s_model_has_no_map():
         variables = module.init(jax.random.key(0), frames, train=False, method="encode")
         seen = module.apply(variables, frames, train=False, method="encode")[2]
         assert ("agreement_map" in variables["params"]) == bool(regions)
-        assert seen is None if regions == 0 else seen.shape == (1, regions * regions * len(START))
+        assert seen is None if regions == 0 else seen.shape == (1, regions * regions)
 
 
 def test_the_fusion_adds_the_map_beside_the_cross_attention():
