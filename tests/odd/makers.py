@@ -85,16 +85,16 @@ def patched(find: bytes, offset: int, data: bytes, **changes):
     return make
 
 
-def damaged(share: float):
-    """Noise over a part of the file, in its middle."""
+def damaged(share: float, start: float = 0.5):
+    """Noise over a part of the file."""
 
     def make(path, pictures):
         # Not "medium": its bytes differ from run to run, and with them what the noise hits.
         encode(path, pictures, options={"preset": "superfast", "x264-params": "keyint=250:scenecut=0"})
         whole = bytearray(path.read_bytes())
-        middle, length = len(whole) // 2, int(share * len(whole))
+        place, length = int(start * len(whole)), int(share * len(whole))
         noise = np.random.default_rng(0).integers(0, 256, length, dtype=np.uint8)
-        whole[middle : middle + length] = noise.tobytes()
+        whole[place : place + length] = noise.tobytes()
         path.write_bytes(whole)
 
     return make

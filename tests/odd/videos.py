@@ -84,7 +84,7 @@ PREPARED = [
     Odd("starts late.ts", made.shifted(5, format="mpegts"), like=3),
     Odd("starts before zero.mp4", made.shifted(-0.2), like=6, first=6),
     Odd("time jump.mkv", made.shifted(np.repeat([0, 7200], LENGTH // 2)), like=3),
-    Odd("slightly damaged.mp4", made.damaged(0.04), like=4),
+    Odd("slightly damaged.mp4", made.damaged(0.03, start=0.55), like=4),
     Odd("two recordings joined.ts", made.joined(".ts", made.coded(), made.coded()), like=3),
     Odd("size changes.h264", made.joined(".h264", made.coded(), made.squeezed(120, 120, "1/1")), like=6),
     Odd("duration lies.mp4", made.patched(b"mvhd", 20, b"\x7f\xff\xff\xff"), like=3),

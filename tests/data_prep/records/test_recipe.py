@@ -13,7 +13,7 @@ from odd.encoder import draw, encode
 from cpml_jax.data.records import RecordSet
 from cpml_jax.errors import UserError
 from data_prep import prepare as preparation
-from data_prep.face import detector, landmarks
+from data_prep.face import agreement, detector, landmarks
 from data_prep.face.detector import Detection
 from data_prep.prepare import Sampling, Source
 from data_prep.records import beam, process, recipe
@@ -23,7 +23,7 @@ CLIP = 16
 
 
 class Middle:
-    """A detector that takes the middle of every frame for a face; its points are right for drawn ones."""
+    """A detector that takes the middle of every frame for a face; its points are roughly on a drawn one."""
 
     identity = {"name": "middle", "version": 1}
 
@@ -58,6 +58,7 @@ def test_records_of_earlier_releases_are_refused_by_their_version():
 
 
 def test_another_detector_is_used_named_and_never_mixed(videos, tmp_path, monkeypatch):
+    monkeypatch.setattr(agreement, "FARTHEST", 9.0)  # this detector's points are only roughly on the face
     before = prepare(videos, tmp_path / "before")
     monkeypatch.setattr(detector, "shared_detector", Middle)
     with pytest.raises(UserError, match=r"with detector.name='mtcnn', now it is 'middle'; delete that folder"):

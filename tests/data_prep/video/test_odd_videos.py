@@ -99,7 +99,7 @@ def test_it_shows_the_same_face_upright_in_the_same_colours_at_the_same_time(cli
     shift = (frames - plain).mean(axis=(0, 1, 2))
     assert np.abs(shift).max() < odd.like, shift
     late = (brightness(frames) - brightness(plain) - shift.mean()) / 0.75
-    assert np.abs(late).max() < 2, f"frames: {late.round(1)}"
+    assert np.abs(late).max() < 2.5, f"frames: {late.round(1)}"
 
 
 def test_stderr_holds_the_summary_and_nothing_else(outcome):
