@@ -175,7 +175,7 @@ def get_config() -> ConfigDict:
     # Of compression_curve and corruption: names like h264-crf23 and blur-3 (cpml_jax/conditions.py); empty: all.
     evaluate.conditions = ()
     evaluate.batch_size = 16
-    # Untrained baselines and the stream swap (docs/evaluation.md, Diagnostics); a tenth of evaluation's time.
+    # Untrained baselines and the stream swap (docs/evaluation.md, Diagnostics); a quarter of evaluation's time.
     evaluate.diagnostics = True
     # best (lowest pair loss in validation) | latest | the number of a step, labelled as an oracle's
     evaluate.checkpoint = "best"

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 
 FRAME_RATE = 30.0  # frames/s of every record; sources are resampled to it by time stamps (docs/method.md, Input)
+PULSE_BAND_HZ = (0.6, 4.0)  # 36 to 240 beats/min (docs/method.md, Losses)
 CROP_SIZE = 128  # pixels, height and width of a stored face crop
 NUM_LANDMARKS = 68  # iBUG-68
 REAL, FAKE = 0, 1  # label convention of the field's benchmarks

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from scipy import signal as sps
 
-BAND_HZ = (0.6, 4.0)  # docs/method.md, Losses
+from cpml_jax.schema import PULSE_BAND_HZ
+
 RATES = (40.0, 180.0)  # beats/min that are reported
 NULL_DRAWS = 999  # of noise: p values down to 0.001
 _TINY = 1e-9
@@ -19,7 +20,7 @@ _HOLES = ([*range(36, 42)], [*range(42, 48)], [*range(48, 60)])
 
 def identity() -> dict[str, list[float] | str]:
     """What pulse traces depend on beside the crop and its landmarks."""
-    return dict(band_hz=list(BAND_HZ), chrom_sign="theory")
+    return dict(band_hz=list(PULSE_BAND_HZ), chrom_sign="theory")
 
 
 def skin_mask(landmarks: np.ndarray, size: int) -> np.ndarray:
@@ -110,7 +111,7 @@ def chrom(rgb: np.ndarray, fps: float) -> np.ndarray:
 def band_pass(trace: np.ndarray, fps: float, *, scaled: bool = True) -> np.ndarray:
     """Zero-phase second-order Butterworth, 0.6..4 Hz, over the last axis; with `scaled` also z-scored (a flat trace
     stays zero)."""
-    sos = sps.butter(2, BAND_HZ, btype="bandpass", fs=fps, output="sos")
+    sos = sps.butter(2, PULSE_BAND_HZ, btype="bandpass", fs=fps, output="sos")
     centred = trace - trace.mean(-1, keepdims=True)
     filtered = sps.sosfiltfilt(sos, centred, padlen=min(trace.shape[-1] - 1, int(fps)))
     if not scaled:

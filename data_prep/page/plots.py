@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cpml_jax.schema import FRAME_RATE
+from cpml_jax.schema import FRAME_RATE, PULSE_BAND_HZ
 from data_prep.face import rppg
 
 WIDTH, HEIGHT = 320, 130  # of the drawing, in units of about one pixel on a phone
 LEFT, RIGHT, TOP, BOTTOM = 10, 16, 8, 24  # margins around the axes
 REACH = 3.5  # z-scores drawn up and down; a trace is clipped beyond
-BAND = tuple(60 * hertz for hertz in rppg.BAND_HZ)  # beats/min of the spectrum's axis
+BAND = tuple(60 * hertz for hertz in PULSE_BAND_HZ)  # beats/min of the spectrum's axis
 _MARKS = {"pos": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0Z", "chrom": "M-4 -4H4V4H-4Z", "truth": "M0 -5L5 0L0 5L-5 0Z"}
 
 
