@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,6 +15,7 @@ from cpml_jax.models.physformer import TIME_PATCH
 
 STAGE_POOLS = ("flatten", "mean", "global")
 LANDMARKS = ("crossed", "beside")
+WIRINGS = ("specified", "released")
 # Of the normalised joint vector where the landmarks stand beside it: an equal share of junk at the start would drown
 # them (configs/synthetic.py has the figures).
 _JOINT_SHARE = 0.1
@@ -65,6 +66,40 @@ class PulseTokens(nn.Module):
         return jnp.concatenate([series.mean(axis=(1, 2)), deviation], axis=-1)
 
 
+def torch_start(fan_in: int) -> dict[str, Callable[..., jax.Array]]:
+    """torch's random start of a Linear layer: kernel and bias uniform within +-1 / sqrt(fan_in)."""
+    bound = fan_in**-0.5
+
+    def uniform(key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> jax.Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return dict(kernel_init=uniform, bias_init=uniform)
+
+
+class ReleasedCrossAttention(nn.Module):
+    """The joint vector as the authors' code computes it, for their checkpoints; the parameters are CrossAttention's.
+
+    Three things differ from what is specified: the wave enters alone and as it is, neither z-scored nor with the
+    stage features; the two keys (2, F) are reshaped, not transposed, to (F, 2), which mixes them; and the products of
+    query and keys are not scaled.
+    """
+
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, wave: Float[Array, "N T"], z_land: Float[Array, "N F"]) -> Float[Array, "N 2*F"]:
+        n, length = wave.shape
+        width = z_land.shape[-1]
+        halves = wave.reshape(n, 2, length // 2)
+        z_rppg = nn.Dense(2, dtype=self.dtype, name="pulse", **torch_start(length // 2))(halves)
+        keys = nn.Dense(width, dtype=self.dtype, name="keys", **torch_start(2))(z_rppg).reshape(n, width, 2)
+        queries = nn.Dense(width, dtype=self.dtype, name="queries", **torch_start(width))(z_land)
+        logits = jnp.einsum("nf,nfk->nk", queries, keys, preferred_element_type=jnp.float32)
+        weights = jax.nn.softmax(logits, axis=-1).astype(self.dtype)
+        attended = jnp.einsum("nk,nkv->nv", weights, z_rppg)
+        return jnp.einsum("nf,nv->nfv", z_land, attended).reshape(n, 2 * width)
+
+
 class CrossAttention(nn.Module):
     """Pulse and landmark features -> their joint vector.
 
@@ -100,7 +135,8 @@ class Fusion(nn.Module):
     landmarks their features. With landmarks "beside", these stand beside the joint vector too, which is normalised and
     damped then; "crossed", the reference, has them inside it alone. A map of agreement with the pulse, and any other
     stream's features, stand beside them. The parts are concatenated in this order, then dropout, then one linear map to
-    unified_dim; or none (projection "none": u is as wide as the parts together).
+    unified_dim; or none (projection "none": u is as wide as the parts together). With wiring "released" pulse and
+    landmarks, both of them, meet in ReleasedCrossAttention instead.
     """
 
     unified_dim: int
@@ -109,6 +145,7 @@ class Fusion(nn.Module):
     projection: str
     landmarks: str = "crossed"
     dtype: DTypeLike = jnp.float32
+    wiring: str = "specified"
 
     @nn.compact
     def __call__(self, fused: Mapping[str, Any], *, train: bool) -> Float[Array, "N D"]:
@@ -123,15 +160,10 @@ class Fusion(nn.Module):
         parts = []
         if pulse is not None:
             wave, stages, *maps = pulse
-            series = PulseTokens(self.stage_pool, self.dtype, name="series")(wave, stages)
-            if landmarks is None:
-                parts.append(series)
+            if self.wiring == "released":
+                parts.append(ReleasedCrossAttention(self.dtype, name="cross_attention")(wave, landmarks))
             else:
-                joint = CrossAttention(self.dtype, name="cross_attention")(series, landmarks)
-                if self.landmarks == "beside":
-                    parts += [_JOINT_SHARE * nn.LayerNorm(dtype=jnp.float32, name="joint_norm")(joint), landmarks]
-                else:
-                    parts.append(joint)
+                parts += self.specified(wave, stages, landmarks)
             parts += maps
         elif landmarks is not None:
             parts.append(landmarks)
@@ -139,5 +171,21 @@ class Fusion(nn.Module):
         x = jnp.concatenate([part.astype(self.dtype) for part in (*parts, *fused.values())], axis=-1)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         if self.projection == "linear":
-            x = nn.Dense(self.unified_dim, dtype=self.dtype, name="out")(x)
+            start = torch_start(x.shape[-1]) if self.wiring == "released" else {}
+            x = nn.Dense(self.unified_dim, dtype=self.dtype, name="out", **start)(x)
         return x.astype(jnp.float32)
+
+    def specified(
+        self,
+        wave: Float[Array, "N T"],
+        stages: Sequence[Float[Array, "N tokens dim"]],
+        landmarks: Float[Array, "N F"] | None,
+    ) -> list[jax.Array]:
+        """The parts that pulse and landmarks, where there are any, give together."""
+        series = PulseTokens(self.stage_pool, self.dtype, name="series")(wave, stages)
+        if landmarks is None:
+            return [series]
+        joint = CrossAttention(self.dtype, name="cross_attention")(series, landmarks)
+        if self.landmarks == "beside":
+            return [_JOINT_SHARE * nn.LayerNorm(dtype=jnp.float32, name="joint_norm")(joint), landmarks]
+        return [joint]
