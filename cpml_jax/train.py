@@ -88,6 +88,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
             sampled_prompts=config.model.text_encoder.prompts == "sampled",
             flip=config.train.flip,
             downsampled=tuple(config.train.downsampled) if config.train.views == "downsampled" else (),
+            trained=optimizer.is_trained(abstract.params, config.optim.groups, frozen_parts(config)),
         ),
         mesh,
         jax.tree.map(lambda leaf: leaf.sharding, abstract),
@@ -124,7 +125,7 @@ def batches(
 def prepare_state(
     config: ConfigDict, model: nn.Module, tokens: jax.Array | None, mesh: Mesh
 ) -> tuple[optax.GradientTransformation, optax.Schedule, TrainState, Callable[[], TrainState]]:
-    """Optimizer, schedule, abstract sharded state (nothing allocated), and a function that creates the state."""
+    """Optimizer, rate of a step, abstract sharded state (nothing allocated), and a function that creates the state."""
     train = config.train
 
     def variables() -> dict[str, Any]:
@@ -135,7 +136,7 @@ def prepare_state(
     transformation, schedule = optimizer.make_optimizer(
         abstract_variables["params"],
         steps=train.steps,
-        frozen=() if config.model.text_encoder.mode == "finetune" else ("text_encoder/",),
+        frozen=frozen_parts(config),
         **config.optim.to_dict(),
     )
     abstract = jax.eval_shape(lambda: create_state(variables(), transformation))
@@ -143,6 +144,11 @@ def prepare_state(
     abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, shardings)
     create = jax.jit(lambda: create_state(variables(), transformation), out_shardings=shardings)
     return transformation, schedule, abstract, create
+
+
+def frozen_parts(config: ConfigDict) -> tuple[str, ...]:
+    """Prefixes of the parameters that nothing trains, whatever optim.groups say."""
+    return () if config.model.text_encoder.mode == "finetune" else ("text_encoder/",)
 
 
 def with_weights(
