@@ -27,9 +27,10 @@ from cpml_jax.files import write_json
 from cpml_jax.losses import total
 from cpml_jax.metrics import detection
 from cpml_jax.metrics.pair_loss import pair_loss
-from cpml_jax.pretrained import apply
+from cpml_jax.pretrained import absent, apply
 from cpml_jax.schema import FAKE
 from cpml_jax.training import checkpoint, optimizer, run_files, sharding, steps
+from cpml_jax.training import network as networks
 from cpml_jax.training.journal import Journal
 from cpml_jax.training.loop import Validate, run_steps
 from cpml_jax.training.state import TrainState, create_state
@@ -51,28 +52,32 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
       UserError: no records, checkpoints of another configuration, a corrupt record, a loss that is not finite.
     """
     workdir = Path(workdir)
-    validation.validate(config, "train")
+    validation.validate(config, "train", workdir=workdir)
     plain = config.to_dict()
     run_files.check_config(workdir, plain, resume=True)
     records = RecordSet(records_dir(config, workdir, config.train.dataset))
     clips = training_clips(config, records)
     mesh = sharding.make_mesh(config.train.devices)
     check_batch_size(config.train.batch_size, mesh)
-    model, tokens = scoring.build_model(config)
-    bank = scoring.read_bank(config)
+    bank = networks.read_bank(config, workdir)
     run_files.check_prompts(workdir, bank)
+    network = networks.of_run(config, workdir)
+    model, tokens = scoring.build_model(config, network)
     data = batches(config, records, clips, tuple(bank))
     transformation, schedule, abstract, create = prepare_state(config, model, tokens, mesh)
 
     checkpoints = checkpoint.Checkpoints(workdir, writing=True)
     start, described = checkpoints.latest_step(), provenance.describe_records(records)
     if start is None:
+        if lacking := absent.stand_ins(plain):
+            inform(lacking)
         state = with_weights(create(), plain, workdir, transformation, abstract)
     else:
         run_files.check_same_records(workdir, described)
         state = checkpoints.restore(start, abstract, data)
-    run_files.write_config(workdir, plain)
+    networks.keep(workdir, network)
     run_files.write_prompts(workdir, bank)
+    run_files.write_config(workdir, plain)
     seen = {row[key] for views in clips for row in views for key in ("identity", "source_identity")}
     run_files.write_training_data(workdir, config.train.dataset, seen, described)
     inform(f"training on {len(clips)} clips, from step {start or 0} of {config.train.steps}")
