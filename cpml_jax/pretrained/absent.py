@@ -40,10 +40,8 @@ def rppg(config: Mapping[str, Any]) -> str:
         return ""
     teacher = config["loss"]["teacher"]
     if teacher:
-        return f"no PhysFormer weights: {TEACHES.format(teacher)}"
-    return (
-        "no PhysFormer weights: a random start without a pulse teacher, with which no pulse is learned (loss.teacher)"
-    )
+        return f"no PhysFormer weights: a random start, which the pulse teacher moves (loss.teacher={teacher:g})"
+    return "no PhysFormer weights: a random start, and without a pulse teacher it learns no pulse (loss.teacher=0)"
 
 
 def landmarks(config: Mapping[str, Any]) -> str:
@@ -55,7 +53,7 @@ def landmarks(config: Mapping[str, Any]) -> str:
     helped += ["the motion's spectrum"] * settings["spectrum"]
     if helped:
         return f"no LRNet weights: a random start with {', '.join(helped)}"
-    return "no LRNet weights: a random start on plain deltas, of which it sees little (model.landmarks.delta_scale, memory)"
+    return "no LRNet weights: a random start on plain deltas, of which it sees little (model.landmarks.delta_scale=1)"
 
 
 def visual(config: Mapping[str, Any]) -> str:
