@@ -9,7 +9,7 @@ validation.
 
 from ml_collections import ConfigDict
 
-from cpml_jax.configs import base
+from cpml_jax.configs import _random_start, base
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FFPP_METHODS
 
@@ -140,6 +140,5 @@ def full(config: ConfigDict) -> None:
     config.train.batch_size = 32
     config.train.steps = 4000
     config.train.precision = "bfloat16"
-    config.optim.learning_rate = 3e-4
+    _random_start.stand_in(config)
     config.optim.warmup_steps = 200
-    config.model.rppg.input_norm = "temporal"

@@ -63,7 +63,7 @@ class Journal:
         Args:
           rows: (step, metrics by name).
           clips: of a step, for clips/s.
-          rate: the learning rate's schedule.
+          rate: the learning rate of a step, from 0.
         """
         if not self._leads or not rows:
             return
