@@ -67,7 +67,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
     network = networks.of_run(config, workdir)
     model, tokens = scoring.build_model(config, network)
     data = batches(config, records, clips, tuple(bank))
-    transformation, schedule, abstract, create = prepare_state(config, model, tokens, mesh)
+    transformation, rate, abstract, create = prepare_state(config, model, tokens, mesh)
 
     checkpoints = checkpoint.Checkpoints(workdir, writing=True)
     start, described = checkpoints.latest_step(), provenance.describe_records(records)
@@ -79,8 +79,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
         run_files.check_same_records(workdir, described)
         state = checkpoints.restore(start, abstract, data)
     networks.keep(workdir, network)
-    run_files.write_prompts(workdir, bank)
     run_files.write_config(workdir, plain)
+    run_files.write_prompts(workdir, bank)
     seen = {row[key] for views in clips for row in views for key in ("identity", "source_identity")}
     run_files.write_training_data(workdir, config.train.dataset, seen, described)
     inform(f"training on {len(clips)} clips, from step {start or 0} of {config.train.steps}")
@@ -104,7 +104,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
     validate = make_validation(config, records, scoring.Scorer(model, mesh, tokens))
     try:
         with Journal(workdir, first_step=start or 0, last_step=config.train.steps) as journal:
-            return run_steps(config, state, data, mesh, step_fn, schedule, checkpoints, journal, validate)
+            return run_steps(config, state, data, mesh, step_fn, rate, checkpoints, journal, validate)
     finally:
         checkpoints.close()
 
@@ -132,7 +132,7 @@ def batches(
 
 def prepare_state(
     config: ConfigDict, model: nn.Module, tokens: jax.Array | None, mesh: Mesh
-) -> tuple[optax.GradientTransformation, optax.Schedule, TrainState, Callable[[], TrainState]]:
+) -> tuple[optax.GradientTransformation, optimizer.StepRate, TrainState, Callable[[], TrainState]]:
     """Optimizer, rate of a step, abstract sharded state (nothing allocated), and a function that creates the state."""
     train = config.train
 
@@ -141,7 +141,7 @@ def prepare_state(
         return dict(model.init(keys, scoring.dummy_inputs(config), tokens, method="init_everything"))
 
     abstract_variables = jax.eval_shape(variables)
-    transformation, schedule = optimizer.make_optimizer(
+    transformation, rate = optimizer.make_optimizer(
         abstract_variables["params"],
         steps=train.steps,
         frozen=frozen_parts(config),
@@ -151,7 +151,7 @@ def prepare_state(
     shardings = sharding.state_shardings(abstract, mesh, train.shard_params)
     abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, shardings)
     create = jax.jit(lambda: create_state(variables(), transformation), out_shardings=shardings)
-    return transformation, schedule, abstract, create
+    return transformation, rate, abstract, create
 
 
 def frozen_parts(config: ConfigDict) -> tuple[str, ...]:

@@ -317,7 +317,10 @@ def check_model(config: ConfigDict, workdir: str | os.PathLike | None = None) ->
     from cpml_jax.models.streams import STREAMS
     from cpml_jax.pretrained import apply
     from cpml_jax.training import network as networks
+    from cpml_jax.training import run_files
 
+    if workdir is not None:
+        run_files.check_config(workdir, config.to_dict(), resume=False)  # what the run keeps is of its own model
     network = networks.of_run(config, workdir)
     given = apply.configured(config.model.to_dict(), network.shapes)
     for name, stream in STREAMS.items():

@@ -23,11 +23,13 @@ from cpml_jax.training import run_files
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """Attributes:
-    shapes: part of the model -> the settings that its trained weights demand, in place of the configuration's.
-    vocabulary: size of the prompts' tokenizer; 0 without prompts.
-    tokens: (C, P, L) int32; stand-ins with prototypes, None with the linear head, which have no prompts.
-    context_words: tokens of the words that learned context starts from.
+    """What scoring.build_model takes beside a configuration.
+
+    Attributes:
+      shapes: part of the model -> the settings that its trained weights demand, in place of the configuration's.
+      vocabulary: size of the prompts' tokenizer; 0 without prompts.
+      tokens: (C, P, L) int32; stand-ins with prototypes, None with the linear head, which have no prompts.
+      context_words: tokens of the words that learned context starts from.
     """
 
     shapes: Mapping[str, Mapping[str, Any]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
@@ -13,6 +13,7 @@ from cpml_jax.errors import UserError
 from cpml_jax.models.streams import STREAMS
 
 BASE_GROUP, FROZEN_GROUP = "base", "frozen"
+StepRate = Callable[[int], jax.typing.ArrayLike]  # of a training step, from 0
 OPTIONAL_PARTS = (*STREAMS, "text_encoder")
 
 
@@ -91,7 +92,7 @@ def make_optimizer(
     accumulate: int,
     groups: Sequence[tuple[str, float]],
     frozen: Sequence[str] = (),
-) -> tuple[optax.GradientTransformation, optax.Schedule]:
+) -> tuple[optax.GradientTransformation, StepRate]:
     """The transformation, and the base group's learning rate as a function of the training step, from 0.
 
     With accumulation the losses, batch statistics and real-fake pairs are those of each micro-batch; gradients are
@@ -132,4 +133,8 @@ def make_optimizer(
     transformation = optax.chain(*chain)
     if accumulate > 1:
         transformation = optax.MultiSteps(transformation, every_k_schedule=accumulate).gradient_transformation()
-    return transformation, lambda step: schedule(step // accumulate)
+
+    def rate(step: int) -> jax.typing.ArrayLike:
+        return schedule(step // accumulate)
+
+    return transformation, rate

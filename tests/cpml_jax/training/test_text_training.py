@@ -209,6 +209,8 @@ def test_a_bank_may_move_but_not_change(by_method, tmp_path):
     for start in (lambda: scoring.restore_for_scoring(workdir, moved), lambda: train.train(moved, workdir)):
         with pytest.raises(UserError, match="other prompts for FaceSwap"):
             start()
+    (tmp_path / "moved.json").unlink()  # the run keeps its prompts
+    assert scoring.restore_for_scoring(workdir, moved, "latest").class_embeddings.shape == (2, 16)
     fewer = config.copy_and_resolve_references()
     fewer.train.methods = ("FaceSwap",)
     with pytest.raises(UserError, match="classes real, Deepfakes, FaceSwap, not real, FaceSwap"):
