@@ -65,7 +65,9 @@ def clips() -> tuple[np.ndarray, np.ndarray]:
     together, so that every view of every clip has another wave.
     """
     draw = np.random.RandomState(14)
-    blocks = draw.randint(20, 140, (2, 1, 16, 16, 3)) * np.array([1.5, 0.8]).reshape(2, 1, 1, 1, 1) + draw.randint(-40, 41, (2, FRAMES, 16, 16, 3))
+    blocks = draw.randint(20, 140, (2, 1, 16, 16, 3)) * np.array([1.5, 0.8]).reshape(2, 1, 1, 1, 1) + draw.randint(
+        -40, 41, (2, FRAMES, 16, 16, 3)
+    )
     blocks = blocks.repeat(8, axis=2).repeat(8, axis=3)
     light = draw.randint(-60, 61, (2, FRAMES, 1, 1, 3))
     noise = draw.randint(-20, 21, (2, FRAMES, SIZE, SIZE, 3))
