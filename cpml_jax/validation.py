@@ -154,8 +154,8 @@ def check_views(flat: Flat) -> None:
     if flat["train.views"] != "downsampled":
         if flat["loss.pairing"] == "downsampled":
             raise UserError(
-                f"loss.pairing='downsampled' compares views that train.views={flat['train.views']!r} does not make; set "
-                "train.views='downsampled' or loss.pairing='full'"
+                f"loss.pairing='downsampled' compares made views, and train.views={flat['train.views']!r} has none; "
+                "set train.views='downsampled' or loss.pairing='full'"
             )
         return
     if flat["loss.pairing"] == "downsampled" and len(flat["train.downsampled"]) < 2:
