@@ -79,7 +79,7 @@ def get_config() -> ConfigDict:
     loss.ce = 1.0
     loss.ce_views = "best"  # best: the paper's, on the best compression alone | all: the mean over the views
     # Views that CQSL and CMCL compare: full: the best with each other one | downsampled: the authors', half with
-    # quarter alone, so that the full view has cross-entropy alone; it needs train.views=downsampled.
+    # quarter, so that cross-entropy alone reads the full view; it needs train.views=downsampled.
     loss.pairing = "full"
     loss.cqsl = 0.2
     loss.cqsl_pull = 1.0  # of the terms of CQSL, each times loss.cqsl; the paper's are equal
@@ -113,8 +113,8 @@ def get_config() -> ConfigDict:
     # prompts: exp(tau) cos(u, t_c), t_c the text encoder's | prototypes: the same with learned t_c, orthogonal at the
     # start, where no trained text encoder gives words a meaning | linear: one linear layer on u
     model.head = "prompts"
-    # exp(-tau) at the start of training, what CLIP's training began with; CLIP's weights, where a text encoder has them,
-    # bring their trained logit_scale as tau instead.
+    # exp(-tau) at the start of training; CLIP's training began with it. Trained weights of a text encoder bring their
+    # logit_scale as tau instead.
     model.temperature = 0.07
     model.fusion_dropout = 0.5
     # linear: to unified_dim | none: u is what the streams give; with head=prompts only for the visual stream alone

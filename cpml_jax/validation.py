@@ -161,7 +161,7 @@ def check_views(flat: Flat) -> None:
     if flat["train.views"] != "downsampled":
         if flat["loss.pairing"] == "downsampled":
             raise UserError(
-                f"loss.pairing='downsampled' compares views that train.views={flat['train.views']!r} does not make; "
+                f"loss.pairing='downsampled' compares made views, and train.views={flat['train.views']!r} has none; "
                 "set train.views='downsampled' or loss.pairing='full'"
             )
         return

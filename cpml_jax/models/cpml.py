@@ -14,15 +14,12 @@ from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
 from cpml_jax.data.augment_images import two_views
 from cpml_jax.models import views
-from cpml_jax.models.class_embeddings import ensemble, inserted_context, unit
+from cpml_jax.models.class_embeddings import TAU_LIMIT, ensemble, inserted_context, unit
 from cpml_jax.models.clip import TextEncoder
 from cpml_jax.models.fusion import Fusion
 from cpml_jax.models.heads import ContrastHead
 from cpml_jax.models.prompts import present
 from cpml_jax.models.streams import STREAMS, Pass, embed_images, spaced
-
-LOWEST_TEMPERATURE = 0.01  # CLIP's limit
-TAU_LIMIT = -math.log(LOWEST_TEMPERATURE)
 
 
 class CPML(nn.Module):

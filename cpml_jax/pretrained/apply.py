@@ -159,6 +159,10 @@ def initialise(variables: dict[str, Any], config: Mapping[str, Any]) -> tuple[di
                 raise UserError(f"{option}={source!r}: {'/'.join(inner)} {np.shape(array)} has no place in the model")
             arrays[place[inner]] = put(array, within[place[inner]])
         entry |= {name: list(getattr(loaded, name)) for name in ("loaded", "fresh", "ignored")}
+        for name, array in loaded.beside.items():
+            path = ("params", name)
+            arrays[path] = put(array, arrays[path])
+            entry["loaded"].append("/".join(path))
     return {collection: {} for collection in variables} | unflatten_dict(arrays), report
 
 
