@@ -122,7 +122,8 @@ def get_config() -> ConfigDict:
     rppg.input_norm = "center"
     rppg.pfe_width = 32  # the reference leaves the PFE's MLP undefined
     rppg.pfe_depth = 2
-    # Regions a side whose colours are compared with the wave (agreement.py), beside the paper's fusion; 0: none.
+    # Cells a side of which inner face and rim are made, whose pulses are compared with each other and with the wave
+    # (agreement.py), beside the paper's fusion; 0: none.
     rppg.agreement = 0
 
     land = model.landmarks = ConfigDict()
