@@ -49,7 +49,7 @@ def get_config(size: str = "small") -> ConfigDict:
     config.eval.protocols = ("in_dataset", "cross_compression", "cross_dataset")
     config.eval.cross_datasets = ("synthetic_b",)
     # From scratch there are no trained PhysFormer weights: without its teacher the pulse stream does not learn.
-    config.loss.teacher = 1.0
+    config.loss.teacher = 2.0
     config.loss.ce_views = "all"
     return config
 
