@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -66,14 +66,16 @@ class PulseTokens(nn.Module):
         return jnp.concatenate([series.mean(axis=(1, 2)), deviation], axis=-1)
 
 
-def torch_start(fan_in: int) -> dict[str, Callable[..., jax.Array]]:
-    """torch's random start of a Linear layer: kernel and bias uniform within +-1 / sqrt(fan_in)."""
+def torch_start(fan_in: int) -> nn.initializers.Initializer:
+    """torch's random start of a Linear layer, of its kernel and its bias: uniform within +-1 / sqrt(fan_in)."""
     bound = fan_in**-0.5
+    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
 
-    def uniform(key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> jax.Array:
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
 
-    return dict(kernel_init=uniform, bias_init=uniform)
+def torch_linear(features: int, fan_in: int, dtype: DTypeLike, name: str) -> nn.Dense:
+    """A linear layer that starts as torch's does."""
+    start = torch_start(fan_in)
+    return nn.Dense(features, dtype=dtype, kernel_init=start, bias_init=start, name=name)
 
 
 class ReleasedCrossAttention(nn.Module):
@@ -91,9 +93,9 @@ class ReleasedCrossAttention(nn.Module):
         n, length = wave.shape
         width = z_land.shape[-1]
         halves = wave.reshape(n, 2, length // 2)
-        z_rppg = nn.Dense(2, dtype=self.dtype, name="pulse", **torch_start(length // 2))(halves)
-        keys = nn.Dense(width, dtype=self.dtype, name="keys", **torch_start(2))(z_rppg).reshape(n, width, 2)
-        queries = nn.Dense(width, dtype=self.dtype, name="queries", **torch_start(width))(z_land)
+        z_rppg = torch_linear(2, length // 2, self.dtype, "pulse")(halves)
+        keys = torch_linear(width, 2, self.dtype, "keys")(z_rppg).reshape(n, width, 2)
+        queries = torch_linear(width, width, self.dtype, "queries")(z_land)
         logits = jnp.einsum("nf,nfk->nk", queries, keys, preferred_element_type=jnp.float32)
         weights = jax.nn.softmax(logits, axis=-1).astype(self.dtype)
         attended = jnp.einsum("nk,nkv->nv", weights, z_rppg)
@@ -171,8 +173,11 @@ class Fusion(nn.Module):
         x = jnp.concatenate([part.astype(self.dtype) for part in (*parts, *fused.values())], axis=-1)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         if self.projection == "linear":
-            start = torch_start(x.shape[-1]) if self.wiring == "released" else {}
-            x = nn.Dense(self.unified_dim, dtype=self.dtype, name="out", **start)(x)
+            if self.wiring == "released":
+                out = torch_linear(self.unified_dim, x.shape[-1], self.dtype, "out")
+            else:
+                out = nn.Dense(self.unified_dim, dtype=self.dtype, name="out")
+            x = out(x)
         return x.astype(jnp.float32)
 
     def specified(

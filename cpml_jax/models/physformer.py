@@ -95,7 +95,9 @@ class Block(nn.Module):
         q, k, v = (a.reshape(n, -1, self.dim) for a in (q, k, v))
         keep, share = None, 1.0 - self.dropout if train else 1.0
         if share < 1.0:
-            # MEASURED
+            # For each clip and head; a clip's views share theirs, so that CQSL does not compare two masks. A step of
+            # configs/synthetic.py (L = 32) takes 244 ms on one core with these or with one mask for all; a full-size
+            # block (L = 640, two clips of two views, forward and gradient) 241 ms, 35 of them for these.
             shape = (n // views, self.heads, q.shape[1], q.shape[1])
             keep = jax.random.bernoulli(self.make_rng("dropout"), share, shape)
         y = attend(q, k, v, keep, heads=self.heads, temperature=self.temperature, kept_share=share)
