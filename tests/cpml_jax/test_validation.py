@@ -81,7 +81,6 @@ BAD = [
     ({"loss.push_margin": -0.1}, "0 or more"),
     ({"loss.push_skip_matching": 0.0}, "1 to leave no fake out"),
     ({"loss.push_skip_matching": 1.5}, "1 to leave no fake out"),
-    ({"loss.stop_better": 1}, "True or False"),
     ({"loss.simclr": -1.0, **VISUAL}, "0 or more"),
     ({"loss.simclr_temperature": 0.0}, "above 0"),
     ({"loss.simclr": 1.0}, "needs the visual stream"),
