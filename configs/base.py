@@ -54,7 +54,8 @@ def get_config() -> ConfigDict:
     train.log_every = 10  # steps
     train.eval_every = 200  # steps between validations; the best AUC is kept
     train.checkpoint_every = 200  # steps
-    train.precision = "float32"  # compute type of the model: float32 | bfloat16; parameters stay float32
+    # Compute type of the model: float32 | bfloat16; parameters and the landmark stream stay float32.
+    train.precision = "float32"
     train.shard_params = False  # True: large parameters and optimizer moments are split over the data axis
     train.devices = 0  # devices of the mesh; 0: all
 
@@ -75,6 +76,9 @@ def get_config() -> ConfigDict:
     loss = config.loss = ConfigDict()
     loss.ce = 1.0
     loss.ce_views = "best"  # best: the paper's, on the best compression alone | all: the mean over the views
+    # Views that CQSL and CMCL compare: full: the best with each other one | downsampled: the authors', half with
+    # quarter, so that cross-entropy alone reads the full view; it needs train.views=downsampled.
+    loss.pairing = "full"
     loss.cqsl = 0.2
     loss.cqsl_pull = 1.0  # of the terms of CQSL, each times loss.cqsl; the paper's are equal
     loss.cqsl_push = 1.0
@@ -107,7 +111,9 @@ def get_config() -> ConfigDict:
     # prompts: exp(tau) cos(u, t_c), t_c the text encoder's | prototypes: the same with learned t_c, orthogonal at the
     # start, where no trained text encoder gives words a meaning | linear: one linear layer on u
     model.head = "prompts"
-    model.temperature = 0.07  # exp(-tau) at the start of training; CLIP's
+    # exp(-tau) at the start of training; CLIP's training began with it. Trained weights of a text encoder bring their
+    # logit_scale as tau instead.
+    model.temperature = 0.07
     model.fusion_dropout = 0.5
     # linear: to unified_dim | none: u is what the streams give; with head=prompts only for the visual stream alone
     model.fusion_projection = "linear"
@@ -117,6 +123,9 @@ def get_config() -> ConfigDict:
     # How the landmarks' features enter beside a pulse: crossed (the reference: inside the cross-attention's vector
     # alone) | beside (also as they are; the joint vector is then normalised and damped).
     model.fusion_landmarks = "crossed"
+    # specified: docs/method.md, Fusion and score | released: as the authors' code runs, for their checkpoints (the raw
+    # wave without stage features, keys reshaped and not transposed, products not scaled); pulse and landmarks only.
+    model.fusion_wiring = "specified"
 
     rppg = model.rppg = ConfigDict()
     # open-rppg:rlap | open-rppg:pure (or open-rppg:rlap:FILE): heads, input_norm and the rest are then as trained;
@@ -136,6 +145,9 @@ def get_config() -> ConfigDict:
     rppg.input_norm = "center"
     rppg.pfe_width = 32  # the reference leaves the PFE's MLP undefined
     rppg.pfe_depth = 2
+    # Views that pass the PFE: downsampled: those made at low resolution | all: the full one too, in training and in
+    # evaluation, as in the authors' code.
+    rppg.pfe_views = "downsampled"
     # Cells a side of which inner face and rim are made, whose pulses are compared with each other and with the wave
     # (agreement.py), beside the paper's fusion; 0: none.
     rppg.agreement = 0

@@ -152,7 +152,17 @@ def check_views(flat: Flat) -> None:
     if flat["train.views"] == "recorded" and compressions != ordered:
         raise UserError(f"train.compressions={compressions} begins with the best: {ordered}")
     if flat["train.views"] != "downsampled":
+        if flat["loss.pairing"] == "downsampled":
+            raise UserError(
+                f"loss.pairing='downsampled' compares made views, and train.views={flat['train.views']!r} has none; "
+                "set train.views='downsampled' or loss.pairing='full'"
+            )
         return
+    if flat["loss.pairing"] == "downsampled" and len(flat["train.downsampled"]) < 2:
+        raise UserError(
+            f"loss.pairing='downsampled' compares two made views, train.downsampled={tuple(flat['train.downsampled'])} "
+            "makes one; name half and quarter"
+        )
     cell = 2 ** max(STEPS[name] for name in flat["train.downsampled"])
     if flat["model.rppg.frame_size"] % cell:
         raise UserError(
@@ -254,6 +264,13 @@ def check_heads(flat: Flat) -> None:
         raise UserError(
             f"model.fusion_projection='none' with model.modalities={modalities}: only the visual stream alone is as "
             "wide as the class prompts; set it to 'linear', or model.head='linear'"
+        )
+    if flat["model.fusion_wiring"] == "released" and (
+        not {"rppg", "landmarks"} <= set(modalities) or flat["model.fusion_landmarks"] != "crossed"
+    ):
+        raise UserError(
+            f"model.fusion_wiring='released' crosses pulse and landmarks; with model.modalities={modalities} and "
+            f"model.fusion_landmarks={flat['model.fusion_landmarks']!r} set it to 'specified'"
         )
     if "visual" in modalities and flat["model.visual.frames"] > flat["data.num_frames"]:
         raise UserError(

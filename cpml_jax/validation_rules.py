@@ -9,12 +9,13 @@ from typing import Any
 
 from cpml_jax.errors import UserError
 from cpml_jax.losses.push_pairs import PUSH_PAIRS
+from cpml_jax.losses.total import PAIRINGS
 from cpml_jax.models.class_embeddings import PROMPTS, TEXT_MODES
-from cpml_jax.models.fusion import LANDMARKS, STAGE_POOLS
+from cpml_jax.models.fusion import LANDMARKS, STAGE_POOLS, WIRINGS
 from cpml_jax.models.heads import FUSION_PROJECTIONS, HEADS
 from cpml_jax.models.physformer import INPUT_NORMS
 from cpml_jax.models.prompt_bank import CLASSES
-from cpml_jax.models.resolution import STEPS
+from cpml_jax.models.resolution import PFE_VIEWS, STEPS
 from cpml_jax.models.streams import STREAMS
 from cpml_jax.schema import REAL_METHOD
 
@@ -116,6 +117,7 @@ RULES: Mapping[str, Rule] = {
     "optim.accumulate": POSITIVE,
     "loss.ce": WEIGHT,
     "loss.ce_views": one_of("best", "all"),
+    "loss.pairing": one_of(*PAIRINGS),
     "loss.cqsl": WEIGHT,
     "loss.cqsl_pull": WEIGHT,
     "loss.cqsl_push": WEIGHT,
@@ -142,6 +144,7 @@ RULES: Mapping[str, Rule] = {
     "model.fusion_projection": one_of(*FUSION_PROJECTIONS),
     "model.fusion_stage_pool": one_of(*STAGE_POOLS),
     "model.fusion_landmarks": one_of(*LANDMARKS),
+    "model.fusion_wiring": one_of(*WIRINGS),
     "model.rppg.frame_size": POSITIVE,
     "model.rppg.dim": POSITIVE,
     "model.rppg.ff_dim": POSITIVE,
@@ -155,6 +158,7 @@ RULES: Mapping[str, Rule] = {
     "model.rppg.input_norm": one_of(*INPUT_NORMS),
     "model.rppg.pfe_width": POSITIVE,
     "model.rppg.pfe_depth": COUNT,
+    "model.rppg.pfe_views": one_of(*PFE_VIEWS),
     "model.rppg.agreement": COUNT,
     "model.landmarks.hidden": POSITIVE,
     "model.landmarks.point_dropout": DROPOUT,

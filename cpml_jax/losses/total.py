@@ -14,6 +14,8 @@ from cpml_jax.arrays import AnyArray
 from cpml_jax.losses import affinity, cpml, flip
 from cpml_jax.losses.push_pairs import push_pairs
 
+PAIRINGS = ("full", "downsampled")
+
 
 @dataclasses.dataclass(frozen=True)
 class LossWeights:
@@ -21,6 +23,8 @@ class LossWeights:
 
     Attributes:
       ce_views: "best": cross-entropy on the best compression alone, as the paper; "all": the mean over the views.
+      pairing: the views that CQSL and CMCL compare. "full": all, pairs being those of the best with each other one;
+        "downsampled": the made ones alone, the better of them in the best one's place.
       cqsl_pull, cqsl_push, cqsl_rate: of CQSL's terms, each times cqsl.
       push_pairs, push_margin, push_skip_matching: which pairs the push takes apart, and from which |rho| on.
       cmcl_align, cmcl_repel, cmcl_steady: of CMCL's terms, each times cmcl.
@@ -30,6 +34,7 @@ class LossWeights:
 
     ce: float
     ce_views: str
+    pairing: str
     cqsl: float
     cqsl_pull: float
     cqsl_push: float
@@ -107,19 +112,21 @@ def total_loss(
     # The clip's class, or of two classes its label.
     class_index = label if classes == 2 else batch["class_index"]
     terms = {"ce": _cross_entropy(outputs["logits"], class_index, weight, weights.ce_views)}
+    first = 0 if weights.pairing == "full" else 1
     if "wave" in outputs and weights.cqsl:
         terms |= cpml.cqsl(
-            outputs["wave"],
+            outputs["wave"][:, first:],
             label,
             weight,
-            valid_of_views(batch["valid"], outputs["wave"].shape[1]),
+            valid_of_views(batch["valid"], outputs["wave"].shape[1])[:, first:],
             pairs=push_pairs(batch, weights.push_pairs, weights.push_skip_matching),
             push_margin=weights.push_margin,
             stop_better=weights.stop_better,
         )
     if weights.cmcl:
         assert class_embeddings is not None  # validation.check_heads
-        terms |= cpml.cmcl(outputs["unified"], class_embeddings, class_index, weight, stop_better=weights.stop_better)
+        unified = outputs["unified"][:, first:]
+        terms |= cpml.cmcl(unified, class_embeddings, class_index, weight, stop_better=weights.stop_better)
     if "wave" in outputs and weights.teacher:
         terms["teacher"] = cpml.pulse_teacher(
             outputs["wave"][:, 0], batch["pulse"], label, weight, batch["valid"][:, 0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
@@ -10,6 +12,8 @@ from cpml_jax.arrays import AnyArray
 
 TEXT_MODES = ("finetune", "frozen", "context")
 PROMPTS = ("sampled", "ensemble")
+LOWEST_TEMPERATURE = 0.01  # CLIP's limit
+TAU_LIMIT = -math.log(LOWEST_TEMPERATURE)
 
 
 def unit(x: Float[AnyArray, "*shape D"]) -> Float[Array, "*shape D"]:

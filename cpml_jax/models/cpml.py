@@ -14,15 +14,12 @@ from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
 from cpml_jax.data.augment_images import two_views
 from cpml_jax.models import views
-from cpml_jax.models.class_embeddings import ensemble, inserted_context, unit
+from cpml_jax.models.class_embeddings import TAU_LIMIT, ensemble, inserted_context, unit
 from cpml_jax.models.clip import TextEncoder
 from cpml_jax.models.fusion import Fusion
 from cpml_jax.models.heads import ContrastHead
 from cpml_jax.models.prompts import present
 from cpml_jax.models.streams import STREAMS, Pass, embed_images, spaced
-
-LOWEST_TEMPERATURE = 0.01  # CLIP's limit
-TAU_LIMIT = -math.log(LOWEST_TEMPERATURE)
 
 
 class CPML(nn.Module):
@@ -31,10 +28,10 @@ class CPML(nn.Module):
     Attributes:
       modalities: non-empty subset of streams.STREAMS.
       unified_dim: D, width of u and of the class embeddings.
-      fusion_dropout, fusion_stage_pool, fusion_projection, fusion_landmarks: see fusion.py.
+      fusion_dropout, fusion_stage_pool, fusion_projection, fusion_landmarks, fusion_wiring: see fusion.py.
       head: prompts: the classes' embeddings are a text encoder's; prototypes: learned vectors, orthogonal at the
         start; linear: a linear layer on u. The last two have no text encoder.
-      temperature: exp(-tau) at the start.
+      temperature: exp(-tau) at the start; trained weights of the text encoder bring their own tau.
       streams: settings of each stream by name; those of other modalities are ignored.
       text: mode, context_tokens, context_per_class, context_length, width, layers, heads and, if it is not
         CLIP's, activation.
@@ -42,7 +39,8 @@ class CPML(nn.Module):
       classes: C, real and one or more kinds of fake.
       context_words: tokens whose embeddings the learned context starts from, context_tokens of them; (): noise.
       projections: those of heads.PROJECTIONS that the losses need.
-      dtype: compute type, float32 or bfloat16. Parameters, norm statistics, softmaxes, cosines and waves are float32.
+      dtype: compute type, float32 or bfloat16. Parameters, norm statistics, softmaxes, cosines, waves and all of the
+        landmark stream are float32.
     """
 
     modalities: tuple[str, ...]
@@ -60,6 +58,7 @@ class CPML(nn.Module):
     context_words: tuple[int, ...] = ()
     projections: tuple[str, ...] = ()
     dtype: DTypeLike = jnp.float32
+    fusion_wiring: str = "specified"
 
     # A submodule's attribute is its prefix in the parameter tree, and decides its random start: none may be renamed.
     def setup(self) -> None:
@@ -81,6 +80,7 @@ class CPML(nn.Module):
             self.fusion_projection,
             self.fusion_landmarks,
             self.dtype,
+            self.fusion_wiring,
         )
         if "simclr" in self.projections:
             self.contrast_head = ContrastHead(self.dtype)
@@ -260,6 +260,7 @@ def build(
         fusion_stage_pool=model["fusion_stage_pool"],
         fusion_projection=model["fusion_projection"],
         fusion_landmarks=model["fusion_landmarks"],
+        fusion_wiring=model["fusion_wiring"],
         head=model["head"],
         temperature=model["temperature"],
         streams={name: parts[name] for name in STREAMS},

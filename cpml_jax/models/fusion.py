@@ -15,6 +15,7 @@ from cpml_jax.models.physformer import TIME_PATCH
 
 STAGE_POOLS = ("flatten", "mean", "global")
 LANDMARKS = ("crossed", "beside")
+WIRINGS = ("specified", "released")
 # Shares at the start where landmarks stand beside the joint vector. The joint vector and the recurrent network's features
 # are wide, and memorise 32 people; the spectrum's few numbers do not (configs/synthetic.py has the figures).
 _JOINT_SHARE, _LANDMARK_SHARE, _SPECTRUM_SHARE = 0.03, 0.3, 2.0
@@ -65,6 +66,42 @@ class PulseTokens(nn.Module):
         return jnp.concatenate([series.mean(axis=(1, 2)), deviation], axis=-1)
 
 
+def torch_start(fan_in: int) -> nn.initializers.Initializer:
+    """torch's random start of a Linear layer, of its kernel and its bias: uniform within +-1 / sqrt(fan_in)."""
+    bound = fan_in**-0.5
+    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+def torch_linear(features: int, fan_in: int, dtype: DTypeLike, name: str) -> nn.Dense:
+    """A linear layer that starts as torch's does."""
+    start = torch_start(fan_in)
+    return nn.Dense(features, dtype=dtype, kernel_init=start, bias_init=start, name=name)
+
+
+class ReleasedCrossAttention(nn.Module):
+    """The joint vector as the authors' code computes it, for their checkpoints; the parameters are CrossAttention's.
+
+    Three things differ from what is specified: the wave enters alone and as it is, neither z-scored nor with the
+    stage features; the two keys (2, F) are reshaped, not transposed, to (F, 2), which mixes them; and the products of
+    query and keys are not scaled.
+    """
+
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, wave: Float[Array, "N T"], z_land: Float[Array, "N F"]) -> Float[Array, "N 2*F"]:
+        n, length = wave.shape
+        width = z_land.shape[-1]
+        halves = wave.reshape(n, 2, length // 2)
+        z_rppg = torch_linear(2, length // 2, self.dtype, "pulse")(halves)
+        keys = torch_linear(width, 2, self.dtype, "keys")(z_rppg).reshape(n, width, 2)
+        queries = torch_linear(width, width, self.dtype, "queries")(z_land)
+        logits = jnp.einsum("nf,nfk->nk", queries, keys, preferred_element_type=jnp.float32)
+        weights = jax.nn.softmax(logits, axis=-1).astype(self.dtype)
+        attended = jnp.einsum("nk,nkv->nv", weights, z_rppg)
+        return jnp.einsum("nf,nv->nfv", z_land, attended).reshape(n, 2 * width)
+
+
 class CrossAttention(nn.Module):
     """Pulse and landmark features -> their joint vector.
 
@@ -100,7 +137,8 @@ class Fusion(nn.Module):
     landmarks their features. With landmarks "beside", these stand beside the joint vector too, which is normalised and
     damped then; "crossed", the reference, has them inside it alone. The pulse's agreement, the landmarks'
     spectrum and any other stream's features stand beside them. The parts are concatenated in this order, then dropout,
-    then one linear map to unified_dim; or none (projection "none": u is as wide as the parts together).
+    then one linear map to unified_dim; or none (projection "none": u is as wide as the parts together). With wiring
+    "released" pulse and landmarks, both of them, meet in ReleasedCrossAttention instead.
     """
 
     unified_dim: int
@@ -109,6 +147,7 @@ class Fusion(nn.Module):
     projection: str
     landmarks: str = "crossed"
     dtype: DTypeLike = jnp.float32
+    wiring: str = "specified"
 
     @nn.compact
     def __call__(self, fused: Mapping[str, Any], *, train: bool) -> Float[Array, "N D"]:
@@ -124,16 +163,10 @@ class Fusion(nn.Module):
         parts = []
         if pulse is not None:
             wave, stages, *agreement = pulse
-            series = PulseTokens(self.stage_pool, self.dtype, name="series")(wave, stages)
-            if landmarks is None:
-                parts.append(series)
+            if self.wiring == "released":
+                parts.append(ReleasedCrossAttention(self.dtype, name="cross_attention")(wave, landmarks))
             else:
-                joint = CrossAttention(self.dtype, name="cross_attention")(series, landmarks)
-                if self.landmarks == "beside":
-                    joint = nn.LayerNorm(dtype=jnp.float32, name="joint_norm")(joint)
-                    parts += [_JOINT_SHARE * joint, _LANDMARK_SHARE * landmarks]
-                else:
-                    parts.append(joint)
+                parts += self.specified(wave, stages, landmarks)
             parts += agreement
         elif landmarks is not None:
             parts.append(landmarks)
@@ -141,5 +174,25 @@ class Fusion(nn.Module):
         x = jnp.concatenate([part.astype(self.dtype) for part in (*parts, *fused.values())], axis=-1)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         if self.projection == "linear":
-            x = nn.Dense(self.unified_dim, dtype=self.dtype, name="out")(x)
+            if self.wiring == "released":
+                out = torch_linear(self.unified_dim, x.shape[-1], self.dtype, "out")
+            else:
+                out = nn.Dense(self.unified_dim, dtype=self.dtype, name="out")
+            x = out(x)
         return x.astype(jnp.float32)
+
+    def specified(
+        self,
+        wave: Float[Array, "N T"],
+        stages: Sequence[Float[Array, "N tokens dim"]],
+        landmarks: Float[Array, "N F"] | None,
+    ) -> list[jax.Array]:
+        """The parts that pulse and landmarks, where there are any, give together."""
+        series = PulseTokens(self.stage_pool, self.dtype, name="series")(wave, stages)
+        if landmarks is None:
+            return [series]
+        joint = CrossAttention(self.dtype, name="cross_attention")(series, landmarks)
+        if self.landmarks == "beside":
+            joint = nn.LayerNorm(dtype=jnp.float32, name="joint_norm")(joint)
+            return [_JOINT_SHARE * joint, _LANDMARK_SHARE * landmarks]
+        return [joint]

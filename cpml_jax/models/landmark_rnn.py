@@ -1,4 +1,8 @@
-"""LRNet (Sun et al., CVPR 2021): landmark tracks -> motion features (docs/method.md, Encoders)."""
+"""LRNet (Sun et al., CVPR 2021): landmark tracks -> motion features (docs/method.md, Encoders).
+
+All of it is float32, whatever the other streams compute in: a frame moves a point by some 0.005 of the face box, which
+is about one step of bfloat16 at a position of 1, and a GRU adds hundreds of small changes to its state.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
+
+PRECISION = "highest"  # of products: accelerators round the factors of float32 ones otherwise
 
 
 class BidirectionalGRU(nn.Module):
@@ -23,7 +28,6 @@ class BidirectionalGRU(nn.Module):
 
     hidden: int
     memory: float = 0.0
-    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "N T F"]) -> Float[Array, "N 2*{self.hidden}"]:
@@ -35,17 +39,17 @@ class BidirectionalGRU(nn.Module):
             return jax.random.uniform(key, shape, dtype, -bound, bound)
 
         gates = 3 * self.hidden
-        kernel_ih = self.param("kernel_ih", uniform, (2, features, gates), jnp.float32).astype(self.dtype)
-        kernel_hh = self.param("kernel_hh", uniform, (2, self.hidden, gates), jnp.float32).astype(self.dtype)
-        bias_ih = self.param("bias_ih", self.start_bias(uniform), (2, gates), jnp.float32).astype(self.dtype)
-        bias_hh = self.param("bias_hh", uniform, (2, gates), jnp.float32).astype(self.dtype)
-        start = self.param("initial_state", nn.initializers.zeros, (2, self.hidden), jnp.float32).astype(self.dtype)
+        kernel_ih = self.param("kernel_ih", uniform, (2, features, gates), jnp.float32)
+        kernel_hh = self.param("kernel_hh", uniform, (2, self.hidden, gates), jnp.float32)
+        bias_ih = self.param("bias_ih", self.start_bias(uniform), (2, gates), jnp.float32)
+        bias_hh = self.param("bias_hh", uniform, (2, gates), jnp.float32)
+        start = self.param("initial_state", nn.initializers.zeros, (2, self.hidden), jnp.float32)
 
-        both = jnp.stack([x, x[:, ::-1]]).astype(self.dtype)
-        projected = jnp.einsum("dntf,dfg->tdng", both, kernel_ih) + bias_ih[:, None]
+        both = jnp.stack([x, x[:, ::-1]])
+        projected = jnp.einsum("dntf,dfg->tdng", both, kernel_ih, precision=PRECISION) + bias_ih[:, None]
 
         def step(h, gates_x):
-            gates_h = jnp.einsum("dnh,dhg->dng", h, kernel_hh) + bias_hh[:, None]
+            gates_h = jnp.einsum("dnh,dhg->dng", h, kernel_hh, precision=PRECISION) + bias_hh[:, None]
             r_x, z_x, n_x = jnp.split(gates_x, 3, axis=-1)
             r_h, z_h, n_h = jnp.split(gates_h, 3, axis=-1)
             r, z = nn.sigmoid(r_x + r_h), nn.sigmoid(z_x + z_h)
@@ -76,7 +80,7 @@ class Branch(nn.Module):
     Attributes:
       hidden: units of a direction; the output is twice as wide.
       point_dropout: share of points that are dropped, each for the whole clip, x and y together.
-      dropout: of the MLP.
+      dropout: before the MLP, inside it, and after its residual, as in LRNet's code.
       noise: std of the Gaussian noise on the output. Training only, from the "dropout" key.
     """
 
@@ -85,23 +89,23 @@ class Branch(nn.Module):
     dropout: float
     noise: float
     memory: float = 0.0
-    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, points: Float[Array, "N T 68 2"], *, train: bool) -> Float[Array, "N 2*{self.hidden}"]:
         n, t = points.shape[:2]
         x = nn.Dropout(self.point_dropout, broadcast_dims=(1, 3), deterministic=not train)(points)
-        x = BidirectionalGRU(self.hidden, self.memory, self.dtype, name="gru")(x.reshape(n, t, -1))
+        x = BidirectionalGRU(self.hidden, self.memory, name="gru")(x.reshape(n, t, -1))
         drop = nn.Dropout(self.dropout, deterministic=not train)
-        y = nn.relu(nn.Dense(2 * self.hidden, dtype=self.dtype, name="fc1")(x))
-        x = x + drop(nn.Dense(2 * self.hidden, dtype=self.dtype, name="fc2")(drop(y)))
+        x = drop(x)
+        y = drop(nn.relu(nn.Dense(2 * self.hidden, precision=PRECISION, name="fc1")(x)))
+        x = drop(x + nn.Dense(2 * self.hidden, precision=PRECISION, name="fc2")(y))
         if train and self.noise:
             x += self.noise * jax.random.normal(self.make_rng("dropout"), x.shape, x.dtype)
         return x
 
 
 class LandmarkRNN(nn.Module):
-    """Positions and deltas, each through a Branch: (N, T, 68, 2) float32 -> (N, 4 hidden).
+    """Positions and deltas, each through a Branch: (N, T, 68, 2) float32 -> (N, 4 hidden) float32.
 
     The deltas, landmarks[t+1] - landmarks[t], are made here: they are no independent input.
 
@@ -118,12 +122,19 @@ class LandmarkRNN(nn.Module):
     noise: float
     delta_scale: float
     memory: float
-    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, landmarks: Float[Array, "N T 68 2"], *, train: bool) -> Float[Array, "N 4*{self.hidden}"]:
-        settings = (self.hidden, self.point_dropout, self.dropout, self.noise, self.memory, self.dtype)
-        deltas = self.delta_scale * (landmarks[:, 1:] - landmarks[:, :-1])
+    def __call__(
+        self,
+        landmarks: Float[Array, "N T 68 2"],
+        unjittered: Float[Array, "N T 68 2"] | None = None,
+        *,
+        train: bool,
+    ) -> Float[Array, "N 4*{self.hidden}"]:
+        """unjittered: the points whose deltas are read; None: landmarks."""
+        settings = (self.hidden, self.point_dropout, self.dropout, self.noise, self.memory)
+        moving = landmarks if unjittered is None else unjittered
+        deltas = self.delta_scale * (moving[:, 1:] - moving[:, :-1])
         positions = Branch(*settings, name="positions")(landmarks, train=train)
         motion = Branch(*settings, name="deltas")(deltas, train=train)
         return jnp.concatenate([positions, motion], axis=-1)

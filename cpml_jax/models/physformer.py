@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
@@ -71,9 +72,10 @@ class Block(nn.Module):
     form: str | None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "N T H W dim"], *, train: bool) -> Float[Array, "N T H W dim"]:
+    def __call__(self, x: Float[Array, "N T H W dim"], *, train: bool, views: int = 1) -> Float[Array, "N T H W dim"]:
+        """views: rows that follow one another and are of one clip: they share the attention's dropout."""
         drop = nn.Dropout(self.dropout, deterministic=not train)
-        x = x + drop(self.attention(nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm1")(x), train))
+        x = x + drop(self.attention(nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm1")(x), train, views))
         return x + drop(self.feed_forward(nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm2")(x), train))
 
     def norm(self, name: str, train: bool) -> nn.Module:
@@ -83,7 +85,7 @@ class Block(nn.Module):
         """A 1x1x1 convolution."""
         return nn.Dense(features, use_bias=use_bias, dtype=self.dtype, name=name)
 
-    def attention(self, x: Float[Array, "N T H W D"], train: bool) -> Float[Array, "N T H W D"]:
+    def attention(self, x: Float[Array, "N T H W D"], train: bool, views: int) -> Float[Array, "N T H W D"]:
         """Temporal-difference self-attention over all tokens."""
         difference = dict(use_bias=False, theta=self.theta, dtype=self.dtype, form=self.form)
         q = self.norm("norm_q", train)(Conv3D(self.dim, (3, 3, 3), name="q", **difference)(x))
@@ -91,10 +93,14 @@ class Block(nn.Module):
         v = self.dense(self.dim, "v")(x)
         n = x.shape[0]
         q, k, v = (a.reshape(n, -1, self.dim) for a in (q, k, v))
-        # Dropout with one mask for all clips and heads: L*L random numbers instead of N*heads*L*L, which would cost as
-        # much as the attention itself.
-        mask = nn.Dropout(self.dropout, deterministic=not train)(jnp.ones((q.shape[1],) * 2))
-        y = attend(q, k, v, mask, heads=self.heads, temperature=self.temperature)
+        keep, share = None, 1.0 - self.dropout if train else 1.0
+        if share < 1.0:
+            # For each clip and head; a clip's views share theirs, so that CQSL does not compare two masks. A step of
+            # configs/synthetic.py (L = 32) takes 244 ms on one core with these or with one mask for all; a full-size
+            # block (L = 640, two clips of two views, forward and gradient) 241 ms, 35 of them for these.
+            shape = (n // views, self.heads, q.shape[1], q.shape[1])
+            keep = jax.random.bernoulli(self.make_rng("dropout"), share, shape)
+        y = attend(q, k, v, keep, heads=self.heads, temperature=self.temperature, kept_share=share)
         return self.dense(self.dim, "proj", use_bias=True)(y).reshape(x.shape)
 
     def feed_forward(self, x: Float[Array, "N T H W D"], train: bool) -> Float[Array, "N T H W D"]:
@@ -115,6 +121,8 @@ class PhysFormer(nn.Module):
       patch: time, height, width of a token, in stem pixels; time 4, because the head doubles it twice.
       input_norm: see normalise.
       pfe_width, pfe_depth: hidden layers of the PFE.
+      pfe_views: downsampled: the PFE makes the low-resolution views alone; all: the view as it is given passes it too,
+        in training and in evaluation, as in the reference.
       agreement: cells a side of which the two regions are made whose pulses are compared (agreement.py); 0: none,
         as the paper.
       dtype: compute type; parameters, statistics, softmax and the wave are float32.
@@ -135,6 +143,7 @@ class PhysFormer(nn.Module):
     pfe_width: int
     pfe_depth: int
     agreement: int = 0
+    pfe_views: str = "downsampled"
     dtype: DTypeLike = jnp.float32
     form: str | None = None
 
@@ -173,14 +182,24 @@ class PhysFormer(nn.Module):
         return side // self.patch[1], side // self.patch[2]
 
     def __call__(
-        self, frames: Num[AnyArray, "N T height width 3"], *, train: bool, downsampled: tuple[str, ...] = ()
+        self,
+        frames: Num[AnyArray, "N T height width 3"],
+        *,
+        train: bool,
+        downsampled: tuple[str, ...] = (),
+        views: int = 1,
     ) -> tuple[Float[Array, "NV T"], tuple[Float[Array, "NV tokens dim"], ...]]:
         """The first two of `encode`."""
-        return self.encode(frames, train=train, downsampled=downsampled)[:2]
+        return self.encode(frames, train=train, downsampled=downsampled, views=views)[:2]
 
     @nn.compact
     def encode(
-        self, frames: Num[AnyArray, "N T height width 3"], *, train: bool, downsampled: tuple[str, ...] = ()
+        self,
+        frames: Num[AnyArray, "N T height width 3"],
+        *,
+        train: bool,
+        downsampled: tuple[str, ...] = (),
+        views: int = 1,
     ) -> tuple[Float[Array, "NV T"], tuple[Float[Array, "NV tokens dim"], ...], Float[Array, "NV 3"] | None]:
         """Encode clips, and with `downsampled` also their low-resolution views, as one batch.
 
@@ -188,6 +207,7 @@ class PhysFormer(nn.Module):
           frames: (N, T, S, S, 3) uint8, T a multiple of 4 (float32 for a gradient).
           train: batch statistics of this batch, and dropout.
           downsampled: of "half", "quarter"; V' = 1 + their number.
+          views: recorded views of a clip among the frames, N = clips * views in this order; 1 with downsampled.
 
         Returns:
           wave (N*V', T) float32; three stage features (N*V', T/4 * H * W, dim); Agreement's numbers, or None without it.
@@ -202,11 +222,12 @@ class PhysFormer(nn.Module):
         if t % TIME_PATCH:
             raise ValueError(f"clips of {t} frames: the number of frames must be a multiple of {TIME_PATCH}")
         x = normalise(frames, self.input_norm).astype(self.dtype)
-        if downsampled:
-            views = ResolutionViews(
-                self.frame_size, self.pfe_width, self.pfe_depth, self.dtype, self.form, name="views"
+        if downsampled or self.pfe_views == "all":
+            made = ResolutionViews(
+                self.frame_size, self.pfe_width, self.pfe_depth, self.dtype, self.form, self.pfe_views, name="views"
             )
-            x = views(x, downsampled, train=train).reshape(-1, *x.shape[1:])
+            x = made(x, downsampled, train=train).reshape(-1, *x.shape[1:])
+            views *= 1 + len(downsampled)
         seen = x
         x = self.tokens(x, train)
         stages = []
@@ -215,7 +236,7 @@ class PhysFormer(nn.Module):
                 x = Block(
                     self.dim, self.ff_dim, self.heads, self.theta, self.temperature, self.dropout, self.dtype,
                     self.form, name=f"stage{stage}_block{block}",
-                )(x, train=train)  # fmt: skip
+                )(x, train=train, views=views)  # fmt: skip
             stages.append(x.reshape(x.shape[0], -1, self.dim))
         wave = self.head(x, train)
         agreement = Agreement(self.agreement, name="agreement")(seen, wave) if self.agreement else None

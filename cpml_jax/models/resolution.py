@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from cpml_jax.models.convolution import ConvPool
 
 STEPS = {"half": 1, "quarter": 2}  # times that the down-sampler is applied
+PFE_VIEWS = ("downsampled", "all")
 
 
 def neighbourhoods(x: Float[Array, "N T H W C"]) -> Float[Array, "N T H W C9"]:
@@ -53,6 +54,10 @@ class ResolutionViews(nn.Module):
     """One clip -> itself and its low-resolution views, all at full size.
 
     The down-sampler is conv (1,5,5) 3->3, batch norm, ReLU, max-pool (1,2,2); the same weights serve both steps.
+
+    Attributes:
+      size, pfe_width, pfe_depth: of the PFE.
+      pfe_views: downsampled: the clip itself is left as it is; all: it passes the PFE as the others do.
     """
 
     size: int
@@ -60,15 +65,16 @@ class ResolutionViews(nn.Module):
     pfe_depth: int = 2
     dtype: DTypeLike = jnp.float32
     form: str | None = None
+    pfe_views: str = "downsampled"
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "N T S S 3"], names: tuple[str, ...], *, train: bool
     ) -> Float[Array, "N V T S S 3"]:
-        """x: normalised. V = 1 + len(names); the first view is x."""
+        """x: normalised. V = 1 + len(names); the first view is x, or the PFE's of it."""
         down = ConvPool(3, (1, 5, 5), self.dtype, self.form, name="down_sampler")
         pfe = PFE(self.size, self.pfe_width, self.pfe_depth, self.dtype, name="pfe")
-        views, low = [x], [x]
+        views, low = [pfe(x) if self.pfe_views == "all" else x], [x]
         for name in names:
             if name not in STEPS:
                 raise ValueError(f"down-sampled view {name!r}; it is one of {tuple(STEPS)}")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Num, Shaped
 
@@ -84,8 +85,10 @@ def build_rppg(settings: Settings, unified_dim: int, dtype: Any) -> PhysFormer:
 
 
 def encode_rppg(module: PhysFormer, settings: Settings, inputs: Inputs, forward: Pass) -> Encoded:
-    frames = rows(inputs["frames"])
-    wave, stages, agreement = module.encode(frames, train=forward.train, downsampled=forward.downsampled)
+    frames = inputs["frames"]
+    wave, stages, agreement = module.encode(
+        rows(frames), train=forward.train, downsampled=forward.downsampled, views=frames.shape[1]
+    )
     # The pulse's phase says nothing about the class: the mean over the last stage's tokens.
     fused = (wave, stages) if agreement is None else (wave, stages, agreement)
     return Encoded(fused, stages[-1].mean(axis=1), {"wave": wave}, {"stages": stages})
@@ -96,16 +99,19 @@ def check_rppg(settings: Settings) -> None:
 
 
 def build_landmarks(settings: Settings, unified_dim: int, dtype: Any) -> LandmarkRNN:
-    return LandmarkRNN(dtype=dtype, **{name: value for name, value in settings.items() if name != "spectrum"})
+    """In float32 whatever the compute dtype is: see landmark_rnn.py."""
+    return LandmarkRNN(**{name: value for name, value in settings.items() if name != "spectrum"})
 
 
 def encode_landmarks(module: LandmarkRNN, settings: Settings, inputs: Inputs, forward: Pass) -> Encoded:
-    points = inputs["landmarks"]
+    """A made view's jitter is on its positions alone, as in the reference: a fit's error is no motion of the face."""
+    points = unjittered = inputs["landmarks"]
     if forward.downsampled:
         key = forward.draw_key() if forward.train else None
         points = views.landmark_views(points[:, 0], forward.downsampled, key)
-    features = module(rows(points), train=forward.train)
-    fused = (features, motion_spectrum(rows(points))) if settings.get("spectrum") else features
+        unjittered = jnp.broadcast_to(unjittered[:, :1], points.shape)
+    features = module(rows(points), rows(unjittered), train=forward.train)
+    fused = (features, motion_spectrum(rows(unjittered))) if settings.get("spectrum") else features
     return Encoded(fused, features, {}, {"z_land": features})
 
 

@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 
 from cpml_jax.errors import UserError
+from cpml_jax.models.class_embeddings import TAU_LIMIT
 from cpml_jax.pretrained.source import Source, flat
+
+LOGIT_SCALE = "logit_scale"
 
 
 class _Source(Source):
@@ -47,6 +50,17 @@ def text_parameters(state: Mapping[str, np.ndarray], layers: int) -> dict[str, A
     tree |= {f"layer_{i}": source.layer(f"text_model.encoder.layers.{i}") for i in range(layers)}
     source.finish(("text_model.", "text_projection."))
     return tree
+
+
+def temperature(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """{"tau": () float32}, the logarithm by whose exponential CLIP multiplies its cosines; {} of weights without it.
+
+    CLIP's training holds it at the logarithm of 100, and rounding may leave the file above that: there tau would have
+    no gradient (models/cpml.py).
+    """
+    if LOGIT_SCALE not in state:
+        return {}
+    return {"tau": np.minimum(np.asarray(state[LOGIT_SCALE], np.float32).reshape(()), np.float32(TAU_LIMIT))}
 
 
 def image_parameters(state: Mapping[str, np.ndarray], layers: int) -> dict[str, Any]:

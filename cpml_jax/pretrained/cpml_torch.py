@@ -13,13 +13,15 @@ Names and shapes are those of the authors' released code (github.com/k-bigboss99
 | attention_layer.fc1, attention_layer.fc2 | fusion/cross_attention/queries, keys |
 | classifier_unified_feature_to_512 (before 21 Nov: classifier_attended_feature_to_512) | fusion/out |
 | text_encode: OpenAI's CLIP | text_encoder |
+| text_encode.logit_scale | tau |
 
-CLIP's image encoder and logit scale are ignored, and so are the reference's classifiers, whose input holds the true
-class's prompt (docs/method.md, Departures); tau and learned context tokens start fresh.
+CLIP's image encoder is ignored, and so are the reference's classifiers, whose input holds the true class's prompt
+(docs/method.md, Departures); learned context tokens start fresh.
 
-Training starts from the reference's weights, but the scores are not the reference's: its keys are reshaped (2, 128) ->
-(128, 2) where a transposition is meant, which mixes the two tokens; its wave is not z-scored; and the result of its
-classifier_rPPG_attention_stack is overwritten before it is used. Its frames are RGB in 0 ... 1: input_norm="unit".
+With model.fusion_wiring="released" and rppg.pfe_views="all" the unified feature is the reference's. As specified it is
+not: the reference reshapes its keys (2, 128) -> (128, 2) where a transposition is meant, which mixes the two tokens;
+its wave is not z-scored; and the result of its classifier_rPPG_attention_stack is overwritten before it is used, so
+that this array has no place in the released wiring. Its frames are RGB in 0 ... 1: input_norm="unit".
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from cpml_jax.errors import UserError
+from cpml_jax.models.class_embeddings import TAU_LIMIT
 from cpml_jax.pretrained import lrnet, physformer, torch_file
 from cpml_jax.pretrained.source import Loaded, Rule, assemble, batch_norm, dense, layer_norm, same
 
@@ -49,8 +52,8 @@ IGNORED = (
     *(f"Extractor.{g}.{name}" for g in lrnet.BRANCHES for name in lrnet.IGNORED),
     *(f"downstream.{pattern}" for pattern in physformer.IGNORED),
     "text_encode.visual.*",
-    "text_encode.logit_scale",
 )
+STACK = "classifier_rPPG_attention_stack"
 
 
 def text_rules(layers: int, prefix: str, path: tuple[str, ...] = ("text_encoder",)) -> list[Rule]:
@@ -82,17 +85,23 @@ def text_rules(layers: int, prefix: str, path: tuple[str, ...] = ("text_encoder"
     return rules
 
 
-def fusion_rules(out: str, width: int) -> list[Rule]:
-    """Rules for Fusion of the pulse and `width` landmark features; `out` is one of OUT."""
+def fusion_rules(out: str, fusion: Mapping) -> list[Rule]:
+    """Rules for Fusion of the pulse and the landmarks.
+
+    Args:
+      out: one of OUT.
+      fusion: its parameters, arrays or shapes. Without `series` they are of the released wiring.
+    """
     attention = ("fusion", "cross_attention")
-    # Our logits are divided by the root of the width, the reference's are not.
-    root = np.float32(width**0.5)
-    queries = [
-        Rule(rule.path, rule.names, lambda x, convert=rule.convert: convert(x) * root)
-        for rule in dense((*attention, "queries"), "attention_layer.fc1")
-    ]
+    queries = dense((*attention, "queries"), "attention_layer.fc1")
+    series = []
+    if "series" in fusion:
+        # As specified the logits are divided by the root of the width, the reference's are not.
+        root = np.float32(fusion["cross_attention"]["queries"]["kernel"].shape[0] ** 0.5)
+        queries = [Rule(rule.path, rule.names, lambda x, convert=rule.convert: convert(x) * root) for rule in queries]
+        series = dense(("fusion", "series", "stages"), STACK)
     return [
-        *dense(("fusion", "series", "stages"), "classifier_rPPG_attention_stack"),
+        *series,
         *dense((*attention, "pulse"), "classifier_rPPG_attention"),
         *queries,
         *dense((*attention, "keys"), "attention_layer.fc2"),
@@ -135,22 +144,24 @@ def parameters(
         raise UserError(f"{file}: weights of the whole reference model fit model.modalities={MODALITIES} and no other")
     rppg = {"params": params["rppg"]}
     text_layers = sum(name.startswith("layer_") for name in params["text_encoder"])
-    width = params["fusion"]["cross_attention"]["queries"]["kernel"].shape[0]
     rules = [
         *lrnet.branch_rules(("landmarks", "positions"), "Extractor.g1."),
         *lrnet.branch_rules(("landmarks", "deltas"), "Extractor.g2.", delta_scale),
         *physformer.network_rules(rppg, ("rppg",), "downstream.", blue_first=False),
         *physformer.convolution_of_frames(("rppg", "views", "down_sampler", "conv"), "downstream.ConvBlock1.0", False),
         *batch_norm(("rppg", "views", "down_sampler", "norm"), "downstream.ConvBlock1.1"),
-        *fusion_rules(OUT[1] if OUT[1] + ".weight" in state else OUT[0], width),
+        *fusion_rules(OUT[1] if OUT[1] + ".weight" in state else OUT[0], params["fusion"]),
         *text_rules(text_layers, "text_encode."),
+        Rule(("params", "tau"), ("text_encode.logit_scale",), lambda x: np.minimum(x, np.float32(TAU_LIMIT))),
     ]
-    fresh = ["params/tau", "params/context"]
+    fresh, ignored = ["params/context"], [*IGNORED]
+    if "series" not in params["fusion"]:
+        ignored.append(f"{STACK}.*")
     if any(name.startswith(PFE) for name in state):
         rules += pfe_rules(sum(name.startswith("hidden_") for name in params["rppg"]["views"]["pfe"]))
     else:
         fresh.append("params/rppg/views/pfe/*")
-    return assemble(state, rules, variables, file=file, fresh=fresh, ignored=IGNORED)
+    return assemble(state, rules, variables, file=file, fresh=fresh, ignored=ignored)
 
 
 def load(

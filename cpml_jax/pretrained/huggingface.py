@@ -19,8 +19,11 @@ CONFIG, WHOLE, INDEX, TORCH = "config.json", "model.safetensors", "model.safeten
 TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
 WANTED = (CONFIG, WHOLE, INDEX, "model-*.safetensors", *TOKENIZER)  # of a hub's folder, which may hold other formats
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-# Names of the two encoders' arrays; what else the file holds is CLIP's logit scale.
-PREFIXES = {"text": ("text_model.", "text_projection."), "image": ("vision_model.", "visual_projection.")}
+# Names of the two encoders' arrays, and with the text encoder's CLIP's temperature.
+PREFIXES = {
+    "text": ("text_model.", "text_projection.", clip.LOGIT_SCALE),
+    "image": ("vision_model.", "visual_projection."),
+}
 ACTIVATIONS = ("quick_gelu", "gelu")
 EPSILON, WIDENING = 1e-5, 4  # of models/clip.py
 
@@ -179,7 +182,7 @@ def read_safetensors(path: Path, prefixes: tuple[str, ...] = ("",)) -> tuple[dic
 
 
 def load_text(source: str, variables: Mapping[str, Any]) -> Loaded:
-    """Weights of TextEncoder.
+    """Weights of TextEncoder, and tau beside them.
 
     Args:
       source: see locate.
@@ -212,4 +215,5 @@ def _load(
     broken = [name for name, value in state.items() if not np.isfinite(np.asarray(value, np.float32)).all()]
     if broken:
         raise UserError(f"{folder}: not finite: {broken}")
-    return Loaded(params, {}, ["/".join(("params", *path)) for path in sorted(flat(params))], [], others)
+    loaded = ["/".join(("params", *path)) for path in sorted(flat(params))]
+    return Loaded(params, {}, loaded, [], others, beside=clip.temperature(state))

@@ -30,6 +30,7 @@ class Loaded:
       loaded: paths filled, "collection/module/.../leaf".
       fresh: paths of the model that the weights do not fill.
       ignored: names in the file that have no place in the model.
+      beside: parameters of the whole model by name, where these weights are of a part of it.
     """
 
     params: dict
@@ -37,6 +38,7 @@ class Loaded:
     loaded: list[str]
     fresh: list[str]
     ignored: list[str]
+    beside: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -54,6 +54,17 @@ def loss_of(outputs, batch, **changes):
     return float(loss), {name: float(term) for name, term in terms.items()}
 
 
+def test_downsampled_pairing_compares_the_made_views_alone():
+    """The authors': the full view has cross-entropy; half and quarter have CQSL and CMCL."""
+    outputs, batch = drawn(views=3), tiny.random_batch(4)
+    made = {name: x[:, 1:] for name, x in outputs.items()}
+    _, paired = loss_of(outputs, batch, pairing="downsampled")
+    _, alone = loss_of(made, batch)
+    for name in (*PARTS["cqsl"], *PARTS["cmcl"]):
+        assert paired[name] == pytest.approx(alone[name], rel=1e-6), name
+    assert paired["ce"] == pytest.approx(loss_of(outputs, batch)[1]["ce"]) != pytest.approx(alone["ce"])
+
+
 def test_at_the_papers_batch_the_default_is_the_authors_total():
     """Their training step: CE(real) + CE(fake) + 0.2 (pull + push + rate) + 0.25 (align + repel + steady)."""
     outputs, batch = drawn(2), tiny.random_batch(2)

@@ -113,6 +113,19 @@ def test_training_pass(everything):
     assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(train(variables["params"], black, args[1])))
 
 
+def test_the_landmark_stream_is_float32_in_a_bfloat16_model():
+    """A frame moves a point by 0.002: half a step of bfloat16 where the points lie."""
+    steps = 0.002 * np.random.default_rng(0).normal(size=(2, 1, NUM_FRAMES, 68, 2)).astype(np.float32)
+    inputs = {"landmarks": jnp.asarray(0.7 + np.cumsum(steps, axis=2))}
+    changes = {"model.modalities": ("landmarks",), "model.landmarks.delta_scale": 200.0}
+    whole, half = build(**changes), build(jnp.bfloat16, **changes)
+    variables = initialise(whole)
+    a, b = (model.apply(variables, inputs, jnp.eye(2, 16), train=False) for model in (whole, half))
+    np.testing.assert_array_equal(a["intermediates"]["z_land"], b["intermediates"]["z_land"])
+    assert a["intermediates"]["z_land"].dtype == b["intermediates"]["z_land"].dtype == jnp.float32
+    assert jnp.abs(a["unified"] - b["unified"]).max() > 0  # of the fusion, which is in bfloat16
+
+
 def test_no_label_in_the_forward_pass():
     assert list(inspect.signature(cpml.CPML.__call__).parameters) == [
         "self", "inputs", "class_embeddings", "train", "downsampled",

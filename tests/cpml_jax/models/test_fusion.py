@@ -34,6 +34,29 @@ def test_cross_attention_against_numpy():
         np.testing.assert_allclose(module.apply(variables, series, z_land)[clip], expected, atol=1e-5)
 
 
+def test_the_released_wiring_is_that_of_the_authors_code():
+    """The raw wave alone; keys in the order in which they lie in memory; products that are not scaled."""
+    wave, stages, z_land = inputs()
+    module = Fusion(5, 0.5, "flatten", "linear", wiring="released")
+    fused = {"rppg": (wave, stages), "landmarks": z_land}
+    variables = module.init(jax.random.key(0), fused, train=False)
+    assert set(variables["params"]) == {"cross_attention", "out"}
+    p = jax.device_get(variables["params"])
+
+    def linear(x, layer):
+        return x @ layer["kernel"] + layer["bias"]
+
+    for clip in range(3):
+        z_rppg = linear(np.stack([wave[clip, : T // 2], wave[clip, T // 2 :]]), p["cross_attention"]["pulse"])
+        in_memory = linear(z_rppg, p["cross_attention"]["keys"]).ravel()
+        query = linear(z_land[clip], p["cross_attention"]["queries"])
+        logits = np.array([sum(query[f] * in_memory[2 * f + j] for f in range(F)) for j in range(2)])
+        attended = np.exp(logits) / np.exp(logits).sum() @ z_rppg
+        joint = np.array([z_land[clip, f] * attended[v] for f in range(F) for v in range(2)])
+        ours = module.apply(variables, fused, train=False)[clip]
+        np.testing.assert_allclose(ours, linear(joint, p["out"]), atol=1e-5)
+
+
 @pytest.mark.parametrize("pool, width", [("flatten", 2 * 16 * DIM), ("mean", 2 * 4 * DIM), ("global", 4 * DIM)])
 def test_series_is_the_z_scored_wave_plus_a_linear_map_of_two_stages(pool, width):
     wave, stages, _ = inputs()

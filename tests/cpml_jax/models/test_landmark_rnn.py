@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from flax import linen as nn
 
-from cpml_jax.models.landmark_rnn import BidirectionalGRU, LandmarkRNN
+from cpml_jax.models.landmark_rnn import BidirectionalGRU, Branch, LandmarkRNN
 
 
 def test_gru_equals_torch():
@@ -28,6 +29,48 @@ def test_gru_equals_torch():
         _, final = reference(torch.from_numpy(x), torch.from_numpy(np.repeat(start[:, None], 3, axis=1)))
     ours = BidirectionalGRU(4).apply({"params": params}, jnp.asarray(x))
     np.testing.assert_allclose(ours, np.concatenate(final.numpy(), axis=-1), atol=1e-5)
+
+
+def test_a_training_pass_is_that_of_lrnets_torch_layers_with_the_same_masks():
+    """LRNet's `dense` but for its last layer: dropout, a residual block with dropout inside, dropout."""
+    torch = pytest.importorskip("torch")
+
+    class Fixed(torch.nn.Module):
+        """Dropout with a given mask."""
+
+        def __init__(self, mask):
+            super().__init__()
+            self.mask = torch.from_numpy(mask)
+
+        def forward(self, x):
+            return x * self.mask
+
+    rng = np.random.default_rng(0)
+    masks = [(rng.random((3, 8)) < 0.5).astype(np.float32) * 2 for _ in range(3)]
+    model = Branch(hidden=4, point_dropout=0.0, dropout=0.5, noise=0.0)
+    points = rng.normal(size=(3, 7, 68, 2)).astype(np.float32)
+    variables = model.init(jax.random.key(0), jnp.asarray(points), train=False)
+    p = variables["params"]
+    left = iter(masks)
+
+    def with_masks(call, args, kwargs, context):
+        fixed = isinstance(context.module, nn.Dropout) and context.module.rate == model.dropout
+        return args[0] * next(left) if fixed else call(*args, **kwargs)
+
+    with nn.intercept_methods(with_masks):
+        ours = model.apply(variables, jnp.asarray(points), train=True, rngs={"dropout": jax.random.key(0)})
+    assert next(left, None) is None
+
+    states = BidirectionalGRU(4).apply({"params": p["gru"]}, jnp.asarray(points.reshape(3, 7, -1)))
+    first, second = (torch.nn.Linear(8, 8) for _ in range(2))
+    for layer, name in ((first, "fc1"), (second, "fc2")):
+        layer.weight.data = torch.from_numpy(np.array(p[name]["kernel"]).T.copy())
+        layer.bias.data = torch.from_numpy(np.array(p[name]["bias"]))
+    block = torch.nn.Sequential(first, torch.nn.ReLU(), Fixed(masks[1]), second)
+    with torch.no_grad():
+        x = Fixed(masks[0])(torch.from_numpy(np.array(states)))
+        expected = Fixed(masks[2])(block(x) + x).numpy()
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
 def test_shape_noise_and_point_dropout():

@@ -7,6 +7,7 @@ import pytest
 import tiny
 
 from cpml_jax.errors import UserError
+from cpml_jax.models import physformer
 from cpml_jax.models.attention import attend
 from cpml_jax.models.physformer import TEMPORAL_LIMIT, PhysFormer, normalise
 from cpml_jax.models.resolution import PFE, ResolutionViews
@@ -40,10 +41,11 @@ def plain_attention(q, k, v, mask, *, heads, temperature):
 
 def test_attention_and_its_gradient_are_the_plain_ones():
     rng = np.random.default_rng(0)
-    q, k, v, upstream = (jnp.asarray(rng.normal(size=(2, 6, 8)).astype(np.float32)) * 2 for _ in range(4))
-    mask = jnp.asarray(rng.integers(0, 2, (6, 6)) / 0.5, jnp.float32)
+    q, k, v, upstream = (jnp.asarray(rng.normal(size=(4, 6, 8)).astype(np.float32)) * 2 for _ in range(4))
+    keep = jnp.asarray(rng.integers(0, 2, (2, 2, 6, 6)), bool)
+    mask = jnp.repeat(keep / 0.5, 2, axis=0)  # the views of a clip share its masks, one for each head
     settings = dict(heads=2, temperature=2.0)
-    ours, pull = jax.vjp(lambda *a: attend(*a, mask, **settings), q, k, v)
+    ours, pull = jax.vjp(lambda *a: attend(*a, keep, kept_share=0.5, **settings), q, k, v)
     plain, pull_plain = jax.vjp(lambda *a: plain_attention(*a, mask, **settings), q, k, v)
     np.testing.assert_allclose(ours, plain, atol=1e-5)
     for a, b in zip(pull(upstream), pull_plain(upstream), strict=True):
@@ -56,8 +58,29 @@ def test_attention_against_numpy():
     expected = np.concatenate(
         [softmax(q[0][:, s] @ k[0][:, s].T / 3.0) @ v[0][:, s] for s in (slice(0, 3), slice(3, 6))], axis=-1
     )
-    ours = attend(*map(jnp.asarray, (q, k, v)), jnp.ones((5, 5)), heads=2, temperature=3.0)
+    ours = attend(*map(jnp.asarray, (q, k, v)), heads=2, temperature=3.0)
     np.testing.assert_allclose(ours[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("downsampled", "recorded"), [((), 1), ((), 2), (("half", "quarter"), 1)])
+def test_attention_drops_by_clip_and_head(small, monkeypatch, downsampled, recorded):
+    model, variables = small
+    drawn = []
+
+    def spied(q, k, v, keep, **settings):
+        drawn.append(np.asarray(keep))
+        return attend(q, k, v, keep, **settings)
+
+    monkeypatch.setattr(physformer, "attend", spied)
+    clips = frames(2 * recorded)
+    model.apply(
+        variables, clips, train=True, downsampled=downsampled, views=recorded,
+        rngs={"dropout": jax.random.key(0)}, mutable=["batch_stats"],
+    )  # fmt: skip
+    assert [keep.shape for keep in drawn] == [(2, 2, 16, 16)] * 3  # (clips, heads, L, L) in each block
+    masks = [keep[clip, head] for keep in drawn for clip in range(2) for head in range(2)]
+    assert all((a != b).any() for i, a in enumerate(masks) for b in masks[:i])
+    assert np.mean(masks) == pytest.approx(0.9, abs=0.02)
 
 
 def test_pfe_equals_the_mlp_at_every_high_resolution_pixel():
@@ -91,6 +114,23 @@ def test_resolution_views_keep_the_clip_and_share_weights():
     assert np.ptp(cells, axis=(3, 5)).max() == 0  # a quarter view is constant in 4x4 cells
     with pytest.raises(ValueError, match="eighth"):
         module.apply(variables, x, ("eighth",), train=False)
+
+
+def test_the_full_view_can_pass_the_pfe_too(small):
+    """As in the authors' code, whose 128 x 128 view is queried at 128 x 128 places."""
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 2, 16, 16, 3)).astype(np.float32))
+    module = ResolutionViews(16, pfe_views="all")
+    variables = module.init(jax.random.key(0), x, ("half",), train=False)
+    y = module.apply(variables, x, ("half",), train=False)
+    expected = PFE(16).apply({"params": variables["params"]["pfe"]}, x)
+    np.testing.assert_allclose(y[:, 0], expected, atol=1e-6)
+    np.testing.assert_allclose(y[:, 1], ResolutionViews(16).apply(variables, x, ("half",), train=False)[:, 1])
+    model, variables = small
+    released = PhysFormer(**SMALL | dict(pfe_views="all"))
+    alone, _ = released.apply(variables, frames(), train=False)  # as in evaluation, where no view is made
+    among, _ = released.apply(variables, frames(), train=False, downsampled=("half", "quarter"))
+    np.testing.assert_allclose(alone, among.reshape(2, 3, -1)[:, 0], atol=1e-5)
+    assert jnp.abs(alone - model.apply(variables, frames(), train=False)[0]).max() > 1e-4
 
 
 def test_full_configuration_has_the_published_shapes():

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from flax import linen as nn
 from tiny import random_batch, tiny_config
 
@@ -71,6 +72,24 @@ def test_a_new_stream_is_an_entry_of_the_table(speed):
     weights = LossWeights(**config.loss.to_dict())
     loss, terms = total_loss(outputs, t_c, batch, weights, jnp.int32(0))
     assert jnp.isfinite(loss) and "affinity" in terms
+
+
+def test_jitter_of_a_made_view_moves_its_positions_and_no_delta():
+    still = tiny.settings("landmarks") | dict(hidden=4, point_dropout=0.0, dropout=0.0, noise=0.0, spectrum=True)
+    module = streams.build_landmarks(still, 16, jnp.float32)
+    given = {"landmarks": jnp.asarray(random_batch(2)["landmarks"])}
+    variables = module.init(jax.random.key(0), given["landmarks"][:, 0], train=False)
+
+    def encoded(train):
+        forward = streams.Pass(train, ("half", "quarter"), lambda: jax.random.key(0))
+        features, spectrum = streams.encode_landmarks(module.bind(variables), still, given, forward).fused
+        return features.reshape(2, 3, 16), spectrum.reshape(2, 3, -1)
+
+    jittered, spectrum = encoded(train=True)
+    assert all((jittered[:, 0, :8] != jittered[:, view, :8]).any() for view in (1, 2))
+    for features in (jittered[..., 8:], spectrum):
+        np.testing.assert_allclose(features, jnp.broadcast_to(features[:, :1], features.shape), atol=1e-6)
+    np.testing.assert_allclose(jittered[:, 0], encoded(train=False)[0][:, 0], atol=1e-6)
 
 
 def test_a_stream_reads_its_inputs_alone():

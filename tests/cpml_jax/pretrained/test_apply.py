@@ -58,7 +58,7 @@ def test_every_source_fills_its_part_and_nothing_else(folder, keras_file):
         assert array.shape == before[path].shape and array.dtype == before[path].dtype
         assert array.sharding == before[path].sharding
         split += not array.sharding.is_fully_replicated
-        trained = path[1] in ("text_encoder", "visual") or (path[1] == "rppg" and path[2] != "views")
+        trained = path[1] in ("text_encoder", "visual", "tau") or (path[1] == "rppg" and path[2] != "views")
         assert np.all(np.asarray(array) == 7) != trained, path
     assert split > 20  # PhysFormer's 3x3x3 kernels
     state, _ = huggingface.arrays(huggingface.locate(folder), ("",))
@@ -70,7 +70,9 @@ def test_every_source_fills_its_part_and_nothing_else(folder, keras_file):
         "model.rppg.weights", "model.text_encoder.weights", "model.visual.weights",
     ]  # fmt: skip
     assert "418 arrays loaded; left fresh: views" in lines[0]
-    assert f"{len(text)} arrays loaded" in lines[1] and "logit_scale" in lines[1] and "and" in lines[1]
+    assert after["params", "tau"] == pytest.approx(min(float(state["logit_scale"]), np.log(100)))
+    assert f"{len(text) + 1} arrays loaded" in lines[1] and "params/tau" in report[1]["loaded"]
+    assert "logit_scale" in lines[2]  # the image encoder leaves it to the text encoder's weights
 
 
 def test_nothing_configured_changes_nothing():

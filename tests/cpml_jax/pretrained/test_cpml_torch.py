@@ -20,7 +20,7 @@ PUBLISHED = tiny.settings("rppg")
 SMALL = PUBLISHED | dict(frame_size=32, stem=(2, 4, 8), patch=(4, 1, 1), dim=8, ff_dim=12, heads=2, blocks=3)
 
 
-def cpml(physformer, text, modalities=("rppg", "landmarks"), vocab=49408, frames=160):
+def cpml(physformer, text, modalities=("rppg", "landmarks"), vocab=49408, frames=160, wiring="specified"):
     visual = dict(frames=1, image_size=32, patch=16, width=8, layers=1, heads=1)
     model = CPML(
         modalities=modalities,
@@ -34,6 +34,7 @@ def cpml(physformer, text, modalities=("rppg", "landmarks"), vocab=49408, frames
         streams={"rppg": dict(physformer), "landmarks": tiny.settings("landmarks"), "visual": visual},
         text=dict(mode="finetune", **text),
         vocab_size=vocab,
+        fusion_wiring=wiring,
     )
     size = physformer["frame_size"]
     clip = {
@@ -70,7 +71,7 @@ def test_the_map_is_complete_at_the_published_shapes():
     loaded = cpml_torch.parameters(zeros(shapes), variables)
     paths = {"/".join(k) for k in flatten_dict(dict(variables))}
     assert set(loaded.loaded) | set(loaded.fresh) == paths and not set(loaded.loaded) & set(loaded.fresh)
-    assert {p for p in loaded.fresh if "/pfe/" not in p} == {"params/tau"}
+    assert not [p for p in loaded.fresh if "/pfe/" not in p]
     heads = {
         f"{head}.{part}"
         for head in ("classifier_rppg_cross_landmark_cat_prompt", "classifier_layer_attention", "classifier_land",
@@ -78,7 +79,7 @@ def test_the_map_is_complete_at_the_published_shapes():
         for part in ("weight", "bias")
     }  # fmt: skip
     rest = {n for n in loaded.ignored if not n.endswith("num_batches_tracked")}
-    clip = {"text_encode.logit_scale", "text_encode.visual.proj", "text_encode.visual.conv1.weight"}
+    clip = {"text_encode.visual.proj", "text_encode.visual.conv1.weight"}
     assert rest == heads | clip
 
 
@@ -109,9 +110,27 @@ def test_a_state_with_the_front_end_fills_it(small):
     widths = (29, 32, 32, 3)
     front = {f"{cpml_torch.PFE}.{2 * i}.weight": (widths[i + 1], widths[i]) for i in range(3)}
     front |= {f"{cpml_torch.PFE}.{2 * i}.bias": (widths[i + 1],) for i in range(3)}
-    assert cpml_torch.parameters(zeros(small_shapes() | front), small).fresh == ["params/tau"]
+    assert cpml_torch.parameters(zeros(small_shapes() | front), small).fresh == []
     with pytest.raises(UserError, match="missing .*mlp_x.layers.4.bias"):
         cpml_torch.parameters(zeros(small_shapes() | dict(list(front.items())[:-1])), small)
+
+
+def test_the_released_wiring_takes_what_the_authors_code_reads(small):
+    released = cpml(SMALL, SMALL_TEXT, vocab=40, frames=16, wiring="released")
+    state = published_weights.state(small_shapes())
+    loaded = cpml_torch.parameters(state, released)
+    assert {f"{cpml_torch.STACK}.weight", f"{cpml_torch.STACK}.bias"} <= set(loaded.ignored)
+    attention = loaded.params["fusion"]["cross_attention"]
+    np.testing.assert_array_equal(attention["queries"]["kernel"].T, state["attention_layer.fc1.weight"])
+    specified = cpml_torch.parameters(state, small).params["fusion"]["cross_attention"]
+    np.testing.assert_allclose(specified["queries"]["kernel"], attention["queries"]["kernel"] * 128**0.5, rtol=1e-6)
+    assert "series" not in loaded.params["fusion"] and loaded.params.keys() == released["params"].keys()
+
+
+@pytest.mark.parametrize(("scale", "tau"), [(3.25, 3.25), (np.log(100) + 1e-3, np.log(100))])
+def test_tau_is_clips_temperature_and_no_more_than_its_limit(small, scale, tau):
+    state = published_weights.state(small_shapes()) | {"text_encode.logit_scale": np.float32(scale)}
+    assert cpml_torch.parameters(state, small).params["tau"] == pytest.approx(tau)
 
 
 def test_unknown_names_and_other_models_are_refused(small):
@@ -153,7 +172,7 @@ def test_fusion_by_numpy_under_the_reference_names():
     model = Fusion(512, 0.5, "flatten", "linear")
     fused = {"rppg": (jnp.asarray(wave), tuple(map(jnp.asarray, stages))), "landmarks": jnp.asarray(land)}
     variables = jax.eval_shape(lambda: model.init(jax.random.key(0), fused, train=False))
-    rules = cpml_torch.fusion_rules(cpml_torch.OUT[0], 128)
+    rules = cpml_torch.fusion_rules(cpml_torch.OUT[0], variables["params"])
     wanted = {"params": {"fusion": variables["params"]}}
     loaded = assemble(state, rules, wanted, file="x", ignored=cpml_torch.IGNORED)
     ours = model.apply({"params": loaded.params["fusion"]}, fused, train=False)
