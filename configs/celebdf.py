@@ -8,11 +8,12 @@ field does: data.sources.celebdf.kind=celebdf_official and data.sources.celebdf.
 
 from ml_collections import ConfigDict
 
-from cpml_jax.configs import base
+from cpml_jax.configs import _random_start, base
 
 
 def get_config(root: str = "") -> ConfigDict:
     config = base.get_config()
+    _random_start.stand_in(config)
     config.name = "celebdf"
     config.data.sources.celebdf = base.source("celebdf", root, splits=("test",))
     config.train.dataset = "celebdf"

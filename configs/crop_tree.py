@@ -5,11 +5,12 @@ main.py prepare --config=configs/crop_tree.py:/path/to/tree      its layout: dat
 
 from ml_collections import ConfigDict
 
-from cpml_jax.configs import base
+from cpml_jax.configs import _random_start, base
 
 
 def get_config(root: str = "") -> ConfigDict:
     config = base.get_config()
+    _random_start.stand_in(config)
     config.name = "crop_tree"
     config.data.sources.crop_tree = base.source("crop_tree", root)
     config.train.dataset = "crop_tree"

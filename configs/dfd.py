@@ -5,11 +5,12 @@ main.py prepare --config=configs/dfd.py:/path/to/root      the root may be that 
 
 from ml_collections import ConfigDict
 
-from cpml_jax.configs import base
+from cpml_jax.configs import _random_start, base
 
 
 def get_config(root: str = "") -> ConfigDict:
     config = base.get_config()
+    _random_start.stand_in(config)
     config.name = "dfd"
     config.data.sources.dfd = base.source("dfd", root, splits=("test",))
     config.train.dataset = "dfd"

@@ -6,7 +6,7 @@ main.py prepare --config=configs/dfdc.py:preview:/path/to/dfdc_preview_set      
 
 from ml_collections import ConfigDict
 
-from cpml_jax.configs import base
+from cpml_jax.configs import _random_start, base
 
 PREVIEW = "preview:"
 
@@ -14,6 +14,7 @@ PREVIEW = "preview:"
 def get_config(root: str = "") -> ConfigDict:
     kind = "dfdc_preview" if root.startswith(PREVIEW) else "dfdc"
     config = base.get_config()
+    _random_start.stand_in(config)
     config.name = kind
     config.data.sources[kind] = base.source(kind, root.removeprefix(PREVIEW), splits=("test",))
     config.train.dataset = kind

@@ -1,15 +1,15 @@
-"""FaceForensics++, the paper's recipe: recorded pairs of two compressions, tested on all three.
+"""FaceForensics++ from a random start: recorded pairs of two compressions, tested on all three.
 
     main.py --config=configs/ffpp.py --config.data.sources.ffpp.root=/path/to/FaceForensics++
     main.py --config=configs/ffpp.py:c23,c40 ...    which compressions to train on, best first
 
-The paper starts from trained CLIP, PhysFormer and LRNet weights (learning rate 1e-5). Without them training
-starts at random, so the pulse teacher and a larger learning rate stand in; set loss.teacher=0 once you have them.
+The paper starts from trained CLIP, PhysFormer and LRNet weights (learning rate 1e-5). What stands in for them here is
+configs/_random_start.py's; a line at the start of training says so.
 """
 
 from ml_collections import ConfigDict
 
-from cpml_jax.configs import base
+from cpml_jax.configs import _random_start, base
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FFPP_METHODS
 
@@ -32,8 +32,6 @@ def get_config(compressions: str = "raw,c23") -> ConfigDict:
     config.train.eval_every = 500
     config.train.checkpoint_every = 500
     config.train.precision = "bfloat16"
-    config.optim.learning_rate = 3e-4
+    _random_start.stand_in(config)
     config.optim.warmup_steps = 500
-    config.loss.teacher = 2.0  # as heavy as the cross-entropy: both are 2 times a mean
-    config.model.rppg.input_norm = "temporal"
     return config

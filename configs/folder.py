@@ -7,11 +7,12 @@ main.py prepare --config=configs/folder.py:/path/to/videos      records and a pa
 
 from ml_collections import ConfigDict
 
-from cpml_jax.configs import base
+from cpml_jax.configs import _random_start, base
 
 
 def get_config(root: str = "") -> ConfigDict:
     config = base.get_config()
+    _random_start.stand_in(config)
     config.name = "folder"
     config.data.sources.folder = base.source("folder", root, splits=())
     config.train.dataset = "folder"

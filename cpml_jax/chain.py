@@ -44,7 +44,7 @@ def run(
     Raises:
       UserError: before any work, what is wrong with the configuration; later, with its data.
     """
-    validate(config, verb, protocols)
+    validate(config, verb, protocols, workdir)
     if verb in (None, "train") and not has_checkpoint(workdir):
         check_weights(config)
     if verb in (None, "prepare", "train"):
@@ -241,7 +241,7 @@ def report_is_current(workdir: Folder) -> bool:
 
 def export(config: ConfigDict, workdir: Folder, folder: str) -> None:
     """The checkpoint that evaluation uses, as a folder that init_from reads back."""
-    validate(config, "export")
+    validate(config, "export", workdir=workdir)
     import jax
 
     from cpml_jax.evaluation import scoring

@@ -81,7 +81,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | Path, names: tuple[str
     from cpml_jax.evaluation import scoring  # the model and its packages: not needed by those who only read results
     from cpml_jax.validation import validate
 
-    validate(config, "evaluate", tuple(names))
+    validate(config, "evaluate", tuple(names), workdir)
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
     names = tuple(names or config.eval.protocols)
     record_sets = open_records(config, workdir, names)

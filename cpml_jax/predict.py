@@ -76,7 +76,7 @@ def run(
     from cpml_jax.evaluation import scoring  # the model and its packages
     from cpml_jax.validation import validate
 
-    validate(config, "predict")
+    validate(config, "predict", workdir=workdir)
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
     return predict(
         scorer,

@@ -27,9 +27,10 @@ from cpml_jax.files import write_json
 from cpml_jax.losses import total
 from cpml_jax.metrics import detection
 from cpml_jax.metrics.pair_loss import pair_loss
-from cpml_jax.pretrained import apply
+from cpml_jax.pretrained import absent, apply
 from cpml_jax.schema import FAKE
 from cpml_jax.training import checkpoint, optimizer, run_files, sharding, steps
+from cpml_jax.training import network as networks
 from cpml_jax.training.journal import Journal
 from cpml_jax.training.loop import Validate, run_steps
 from cpml_jax.training.state import TrainState, create_state
@@ -51,7 +52,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
       UserError: no records, checkpoints of another configuration, a corrupt record, a loss that is not finite.
     """
     workdir = Path(workdir)
-    validation.validate(config, "train")
+    validation.validate(config, "train", workdir=workdir)
     plain = config.to_dict()
     run_files.check_config(workdir, plain, resume=True)
     records = RecordSet(records_dir(config, workdir, config.train.dataset))
@@ -61,19 +62,23 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
         sampler.check_own_reals(clips, records.directory)
     mesh = sharding.make_mesh(config.train.devices)
     check_batch_size(config.train.batch_size, mesh)
-    model, tokens = scoring.build_model(config)
-    bank = scoring.read_bank(config)
+    bank = networks.read_bank(config, workdir)
     run_files.check_prompts(workdir, bank)
+    network = networks.of_run(config, workdir)
+    model, tokens = scoring.build_model(config, network)
     data = batches(config, records, clips, tuple(bank))
-    transformation, schedule, abstract, create = prepare_state(config, model, tokens, mesh)
+    transformation, rate, abstract, create = prepare_state(config, model, tokens, mesh)
 
     checkpoints = checkpoint.Checkpoints(workdir, writing=True)
     start, described = checkpoints.latest_step(), provenance.describe_records(records)
     if start is None:
+        if lacking := absent.stand_ins(plain):
+            inform(lacking)
         state = with_weights(create(), plain, workdir, transformation, abstract)
     else:
         run_files.check_same_records(workdir, described)
         state = checkpoints.restore(start, abstract, data)
+    networks.keep(workdir, network)
     run_files.write_config(workdir, plain)
     run_files.write_prompts(workdir, bank)
     seen = {row[key] for views in clips for row in views for key in ("identity", "source_identity")}
@@ -91,6 +96,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
             sampled_prompts=config.model.text_encoder.prompts == "sampled",
             flip=config.train.flip,
             downsampled=tuple(config.train.downsampled) if config.train.views == "downsampled" else (),
+            trained=optimizer.is_trained(abstract.params, config.optim.groups, frozen_parts(config)),
         ),
         mesh,
         jax.tree.map(lambda leaf: leaf.sharding, abstract),
@@ -98,7 +104,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
     validate = make_validation(config, records, scoring.Scorer(model, mesh, tokens))
     try:
         with Journal(workdir, first_step=start or 0, last_step=config.train.steps) as journal:
-            return run_steps(config, state, data, mesh, step_fn, schedule, checkpoints, journal, validate)
+            return run_steps(config, state, data, mesh, step_fn, rate, checkpoints, journal, validate)
     finally:
         checkpoints.close()
 
@@ -126,8 +132,8 @@ def batches(
 
 def prepare_state(
     config: ConfigDict, model: nn.Module, tokens: jax.Array | None, mesh: Mesh
-) -> tuple[optax.GradientTransformation, optax.Schedule, TrainState, Callable[[], TrainState]]:
-    """Optimizer, schedule, abstract sharded state (nothing allocated), and a function that creates the state."""
+) -> tuple[optax.GradientTransformation, optimizer.StepRate, TrainState, Callable[[], TrainState]]:
+    """Optimizer, rate of a step, abstract sharded state (nothing allocated), and a function that creates the state."""
     train = config.train
 
     def variables() -> dict[str, Any]:
@@ -135,17 +141,22 @@ def prepare_state(
         return dict(model.init(keys, scoring.dummy_inputs(config), tokens, method="init_everything"))
 
     abstract_variables = jax.eval_shape(variables)
-    transformation, schedule = optimizer.make_optimizer(
+    transformation, rate = optimizer.make_optimizer(
         abstract_variables["params"],
         steps=train.steps,
-        frozen=() if config.model.text_encoder.mode == "finetune" else ("text_encoder/",),
+        frozen=frozen_parts(config),
         **config.optim.to_dict(),
     )
     abstract = jax.eval_shape(lambda: create_state(variables(), transformation))
     shardings = sharding.state_shardings(abstract, mesh, train.shard_params)
     abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, shardings)
     create = jax.jit(lambda: create_state(variables(), transformation), out_shardings=shardings)
-    return transformation, schedule, abstract, create
+    return transformation, rate, abstract, create
+
+
+def frozen_parts(config: ConfigDict) -> tuple[str, ...]:
+    """Prefixes of the parameters that nothing trains, whatever optim.groups say."""
+    return () if config.model.text_encoder.mode == "finetune" else ("text_encoder/",)
 
 
 def with_weights(

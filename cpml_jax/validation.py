@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,13 +34,19 @@ _TRAINING = (None, "train")  # verbs that train
 _EVALUATING = (None, "evaluate")
 
 
-def validate(config: ConfigDict, verb: str | None = None, protocol_names: Sequence[str] = ()) -> None:
+def validate(
+    config: ConfigDict,
+    verb: str | None = None,
+    protocol_names: Sequence[str] = (),
+    workdir: str | os.PathLike | None = None,
+) -> None:
     """Refuse a configuration that no data could make work.
 
     Args:
       config: of configs/base.py's keys.
       verb: what is to be done with it; None: everything, from preparation to the report.
       protocol_names: to evaluate in place of eval.protocols.
+      workdir: of a run. Once it has begun, trained weights to start from need not be there (network.py).
 
     Raises:
       UserError: an unknown key, a value of another type or out of its range, or values that do not fit together; the
@@ -59,7 +66,7 @@ def validate(config: ConfigDict, verb: str | None = None, protocol_names: Sequen
     check_heads(flat)
     check_text(flat)
     if verb != "prepare" or not any(flat[f"model.{name}.weights"] for name in ("rppg", "text_encoder", "visual")):
-        check_model(config)  # weights need not lie on the machine that prepares
+        check_model(config, workdir)  # weights need not lie on the machine that prepares
 
 
 def flattened(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -300,27 +307,33 @@ def check_text(flat: Flat) -> None:
             raise UserError(f"{section}.{key} goes with mode='context', not {flat[f'{section}.mode']!r}")
 
 
-def check_model(config: ConfigDict) -> None:
+def check_model(config: ConfigDict, workdir: str | os.PathLike | None = None) -> None:
     """Refuse what only building the model shows: shapes, prompts that do not fit, weights' own settings.
 
-    No parameter is made. Reads the bank of prompts and the tokenizer, and config.json of a CLIP folder, if any is set.
+    No parameter is made. Reads the bank of prompts and the tokenizer, and config.json of a CLIP folder, if any is set;
+    or what the run of that workdir keeps of them.
     """
     from cpml_jax.evaluation import scoring
     from cpml_jax.models.streams import STREAMS
     from cpml_jax.pretrained import apply
+    from cpml_jax.training import network as networks
+    from cpml_jax.training import run_files
 
-    given = apply.configured(config.model.to_dict())
+    if workdir is not None:
+        run_files.check_config(workdir, config.to_dict(), resume=False)  # what the run keeps is of its own model
+    network = networks.of_run(config, workdir)
+    given = apply.configured(config.model.to_dict(), network.shapes)
     for name, stream in STREAMS.items():
         stream.check({key: value for key, value in given[name].items() if key != "weights"})
     width, heads = given["text_encoder"]["width"], given["text_encoder"]["heads"]
     if width % heads:
         raise UserError(f"model.text_encoder.width={width} must be a multiple of model.text_encoder.heads={heads}")
-    bank = scoring.read_bank(config)
+    bank = networks.read_bank(config, workdir)
     if config.loss.prompt_mse and min(map(len, bank.values())) < 2:
         raise UserError(
             f"loss.prompt_mse={config.loss.prompt_mse} splits each class's prompts in two: give it two or more"
         )
-    model, _ = scoring.build_model(config)
+    model, _ = scoring.build_model(config, network)
     text = config.model.text_encoder
     if text.mode == "context" and text.context_init and len(model.context_words) != text.context_tokens:
         count = len(model.context_words)

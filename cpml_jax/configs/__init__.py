@@ -16,6 +16,7 @@ __path__ = [str(FOLDER)]
 if TYPE_CHECKING:
     from configs import (
         _bases,
+        _random_start,
         ablation,
         base,
         celebdf,
@@ -31,6 +32,6 @@ if TYPE_CHECKING:
     )
 
     __all__ = [
-        "_bases", "ablation", "base", "celebdf", "crop_tree", "dfd", "dfdc", "ffpp", "flip", "folder", "lrnet",
-        "protocols", "synthetic",
+        "_bases", "_random_start", "ablation", "base", "celebdf", "crop_tree", "dfd", "dfdc", "ffpp", "flip", "folder",
+        "lrnet", "protocols", "synthetic",
     ]  # fmt: skip

@@ -65,9 +65,10 @@ def parameters_sha256(variables: Mapping[str, Any]) -> str:
 def config_sha256(config: Mapping[str, Any]) -> str:
     """SHA-256 over what of a configuration shapes training: all but run_files.FREE_KEYS, which may change on the way.
 
-    Where data comes from is among those; the records' own hashes stand for what it is.
+    Where data comes from is among those; the records' own hashes stand for what it is. Of trained weights to start from
+    it counts that there are some: the parameters' hash stands for what they are.
     """
-    flat = run_files.flatten(json.loads(json.dumps(config)))
+    flat = run_files.without_places(run_files.flatten(json.loads(json.dumps(config))))
     shaping = {key: value for key, value in flat.items() if not run_files.is_free(key)}
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 

@@ -15,11 +15,12 @@ from ml_collections import ConfigDict
 from cpml_jax.data.batch import zero_inputs
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import provenance
-from cpml_jax.models import cpml, heads, prompt_bank, prompts
+from cpml_jax.models import cpml, heads, prompt_bank
 from cpml_jax.models.cpml import CPML
-from cpml_jax.pretrained import apply, huggingface
+from cpml_jax.pretrained import apply
 from cpml_jax.schema import MODEL_INPUTS
-from cpml_jax.training import checkpoint, run_files, steps
+from cpml_jax.training import checkpoint, network, run_files, steps
+from cpml_jax.training.network import Network
 from cpml_jax.training.sharding import DATA_AXIS, make_mesh, put_global_batch, replicated, state_shardings
 
 
@@ -115,57 +116,28 @@ class Scorer:
         return jax.tree.map(lambda value: np.asarray(value[:rows]), jax.device_get(answer))
 
 
-def read_bank(config: ConfigDict) -> dict[str, tuple[str, ...]]:
-    """{class: its prompts} of a configuration, real first."""
-    text = config.model.text_encoder
-    return prompt_bank.make(prompt_bank.class_names(text.classes, config.train.methods), text.bank)
-
-
-def read_prompts(text: dict, bank: tuple, vocabulary: int) -> tuple[int, jax.Array, tuple[int, ...]]:
-    """The tokenizer's size, the prompts' tokens (C, P, L) int32, and tokens of the words that context starts from.
+def build_model(config: ConfigDict, given: Network | None = None) -> tuple[CPML, jax.Array | None]:
+    """The model and its prompts' tokens from a valid configuration; shapes as its trained weights demand them.
 
     Args:
-      text: `config.model.text_encoder`.
-      bank: each class's prompts.
-      vocabulary: what the size must be; 0: whatever it is.
-    """
-    if text["weights"]:
-        tokenizer = prompts.load_tokenizer(huggingface.locate(text["weights"]))
-    else:
-        tokenizer = prompts.build_tokenizer((*bank, (text["context_init"],)))
-    if vocabulary not in (0, len(tokenizer)):
-        raise UserError(
-            f"model.text_encoder.weights={text['weights']!r}: its tokenizer has {len(tokenizer)} tokens, "
-            f"config.json says {vocabulary}"
-        )
-    room = text["context_tokens"] if text["mode"] == "context" else 0
-    tokens = jnp.asarray(prompts.tokenize(tokenizer, bank, text["context_length"], room=room))
-    return len(tokenizer), tokens, prompts.context_words(tokenizer, text["context_init"])
-
-
-def build_model(config: ConfigDict) -> tuple[CPML, jax.Array | None]:
-    """The model and its prompts' tokens from a valid configuration; shapes as its trained weights demand them.
+      given: what a run keeps (network.of_run); None: the configuration's, whose files are read.
 
     Returns:
       CPML, and (C, P, L) int32; stand-ins with prototypes, None with the linear head, which have no prompts.
     """
-    loss = config.loss.to_dict()
-    given = apply.configured(config.model.to_dict())
-    bank = tuple(read_bank(config).values())
-    vocabulary, tokens, words = given["text_encoder"].pop("vocab_size", 0), None, ()
-    if given["head"] == "prompts":
-        vocabulary, tokens, words = read_prompts(given["text_encoder"], bank, vocabulary)
-    elif given["head"] == "prototypes":
-        tokens = jnp.asarray(prompts.stand_ins(len(bank)))
+    given = network.of(config) if given is None else given
+    settings = apply.configured(config.model.to_dict(), given.shapes)
+    settings["text_encoder"].pop("vocab_size", None)
+    text = config.model.text_encoder
     model = cpml.build(
-        given,
-        vocabulary,
+        settings,
+        given.vocabulary,
         jnp.dtype(config.train.precision),
-        classes=len(bank),
-        context_words=words,
-        projections=heads.projections(loss),
+        classes=len(prompt_bank.class_names(text.classes, config.train.methods)),
+        context_words=given.context_words,
+        projections=heads.projections(config.loss.to_dict()),
     )
-    return model, tokens
+    return model, None if given.tokens is None else jnp.asarray(given.tokens)
 
 
 def dummy_inputs(config: ConfigDict, rows: int = 1) -> dict[str, jax.Array]:
@@ -199,8 +171,8 @@ def restore(workdir: str | Path, config: ConfigDict, which: str = "best") -> tup
     step, selection = saved.choose(which)
     if step is None:
         raise UserError(f"{workdir}: no {which} checkpoint yet; let `main.py train` reach train.eval_every first")
-    model, tokens = build_model(config)
-    run_files.check_prompts(workdir, read_bank(config))
+    run_files.check_prompts(workdir, network.read_bank(config, workdir))
+    model, tokens = build_model(config, network.of_run(config, workdir))
     mesh = make_mesh(config.train.devices)
     abstract = jax.eval_shape(
         lambda: model.init(

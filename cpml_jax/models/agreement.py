@@ -1,4 +1,4 @@
-"""Does the inner face pulse with the face around it? Correlations of two regions' pulses with each other and the wave."""
+"""Does the inner face pulse with the face around it? Correlations of two regions' pulses, and of the wave."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from cpml_jax.models.physformer import TIME_PATCH
 STAGE_POOLS = ("flatten", "mean", "global")
 LANDMARKS = ("crossed", "beside")
 WIRINGS = ("specified", "released")
-# Shares at the start where landmarks stand beside the joint vector. The joint vector and the recurrent network's features
-# are wide, and memorise 32 people; the spectrum's few numbers do not (configs/synthetic.py has the figures).
+# Shares at the start where landmarks stand beside the joint vector. This and the recurrent network's features are wide
+# and memorise 32 people; the spectrum's few numbers do not (configs/synthetic.py has the figures).
 _JOINT_SHARE, _LANDMARK_SHARE, _SPECTRUM_SHARE = 0.03, 0.3, 2.0
 
 

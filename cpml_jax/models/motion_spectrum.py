@@ -12,7 +12,7 @@ from cpml_jax.schema import FRAME_RATE
 BANDS_HZ = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 11.5, 15.1)  # edges
 NOSE = tuple(range(27, 36))
 # iBUG-68: jaw, brows, eyes, upper lip, lower lip. Few: on 44 people, left-out ones scored, a regression on these 35
-# numbers had AUC 0.90 for Face2Face and 0.98 for NeuralTextures; on 154, of eleven regions, x and y apart, 0.83 and 0.97.
+# numbers had AUC 0.90 for Face2Face and 0.98 for NeuralTextures; on 154 (eleven regions, x and y apart) 0.83 and 0.97.
 REGIONS = (
     tuple(range(5, 12)),
     tuple(range(17, 27)),

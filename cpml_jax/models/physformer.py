@@ -210,8 +210,8 @@ class PhysFormer(nn.Module):
           views: recorded views of a clip among the frames, N = clips * views in this order; 1 with downsampled.
 
         Returns:
-          wave (N*V', T) float32; three stage features (N*V', T/4 * H * W, dim); Agreement's numbers, or None without it.
-          Rows are in (N, V') order.
+          wave (N*V', T) float32; three stage features (N*V', T/4 * H * W, dim); Agreement's numbers, or
+          None without it. Rows are in (N, V') order.
 
         Raises:
           ValueError: the frames do not fit the configuration.

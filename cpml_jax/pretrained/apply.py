@@ -89,30 +89,41 @@ def named(option: str, source: str) -> Iterator[None]:
         raise UserError(f"{option}={source}: {str(error).removeprefix(f'{source}: ')}") from None
 
 
-def configured(model: Mapping[str, Any]) -> dict[str, Any]:
-    """`config.model` with its values replaced by those that the named weights were trained with.
+def shapes(model: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Part of the model -> the settings that its named weights were trained with.
 
-    CLIP's shapes come from its folder, and so does text_encoder.vocab_size, which is no configuration key.
+    CLIP's come from its folder, with text_encoder.vocab_size, which is no configuration key.
+
+    Args:
+      model: `config.model`.
 
     Raises:
       UserError: a folder's config.json cannot be used, or its embeddings are not unified_dim wide.
     """
-    model = {name: dict(part) if isinstance(part, Mapping) else part for name, part in model.items()}
+    given: dict[str, dict[str, Any]] = {}
     for name, kind in (("text_encoder", "text"), ("visual", "image")):
         source = model[name].get("weights", "")
         if not source:
             continue
         with named(f"model.{name}.weights", source):
-            given = huggingface.settings(huggingface.locate(source))
-        if model["unified_dim"] != given["projection"]:
+            clip = huggingface.settings(huggingface.locate(source))
+        if model["unified_dim"] != clip["projection"]:
             raise UserError(
-                f"model.{name}.weights={source!r} gives embeddings of {given['projection']}, model.unified_dim is "
-                f"{model['unified_dim']}: set --config.model.unified_dim={given['projection']}"
+                f"model.{name}.weights={source!r} gives embeddings of {clip['projection']}, model.unified_dim is "
+                f"{model['unified_dim']}: set --config.model.unified_dim={clip['projection']}"
             )
-        model[name] |= given[kind]
+        given[name] = dict(clip[kind])
     if model["rppg"].get("weights", "").startswith(open_rppg.PREFIX):
-        model["rppg"] |= open_rppg.SETTINGS
-    return model
+        given["rppg"] = dict(open_rppg.SETTINGS)
+    return given
+
+
+def configured(model: Mapping[str, Any], given: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Any]:
+    """`config.model` with its values replaced by those that its weights were trained with: `shapes` if not given."""
+    given = shapes(model) if given is None else given
+    return {
+        name: {**part, **given.get(name, {})} if isinstance(part, Mapping) else part for name, part in model.items()
+    }
 
 
 def initialise(variables: dict[str, Any], config: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -137,11 +137,15 @@ def parameters(
       file: for messages.
 
     Raises:
-      UserError: the model has other modalities, or names or shapes do not fit; all are listed.
+      UserError: the model has other modalities, no text encoder or another tokenizer, or names or shapes do not fit;
+        all of those are listed.
     """
     params = variables["params"]
     if not {*MODALITIES} <= params.keys() or "visual" in params:
         raise UserError(f"{file}: weights of the whole reference model fit model.modalities={MODALITIES} and no other")
+    if "text_encoder" not in params:
+        raise UserError(f"{file}: weights of the whole reference model have a text encoder; set model.head='prompts'")
+    check_vocabulary(state, params["text_encoder"]["token_embedding"]["embedding"].shape[0], file)
     rppg = {"params": params["rppg"]}
     text_layers = sum(name.startswith("layer_") for name in params["text_encoder"])
     rules = [
@@ -162,6 +166,16 @@ def parameters(
     else:
         fresh.append("params/rppg/views/pfe/*")
     return assemble(state, rules, variables, file=file, fresh=fresh, ignored=ignored)
+
+
+def check_vocabulary(state: Mapping[str, np.ndarray], tokens: int, file: str) -> None:
+    """Raises UserError if the file's text encoder reads other tokens than those of the model's tokenizer."""
+    name = "text_encode.token_embedding.weight"
+    if name in state and len(state[name]) != tokens:
+        raise UserError(
+            f"{file}: {name} {np.shape(state[name])} has {len(state[name])} tokens, the model's tokenizer {tokens}; it "
+            "comes with the CLIP that the file was trained from: set model.text_encoder.weights to that CLIP's folder"
+        )
 
 
 def load(

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import optax
 from tqdm import tqdm
 
 from cpml_jax.files import write_whole
+from cpml_jax.training.optimizer import StepRate
 
 METRICS = "metrics.jsonl"
 _SHOWN = ("loss", "ce", "pull", "push", "align", "teacher")
@@ -57,13 +57,13 @@ class Journal:
             self._file.close()
             self._board.close()
 
-    def steps(self, rows: list[tuple[int, dict[str, float]]], *, clips: int, rate: optax.Schedule) -> None:
+    def steps(self, rows: list[tuple[int, dict[str, float]]], *, clips: int, rate: StepRate) -> None:
         """Write the metrics of consecutive steps.
 
         Args:
           rows: (step, metrics by name).
           clips: of a step, for clips/s.
-          rate: the learning rate's schedule.
+          rate: the learning rate of a step, from 0: of the update that it is part of (optimizer.make_optimizer).
         """
         if not self._leads or not rows:
             return

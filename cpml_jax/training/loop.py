@@ -7,7 +7,6 @@ from collections.abc import Callable
 import grain
 import jax
 import numpy as np
-import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -15,6 +14,7 @@ from cpml_jax.errors import UserError
 from cpml_jax.training import sharding
 from cpml_jax.training.checkpoint import Checkpoints
 from cpml_jax.training.journal import Journal
+from cpml_jax.training.optimizer import StepRate
 from cpml_jax.training.state import TrainState
 from cpml_jax.training.steps import TrainStep
 
@@ -27,7 +27,7 @@ def run_steps(
     data: grain.DatasetIterator,
     mesh: Mesh,
     step_fn: TrainStep,
-    schedule: optax.Schedule,
+    rate: StepRate,
     checkpoints: Checkpoints,
     journal: Journal,
     validate: Validate,
@@ -51,8 +51,8 @@ def run_steps(
             if saving or step % config.train.log_every == 0:
                 rows = fetch(held)
                 held.clear()
-                with jax.transfer_guard("allow"):  # the schedule's numbers
-                    journal.steps(rows, clips=config.train.batch_size, rate=schedule)
+                with jax.transfer_guard("allow"):  # the rate's numbers
+                    journal.steps(rows, clips=config.train.batch_size, rate=rate)
             if saving:
                 with jax.transfer_guard("allow"):
                     scores = validate(state) if validating else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
@@ -13,6 +13,7 @@ from cpml_jax.errors import UserError
 from cpml_jax.models.streams import STREAMS
 
 BASE_GROUP, FROZEN_GROUP = "base", "frozen"
+StepRate = Callable[[int], jax.typing.ArrayLike]  # of a training step, from 0
 OPTIONAL_PARTS = (*STREAMS, "text_encoder")
 
 
@@ -55,6 +56,22 @@ def group_labels(params: Any, groups: Sequence[tuple[str, float]], frozen: Seque
     return labels
 
 
+def is_trained(params: Any, groups: Sequence[tuple[str, float]], frozen: Sequence[str] = ()) -> Any:
+    """Whether anything trains a parameter: its group's factor is not 0 and it is not frozen.
+
+    Args:
+      params, groups, frozen: group_labels'.
+
+    Returns:
+      A tree of bool of the same structure.
+
+    Raises:
+      UserError: as group_labels.
+    """
+    still = {FROZEN_GROUP, *(pattern for pattern, factor in groups if factor == 0.0)}
+    return jax.tree.map(lambda label: label not in still, group_labels(params, groups, frozen))
+
+
 def learning_rate_schedule(peak: float, steps: int, warmup_steps: int, final_fraction: float) -> optax.Schedule:
     """Linear warm-up from 0 to `peak`, then a cosine to `final_fraction * peak` at `steps`; all counted in updates.
 
@@ -75,8 +92,8 @@ def make_optimizer(
     accumulate: int,
     groups: Sequence[tuple[str, float]],
     frozen: Sequence[str] = (),
-) -> tuple[optax.GradientTransformation, optax.Schedule]:
-    """The transformation and the base group's schedule (a function of the parameter update's number).
+) -> tuple[optax.GradientTransformation, StepRate]:
+    """The transformation, and the base group's learning rate as a function of the training step, from 0.
 
     With accumulation the losses, batch statistics and real-fake pairs are those of each micro-batch; gradients are
     averaged. Matrices decay, biases and norm scales do not. Frozen parameters get no update and no decay, hold no
@@ -116,4 +133,8 @@ def make_optimizer(
     transformation = optax.chain(*chain)
     if accumulate > 1:
         transformation = optax.MultiSteps(transformation, every_k_schedule=accumulate).gradient_transformation()
-    return transformation, schedule
+
+    def rate(step: int) -> jax.typing.ArrayLike:
+        return schedule(step // accumulate)
+
+    return transformation, rate

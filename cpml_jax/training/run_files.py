@@ -18,9 +18,15 @@ from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
 
 FOLDER, CONFIG, TRAINING_DATA, PROMPTS = "checkpoints", "config.json", "training_data.json", "prompts.json"
+NETWORK = "network.json"
 # What a checkpoint's arrays and their meaning depend on, and what may change when training resumes.
 MODEL_KEYS = ("model", "data.num_frames", "loss.simclr", "loss.affinity")  # these two have projections
 CONTENT_KEYS = ("model.text_encoder.bank",)  # a file that may have moved: check_prompts compares its content
+# Where a training run starts from. What is needed of these files later is in the checkpoint and in NETWORK.
+SOURCE_KEYS = (
+    "init_from",
+    *(f"model.{part}.weights" for part in ("rppg", "landmarks", "text_encoder", "visual")),
+)
 FREE_KEYS = (
     "data.records",
     "data.sources",
@@ -58,13 +64,29 @@ def is_free(key: str) -> bool:
     return _under(key, FREE_KEYS)
 
 
+def without_places(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """A flattened configuration, with one word for the place of a file or folder that is read when training starts.
+
+    A package's weights (open-rppg:rlap, open-rppg:rlap:FILE) keep their name.
+    """
+
+    def placeless(source: str) -> str:
+        return ":".join(source.split(":")[:2]) if source.startswith("open-rppg:") else "given" * bool(source)
+
+    return {
+        key: placeless(value) if key in (*SOURCE_KEYS, *CONTENT_KEYS) and isinstance(value, str) else value
+        for key, value in flat.items()
+    }
+
+
 def check_config(workdir: str | os.PathLike, config: Mapping[str, Any], *, resume: bool) -> None:
     """Compare a configuration with the one that the workdir's checkpoints were made with.
 
     Args:
       workdir: of the run.
       config: plain dictionary, as written by `write_config`.
-      resume: True: everything that shapes training must be equal; False: only what shapes the model.
+      resume: True: everything that shapes training must be equal; False: only what shapes the model, and trained
+        weights that it started from may have moved since.
 
     Raises:
       UserError: a key differs; the first few are named with both values.
@@ -77,6 +99,8 @@ def check_config(workdir: str | os.PathLike, config: Mapping[str, Any], *, resum
     except ValueError:
         raise UserError(f"{path}: not readable as JSON; delete {path.parent} to train again") from None
     current = flatten(json.loads(json.dumps(config)))
+    if not resume:
+        saved, current = without_places(saved), without_places(current)
     # Scoring reads checkpoints of earlier releases: a key that they did not have had today's default.
     compared = saved.keys() | current.keys() if resume else saved.keys()
     differing = [
@@ -105,19 +129,48 @@ def write_prompts(workdir: str | os.PathLike, bank: Bank) -> None:
     _write(workdir, PROMPTS, json.dumps(bank, indent=1))
 
 
+def read_prompts(workdir: str | os.PathLike) -> dict[str, list[str]] | None:
+    """{class: its prompts} of a run; None if it has none.
+
+    Raises:
+      UserError: the file is not readable.
+    """
+    return _read(workdir, PROMPTS)
+
+
+def write_network(workdir: str | os.PathLike, network: Mapping[str, Any]) -> None:
+    """Write what network.py keeps. CONFIG is written after it: a run that has CONFIG has begun."""
+    _write(workdir, NETWORK, json.dumps(network))
+
+
+def read_network(workdir: str | os.PathLike) -> dict[str, Any] | None:
+    """What `write_network` wrote; None if no run has begun here, or one of an earlier version.
+
+    Raises:
+      UserError: the file is not readable.
+    """
+    return _read(workdir, NETWORK) if (Path(workdir) / FOLDER / CONFIG).is_file() else None
+
+
+def _read(workdir: str | os.PathLike, name: str) -> dict[str, Any] | None:
+    path = Path(workdir) / FOLDER / name
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise UserError(f"{path}: not readable as JSON; delete {path.parent} to train again") from None
+
+
 def check_prompts(workdir: str | os.PathLike, bank: Bank) -> None:
     """Compare the classes and prompts with those that the workdir's checkpoints were trained with, if it has any.
 
     Raises:
       UserError: they differ, or the saved ones are not readable.
     """
-    path = Path(workdir) / FOLDER / PROMPTS
-    if not path.is_file():
+    path, saved = Path(workdir) / FOLDER / PROMPTS, read_prompts(workdir)
+    if saved is None:
         return
-    try:
-        saved = json.loads(path.read_text())
-    except ValueError:
-        raise UserError(f"{path}: not readable as JSON; delete {path.parent} to train again") from None
     if list(saved) != list(bank):
         raise UserError(
             f"{path}: checkpoints of the classes {', '.join(saved)}, not {', '.join(bank)}; set train.methods and "

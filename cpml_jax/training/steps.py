@@ -91,6 +91,7 @@ def make_train_step(
     sampled_prompts: bool,
     flip: bool,
     downsampled: tuple[str, ...] = (),
+    trained: Any = None,
 ) -> TrainStep:
     """The step as a pure function, not yet jitted.
 
@@ -104,10 +105,12 @@ def make_train_step(
       sampled_prompts: True: one prompt per class and step; False: the mean of all.
       flip: mirror half of the clips.
       downsampled: views that the model makes itself from view 0.
+      trained: tree of bool like the parameters (optimizer.is_trained); None: all are. No gradient is computed of the
+        others, and none counts in the norm.
 
     Returns:
-      train_step(state, batch) -> (state, metrics); metrics: {name: () float32}, with loss, every term, the
-      gradient's norm and the share of clips on their label's side.
+      train_step(state, batch) -> (state, metrics); metrics: {name: () float32}, with loss, every term, the norm of
+      this batch's gradient (before clipping and accumulation) and the share of clips on their label's side.
     """
 
     needs_templates = bool(weights.prompt_mse)
@@ -121,6 +124,8 @@ def make_train_step(
             inputs = streams.mirror(inputs, chosen)
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
+            if trained is not None:
+                params = jax.tree.map(lambda p, moves: p if moves else jax.lax.stop_gradient(p), params, trained)
             variables = {"params": params, "batch_stats": state.batch_stats}
             embeddings, templates = class_prompts(
                 model, variables, tokens, class_embeddings, prompt_key, sampled=sampled_prompts, every=needs_templates

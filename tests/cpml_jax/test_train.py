@@ -160,6 +160,9 @@ def test_what_the_other_runs_leave_out_takes_its_steps_too(tiny_records, tmp_pat
     state = train.train(tiny.training_config(tiny_records, **changes), tmp_path)
     assert int(state.step) == 2
     assert all(np.isfinite(leaf).all() for leaf in digest(state.params))
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    # Both steps are of one update, the first of the schedule; old code gave the second a rate of 0.
+    assert [row["learning_rate"] for row in rows if row["kind"] == "train"] == pytest.approx([1e-3, 1e-3])
 
 
 def test_going_on_with_other_records_is_refused(uninterrupted, tiny_records):

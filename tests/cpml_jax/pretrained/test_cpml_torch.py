@@ -139,8 +139,11 @@ def test_unknown_names_and_other_models_are_refused(small):
     assert cpml_torch.parameters(older, small).loaded == cpml_torch.parameters(state, small).loaded
     with pytest.raises(UserError, match=r"not used \['Extractor.g3', 'mlp.weight'\]"):
         cpml_torch.parameters(state | {"mlp.weight": np.zeros(1), "Extractor.g3": np.zeros(1)}, small)
-    with pytest.raises(UserError, match="token_embedding.weight .*41, 16"):
+    with pytest.raises(UserError, match="40 tokens, the model's tokenizer 41; .*set model.text_encoder.weights"):
         cpml_torch.parameters(state, cpml(SMALL, SMALL_TEXT, vocab=41, frames=16))
+    without_words = {name: part for name, part in small["params"].items() if name != "text_encoder"}
+    with pytest.raises(UserError, match="set model.head='prompts'"):
+        cpml_torch.parameters(state, {**small, "params": without_words})
     for modalities in (("landmarks",), ("rppg", "landmarks", "visual")):
         with pytest.raises(UserError, match="modalities"):
             cpml_torch.parameters(state, cpml(SMALL, SMALL_TEXT, modalities, 40, 16))

@@ -65,6 +65,25 @@ def test_accumulated_micro_batches_are_one_update_with_the_mean_gradient():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), second, mean)
 
 
+def test_the_rate_of_a_step_is_that_of_the_update_which_it_belongs_to():
+    """Old code asked the schedule, which counts updates, for the step's number: after a warm-up, rates too low."""
+    settings = dict(steps=12, warmup_steps=2, final_fraction=0.0, accumulate=3)
+    _, rate = optimizer.make_optimizer(PARAMS, **{**SETTINGS, "groups": (), **settings})
+    updates = optimizer.learning_rate_schedule(0.1, 4, 2, 0.0)
+    assert [float(rate(step)) for step in range(12)] == [float(updates(n)) for n in range(4) for _ in range(3)]
+    changed, state, transformation = update(PARAMS, PARAMS, **settings)
+    moved = [bool(changed["rnn"]["kernel"].any())]
+    for _ in range(5):
+        changed, state = transformation.update(PARAMS, state, PARAMS)
+        moved.append(bool(changed["rnn"]["kernel"].any()))
+    assert moved == [False, False, False, False, False, True] and float(rate(2)) == 0 < float(rate(5))
+
+
+def test_what_a_factor_of_0_or_frozen_names_is_not_trained():
+    trained = optimizer.is_trained(PARAMS, (("rnn/bias", 0.0), ("rnn/", 0.5)), ("text/",))
+    assert trained == {"text": {"kernel": False}, "rnn": {"kernel": True, "bias": False}}
+
+
 def test_schedule_warms_up_then_falls():
     schedule = optimizer.learning_rate_schedule(1.0, 100, 10, 0.1)
     rates = [float(schedule(i)) for i in range(101)]

@@ -45,6 +45,26 @@ def test_a_configuration_of_an_earlier_version_is_read_under_todays_keys(tmp_pat
         run_files.check_config(tmp_path, {**new, "model": {"rppg": {"dim": 32}}}, resume=False)
 
 
+def test_weights_may_move_for_scoring_but_not_come_or_go(tmp_path):
+    def config(text="", rppg="", start=""):
+        return {"model": {"text_encoder": {"weights": text}, "rppg": {"weights": rppg}}, "init_from": start}
+
+    run_files.write_config(tmp_path, config("clip", "open-rppg:rlap:here.h5"))
+    run_files.check_config(tmp_path, config("else/where", "open-rppg:rlap:there.h5"), resume=False)
+    for other in (config("", "open-rppg:rlap"), config("clip", "open-rppg:pure"), config("clip", "x.pkl")):
+        with pytest.raises(UserError, match="weights was"):
+            run_files.check_config(tmp_path, other, resume=False)
+    with pytest.raises(UserError, match="model.text_encoder.weights was 'clip', is 'else/where'"):
+        run_files.check_config(tmp_path, config("else/where", "open-rppg:rlap:here.h5"), resume=True)
+
+
+def test_a_network_is_kept_for_a_run_that_has_begun(tmp_path):
+    run_files.write_network(tmp_path, {"vocabulary": 7})
+    assert run_files.read_network(tmp_path) is None  # of a start that was cut off, with whatever configuration
+    run_files.write_config(tmp_path, {})
+    assert run_files.read_network(tmp_path) == {"vocabulary": 7}
+
+
 def test_flatten_joins_keys_and_leaves_out_empty_sections():
     config = {"a": {"b": 1, "c": {"d": (1, 2), "e": None}}, "f": {}, "g": ""}
     assert run_files.flatten(config) == {"a.b": 1, "a.c.d": (1, 2), "a.c.e": None, "g": ""}

@@ -7,7 +7,7 @@ import tiny
 
 from cpml_jax import train
 from cpml_jax.evaluation import scoring
-from cpml_jax.training import sharding, steps
+from cpml_jax.training import optimizer, sharding, steps
 
 # No convolution and no text encoder: it compiles in a few seconds.
 LIGHT = {"model.modalities": ("landmarks",), "model.head": "linear", "loss.cqsl": 0.0, "loss.cmcl": 0.0}
@@ -28,6 +28,7 @@ def prepared(**changes):
         seed=0,
         sampled_prompts=True,
         flip=True,
+        trained=optimizer.is_trained(abstract.params, config.optim.groups, train.frozen_parts(config)),
     )
     return steps.jit_train_step(step, mesh, jax.tree.map(lambda leaf: leaf.sharding, abstract)), create, mesh, abstract
 
@@ -81,3 +82,28 @@ def test_rows_of_weight_0_do_not_count(light):
     other = batch | {"label": np.concatenate([batch["label"][:-2], 1 - batch["label"][-2:]]).astype(np.int32)}
     losses = [float(step(create(), sharding.put_local_batch(b, mesh))[1]["loss"]) for b in (batch, other)]
     assert losses[0] == losses[1]
+
+
+def flops(**changes) -> float:
+    """Floating-point operations of a step as it is traced, before the compiler drops what nothing reads."""
+    step, _, _, abstract = prepared(**LIGHT, **changes)
+    batch = {n: jax.ShapeDtypeStruct(v.shape, v.dtype) for n, v in tiny.random_batch().items()}
+    return step.lower(abstract, batch).cost_analysis()["flops"]
+
+
+def test_nothing_is_propagated_back_into_frozen_parts():
+    """A linear head on frozen landmarks: their forward pass alone. Old code also computed their gradients."""
+    whole, head_alone = flops(), flops(**{"optim.groups": (("landmarks/", 0.0),)})
+    assert head_alone < 0.6 * whole  # old code: 1.0
+
+
+def test_the_gradients_norm_is_of_trained_parameters(light):
+    """The fusion's and the head's alone, below that of all. Old code gave the same figure whatever was frozen."""
+    step, create, mesh, _ = prepared(**LIGHT, **{"optim.groups": (("landmarks/", 0.0),)})
+    batch = sharding.put_local_batch(tiny.random_batch(), mesh)
+    before = jax.device_get(create().params)
+    state, frozen = step(create(), batch)
+    _, free = light[0](light[1](), batch)
+    jax.tree.map(np.testing.assert_array_equal, before["landmarks"], jax.device_get(state.params["landmarks"]))
+    assert 0 < float(frozen["gradient_norm"]) < 0.999 * float(free["gradient_norm"])
+    assert float(frozen["loss"]) == float(free["loss"])

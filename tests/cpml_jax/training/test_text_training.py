@@ -13,7 +13,7 @@ from cpml_jax.errors import UserError
 from cpml_jax.evaluation import scoring
 from cpml_jax.losses import total
 from cpml_jax.models import class_embeddings, prompts
-from cpml_jax.training import run_files, sharding, steps
+from cpml_jax.training import network, run_files, sharding, steps
 
 BANK = {
     "real": ["a real face", "a photo of a real face", "This is a real face"],
@@ -204,11 +204,13 @@ def test_a_bank_may_move_but_not_change(by_method, tmp_path):
     moved.model.text_encoder.bank = str(tmp_path / "moved.json")
     (tmp_path / "moved.json").write_text(json.dumps(BANK))
     run_files.check_config(workdir, moved.to_dict(), resume=True)
-    run_files.check_prompts(workdir, scoring.read_bank(moved))
+    run_files.check_prompts(workdir, network.read_bank(moved))
     (tmp_path / "moved.json").write_text(json.dumps(BANK | {"FaceSwap": ["a swap"]}))
     for start in (lambda: scoring.restore_for_scoring(workdir, moved), lambda: train.train(moved, workdir)):
         with pytest.raises(UserError, match="other prompts for FaceSwap"):
             start()
+    (tmp_path / "moved.json").unlink()  # the run keeps its prompts
+    assert scoring.restore_for_scoring(workdir, moved, "latest").class_embeddings.shape == (2, 16)
     fewer = config.copy_and_resolve_references()
     fewer.train.methods = ("FaceSwap",)
     with pytest.raises(UserError, match="classes real, Deepfakes, FaceSwap, not real, FaceSwap"):
