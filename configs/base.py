@@ -70,11 +70,25 @@ def get_config() -> ConfigDict:
     optim.groups = ()
 
     # --- losses (docs/method.md, Losses) --------------------------------------------------------------------------
+    # Every term is its mean times its count in a batch of one real and one fake clip at two views (docs/method.md,
+    # Batches); ce, cqsl and cmcl are then the authors' 1, 0.2 and 0.25.
     loss = config.loss = ConfigDict()
     loss.ce = 1.0
-    loss.ce_views = "best"  # best: the paper's, on the best compression alone | all: on every view
+    loss.ce_views = "best"  # best: the paper's, on the best compression alone | all: the mean over the views
     loss.cqsl = 0.2
+    loss.cqsl_pull = 1.0  # of the terms of CQSL, each times loss.cqsl; the paper's are equal
+    loss.cqsl_push = 1.0
+    loss.cqsl_rate = 1.0
+    # matched: a fake with its own real, the authors' pairs | all: every real clip of the batch with every fake
+    loss.push_pairs = "matched"
+    loss.push_margin = 0.0  # |rho| up to which a pair is not pushed apart; the paper has none
+    # |rho| of a fake's classical trace with its own real's from which on the push leaves the fake out; 1: none (paper)
+    loss.push_skip_matching = 1.0
     loss.cmcl = 0.25
+    loss.cmcl_align = 1.0  # of the terms of CMCL, each times loss.cmcl; the paper's are equal
+    loss.cmcl_repel = 1.0
+    loss.cmcl_steady = 1.0
+    loss.stop_better = False  # True: pull and steady move the lower view alone, no gradient reaches the best one
     loss.teacher = 0.0  # 1 - Pearson(wave, classical trace) on real clips; off in the paper's recipe
     loss.teacher_steps = 0  # the teacher's weight falls linearly to 0 over these steps; 0: constant
 
@@ -122,7 +136,8 @@ def get_config() -> ConfigDict:
     rppg.input_norm = "center"
     rppg.pfe_width = 32  # the reference leaves the PFE's MLP undefined
     rppg.pfe_depth = 2
-    # Regions a side whose colours are compared with the wave (agreement.py), beside the paper's fusion; 0: none.
+    # Cells a side of which inner face and rim are made, whose pulses are compared with each other and with the wave
+    # (agreement.py), beside the paper's fusion; 0: none.
     rppg.agreement = 0
 
     land = model.landmarks = ConfigDict()

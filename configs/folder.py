@@ -20,4 +20,6 @@ def get_config(root: str = "") -> ConfigDict:
     config.train.views = "downsampled"
     config.train.methods = ("fake",)
     config.eval.protocols = ("in_dataset",)
+    # real/ and fake/ do not name whom a fake was made from; with a CSV whose targets do, "matched".
+    config.loss.push_pairs = "all"
     return config

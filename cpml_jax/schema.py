@@ -97,6 +97,7 @@ BATCH: tuple[Field, ...] = (
     Field(
         "class_index", (None,), "int32", "", "(B,) the clip's class of prompts; in training alone, where it is known"
     ),
+    Field("pair", (None,), "int32", "", "(B,) a real clip and the fakes made from it share theirs; in training alone"),
     Field("weight", (None,), "float32", "", "(B,) 1 for a clip, 0 for a row that only pads the batch"),
 )
 

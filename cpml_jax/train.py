@@ -57,6 +57,9 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
     run_files.check_config(workdir, plain, resume=True)
     records = RecordSet(records_dir(config, workdir, config.train.dataset))
     clips = training_clips(config, records)
+    loss = config.loss
+    if "rppg" in config.model.modalities and loss.cqsl * loss.cqsl_push and loss.push_pairs == "matched":
+        sampler.check_own_reals(clips, records.directory)
     mesh = sharding.make_mesh(config.train.devices)
     check_batch_size(config.train.batch_size, mesh)
     bank = networks.read_bank(config, workdir)

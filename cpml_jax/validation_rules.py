@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cpml_jax.errors import UserError
+from cpml_jax.losses.push_pairs import PUSH_PAIRS
 from cpml_jax.models.class_embeddings import PROMPTS, TEXT_MODES
 from cpml_jax.models.fusion import LANDMARKS, STAGE_POOLS
 from cpml_jax.models.heads import FUSION_PROJECTIONS, HEADS
@@ -116,7 +117,16 @@ RULES: Mapping[str, Rule] = {
     "loss.ce": WEIGHT,
     "loss.ce_views": one_of("best", "all"),
     "loss.cqsl": WEIGHT,
+    "loss.cqsl_pull": WEIGHT,
+    "loss.cqsl_push": WEIGHT,
+    "loss.cqsl_rate": WEIGHT,
+    "loss.push_pairs": one_of(*PUSH_PAIRS),
+    "loss.push_margin": Rule("an |rho| of 0 or more and below 1", lambda value: 0 <= value < 1),
+    "loss.push_skip_matching": Rule("an |rho| above 0, or 1 to leave no fake out", lambda value: 0 < value <= 1),
     "loss.cmcl": WEIGHT,
+    "loss.cmcl_align": WEIGHT,
+    "loss.cmcl_repel": WEIGHT,
+    "loss.cmcl_steady": WEIGHT,
     "loss.teacher": WEIGHT,
     "loss.teacher_steps": COUNT,
     "loss.simclr": WEIGHT,
@@ -177,9 +187,9 @@ RULES: Mapping[str, Rule] = {
 # Keys whose every value of the right type is allowed, or that are checked in validation.py.
 UNRESTRICTED = frozenset(
     (
-        "init_from", "train.dataset", "train.flip", "train.shard_params", "optim.groups", "model.rppg.weights",
-        "model.landmarks.weights", "model.landmarks.spectrum", "model.text_encoder.weights", "model.text_encoder.bank",
-        "model.text_encoder.context_per_class", "model.text_encoder.context_init", "model.visual.weights",
-        "eval.diagnostics",
+        "init_from", "train.dataset", "train.flip", "train.shard_params", "optim.groups", "loss.stop_better",
+        "model.rppg.weights", "model.landmarks.weights", "model.landmarks.spectrum", "model.text_encoder.weights",
+        "model.text_encoder.bank", "model.text_encoder.context_per_class", "model.text_encoder.context_init",
+        "model.visual.weights", "eval.diagnostics",
     )
 )  # fmt: skip

@@ -62,6 +62,7 @@ def random_batch(rows: int = 8, views: int = 2, seed: int = 0) -> dict[str, np.n
         "pulse": rng.normal(size=(rows, NUM_FRAMES)).astype(np.float32),
         "label": (np.arange(rows) % 2).astype(np.int32),
         "class_index": (np.arange(rows) % 2).astype(np.int32),
+        "pair": (np.arange(rows) // 2).astype(np.int32),
         "weight": np.ones(rows, np.float32),
     }
 

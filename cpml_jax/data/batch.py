@@ -54,7 +54,7 @@ def bridged(points: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 
 def stack_views(clips: Sequence[Sequence[Clip]], labels: Sequence[int]) -> dict[str, np.ndarray]:
-    """Clips (clip_arrays) with their views, best first -> a batch: schema.BATCH without class_index."""
+    """Clips (clip_arrays) with their views, best first -> a batch: schema.BATCH without class_index and pair."""
     inputs = {name: np.stack([np.stack([view[name] for view in views]) for views in clips]) for name in MODEL_INPUTS}
     return inputs | {
         "valid": np.stack([np.stack([view["valid"] for view in views]) for views in clips]),

@@ -12,7 +12,7 @@ import numpy as np
 from cpml_jax.data.batch import Clip, clip_arrays, padded_batch, stack_views
 from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import CorruptRecord, RecordSet
-from cpml_jax.data.sampler import BalancedSampler
+from cpml_jax.data.sampler import BalancedSampler, pair_numbers
 from cpml_jax.errors import UserError
 from cpml_jax.schema import CROP_SIZE, FRAME_RATE
 
@@ -108,7 +108,8 @@ def training_batches(
     def load(step: int) -> dict[str, np.ndarray]:
         clips = sampler.batch(int(step))
         share = len(clips) // process_count
-        clips = clips[process_index * share : (process_index + 1) * share]
+        here = slice(process_index * share, (process_index + 1) * share)
+        pairs, clips = pair_numbers(clips)[here], clips[here]  # numbered over the batch of all processes
         try:
             views = [[reader(row) for row in clip] for clip in clips]
         except CorruptRecord as error:
@@ -118,7 +119,7 @@ def training_batches(
             ) from None
         batch = stack_views(views, [clip[0]["label"] for clip in clips])
         numbers = batch["label"] if classes is None else [classes[clip[0]["method"]] for clip in clips]
-        return batch | {"class_index": np.asarray(numbers, np.int32)}
+        return batch | {"class_index": np.asarray(numbers, np.int32), "pair": np.asarray(pairs, np.int32)}
 
     options = grain.ReadOptions(num_threads=read_threads, prefetch_buffer_size=2 * read_threads)
     return iter(grain.MapDataset.range(steps).map(load).to_iter_dataset(options))

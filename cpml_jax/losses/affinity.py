@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array, Float, Int, Num
 
 from cpml_jax.arrays import AnyArray
-from cpml_jax.losses.mean import weighted_mean
+from cpml_jax.losses.mean import CLIPS, weighted_mean
 from cpml_jax.models.class_embeddings import unit
 
 _FAR = -1e9  # a logit that no softmax sees
@@ -39,8 +39,9 @@ def affinity(
       temperature: the affinities are cosines over it.
 
     Returns:
-      () float32, nats: the mean over ordered pairs (a, b) of -log softmax_j(a_i . b_j / temperature), averaged first
-      over the j of i's class, then over i. j runs over the global batch and all its views, or over the classes.
+      () float32, nats: 2, the count of clips (mean.py), times the mean over ordered pairs (a, b) of
+      -log softmax_j(a_i . b_j / temperature), averaged first over the j of i's class, then over i. j runs over the
+      global batch and all its views, or over the classes.
     """
     sides = {"prompts": (unit(class_embeddings), jnp.arange(len(class_embeddings)), jnp.ones(len(class_embeddings)))}
     for name, features in projected.items():
@@ -48,7 +49,7 @@ def affinity(
         rows = unit(features).reshape(-1, features.shape[-1])
         sides[name] = (rows, jnp.repeat(label, views), jnp.repeat(weight, views))
     pairs = [info_nce(*sides[a], *sides[b], temperature) for a, b in itertools.permutations(sides, 2)]
-    return sum(pairs, start=jnp.zeros(())) / len(pairs)
+    return CLIPS * sum(pairs, start=jnp.zeros(())) / len(pairs)
 
 
 def info_nce(

@@ -1,6 +1,8 @@
 """What FLIP-MCL adds to the cross-entropy (Srivatsan et al., ICCV 2023): pure functions of arrays.
 
-Two augmented views of every image; `weight` is 1 for a clip and 0 for a row that only pads the batch.
+Two augmented views of every image; `weight` is 1 for a clip and 0 for a row that only pads the batch. FLIP adds plain
+means of the cross-entropy and of both terms. Here all three are times 2, the count of clips (mean.py), so that their
+weights of 1 remain.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
 from cpml_jax.arrays import AnyArray
-from cpml_jax.losses.mean import weighted_mean
+from cpml_jax.losses.mean import CLIPS, weighted_mean
 from cpml_jax.models.class_embeddings import ensemble, unit
 
 _FAR = -1e9  # a logit that no softmax sees
@@ -26,8 +28,8 @@ def simclr(projected: Float[AnyArray, "2 B P"], weight: Num[AnyArray, " B"], tem
       temperature: of the cosines; FLIP's is 0.1.
 
     Returns:
-      () float32, nats: over the 2 B images, -log of the share of its other view in the softmax over all
-      images but itself. Every clip of the global batch is a negative of every other.
+      () float32, nats: 2 times the mean over the 2 B images; of each -log of the share of its other view in the softmax
+      over all images but itself. Every clip of the global batch is a negative of every other.
     """
     _, clips, _ = projected.shape
     z = unit(projected).reshape(2 * clips, -1)
@@ -35,7 +37,7 @@ def simclr(projected: Float[AnyArray, "2 B P"], weight: Num[AnyArray, " B"], tem
     logits = jnp.einsum("id,jd->ij", z, z, precision="highest") / temperature
     logits = jnp.where(jnp.eye(2 * clips, dtype=bool) | (weights <= 0)[None, :], _FAR, logits)
     other = jnp.roll(jnp.arange(2 * clips), clips)
-    return weighted_mean(optax.softmax_cross_entropy_with_integer_labels(logits, other), weights)
+    return CLIPS * weighted_mean(optax.softmax_cross_entropy_with_integer_labels(logits, other), weights)
 
 
 def prompt_halves(key: PRNGKeyArray, exists: Bool[AnyArray, "C P"], label: Int[AnyArray, " B"]) -> Bool[Array, "2 B P"]:
@@ -73,9 +75,9 @@ def prompt_mse(
       weight: (B,).
 
     Returns:
-      () float32, mean over the clips.
+      () float32, 2 times the mean over the clips.
     """
     of_class = jnp.asarray(templates)[label]  # (B, P, D)
     text = jnp.stack([ensemble(of_class, half) for half in halves])
     cosine = (unit(features) * text).sum(axis=-1)
-    return weighted_mean((cosine[0] - cosine[1]) ** 2, weight)
+    return CLIPS * weighted_mean((cosine[0] - cosine[1]) ** 2, weight)

@@ -1,4 +1,9 @@
-"""The mean that every loss takes."""
+"""The mean that every loss takes, and the smallest batch, whose counts make it a sum again.
+
+The paper writes its sums for one real and one fake clip at two compressions. Here each term is the mean over its clips
+or pairs times its count in that batch, so a weight keeps its meaning at any batch size and any number of views
+(docs/method.md, Batches).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from cpml_jax.arrays import AnyArray
+
+CLIPS = 2  # one real and one fake: the count of a sum over clips
+VIEWS = 2  # hi and lo: the count of a sum over views
 
 
 def weighted_mean(values: Float[AnyArray, "*shape"], weight: Num[AnyArray, "*#shape"]) -> Float[Array, ""]:

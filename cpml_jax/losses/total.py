@@ -8,10 +8,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Num
+from jaxtyping import Array, Bool, Float, Int, Num
 
 from cpml_jax.arrays import AnyArray
 from cpml_jax.losses import affinity, cpml, flip
+from cpml_jax.losses.push_pairs import push_pairs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,13 +21,27 @@ class LossWeights:
 
     Attributes:
       ce_views: "best": cross-entropy on the best compression alone, as the paper; "all": the mean over the views.
+      cqsl_pull, cqsl_push, cqsl_rate: of CQSL's terms, each times cqsl.
+      push_pairs, push_margin, push_skip_matching: which pairs the push takes apart, and from which |rho| on.
+      cmcl_align, cmcl_repel, cmcl_steady: of CMCL's terms, each times cmcl.
+      stop_better: no gradient of pull and steady reaches the best view.
       teacher_steps: of the linear decay of the teacher's weight; 0 keeps it constant.
     """
 
     ce: float
     ce_views: str
     cqsl: float
+    cqsl_pull: float
+    cqsl_push: float
+    cqsl_rate: float
+    push_pairs: str
+    push_margin: float
+    push_skip_matching: float
     cmcl: float
+    cmcl_align: float
+    cmcl_repel: float
+    cmcl_steady: float
+    stop_better: bool
     teacher: float
     teacher_steps: int
     simclr: float
@@ -34,6 +49,22 @@ class LossWeights:
     prompt_mse: float
     affinity: float
     affinity_temperature: float
+
+    @property
+    def factors(self) -> dict[str, float]:
+        """Of every term, but the teacher's, which changes with the step."""
+        return {
+            "ce": self.ce,
+            "pull": self.cqsl * self.cqsl_pull,
+            "push": self.cqsl * self.cqsl_push,
+            "rate": self.cqsl * self.cqsl_rate,
+            "align": self.cmcl * self.cmcl_align,
+            "repel": self.cmcl * self.cmcl_repel,
+            "steady": self.cmcl * self.cmcl_steady,
+            "simclr": self.simclr,
+            "prompt_mse": self.prompt_mse,
+            "affinity": self.affinity,
+        }
 
     def teacher_at(self, step: Num[Array, ""]) -> Float[Array, ""]:
         if not self.teacher_steps:
@@ -61,51 +92,60 @@ def total_loss(
     weights: LossWeights,
     step: Num[Array, ""],
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """The sum of the weighted terms, and each term by name.
+    """The sum of the weighted terms, and each term by name, without its weight.
 
     Args:
       outputs: of CPML: logits (B, V, C), unified (B, V, D) and, with the rPPG stream, wave (B, V, T); where their
         weights ask for them projected and augmented (CPML.augmented, with templates and halves of prompt_mse).
       class_embeddings: (C, D); None with the linear head.
       batch: schema.BATCH. class_index counts where there are more than two classes: of two, the label is one.
-      weights: of the terms; a term of weight 0 is not computed.
+      weights: of the terms. A loss of weight 0 is not computed; of one that has a weight, every term is.
       step: () the training step, for the teacher's decay.
     """
     label, weight = batch["label"], batch["weight"]
-    logits = outputs["logits"] if weights.ce_views == "all" else outputs["logits"][:, :1]
-    clips, views, classes = logits.shape
+    classes = outputs["logits"].shape[-1]
     # The clip's class, or of two classes its label.
     class_index = label if classes == 2 else batch["class_index"]
-    every_view = {"label": jnp.repeat(class_index, views), "weight": jnp.repeat(weight, views)}
-    terms = {"ce": cpml.cross_entropy(logits.reshape(clips * views, classes), **every_view)}
-    loss = weights.ce * terms["ce"]
+    terms = {"ce": _cross_entropy(outputs["logits"], class_index, weight, weights.ce_views)}
     if "wave" in outputs and weights.cqsl:
-        parts = cpml.cqsl(outputs["wave"], label, weight, valid_of_views(batch["valid"], outputs["wave"].shape[1]))
-        loss += weights.cqsl * sum(parts.values())
-        terms |= parts
+        terms |= cpml.cqsl(
+            outputs["wave"],
+            label,
+            weight,
+            valid_of_views(batch["valid"], outputs["wave"].shape[1]),
+            pairs=push_pairs(batch, weights.push_pairs, weights.push_skip_matching),
+            push_margin=weights.push_margin,
+            stop_better=weights.stop_better,
+        )
     if weights.cmcl:
         assert class_embeddings is not None  # validation.check_heads
-        parts = cpml.cmcl(outputs["unified"], class_embeddings, class_index, weight)
-        loss += weights.cmcl * sum(parts.values())
-        terms |= parts
+        terms |= cpml.cmcl(outputs["unified"], class_embeddings, class_index, weight, stop_better=weights.stop_better)
     if "wave" in outputs and weights.teacher:
         terms["teacher"] = cpml.pulse_teacher(
             outputs["wave"][:, 0], batch["pulse"], label, weight, batch["valid"][:, 0]
         )
-        loss += weights.teacher_at(step) * terms["teacher"]
     if weights.simclr:
         terms["simclr"] = flip.simclr(outputs["augmented"]["projected"], weight, weights.simclr_temperature)
-        loss += weights.simclr * terms["simclr"]
     if weights.prompt_mse:
         augmented = outputs["augmented"]
         terms["prompt_mse"] = flip.prompt_mse(
             augmented["features"], augmented["templates"], augmented["halves"], class_index, weight
         )
-        loss += weights.prompt_mse * terms["prompt_mse"]
     if weights.affinity:
         assert class_embeddings is not None
         terms["affinity"] = affinity.affinity(
             outputs["projected"], class_embeddings, class_index, weight, weights.affinity_temperature
         )
-        loss += weights.affinity * terms["affinity"]
-    return loss, terms
+    factors = weights.factors | {"teacher": weights.teacher_at(step)}
+    return sum((factors[name] * term for name, term in terms.items()), start=jnp.zeros(())), terms
+
+
+def _cross_entropy(
+    logits: Float[AnyArray, "B V C"], class_index: Int[AnyArray, " B"], weight: Num[AnyArray, " B"], views: str
+) -> Float[Array, ""]:
+    """Of the best view, or the mean over all: `views` says where the labels are read, not how heavy they are."""
+    read = logits if views == "all" else logits[:, :1]
+    clips, count, classes = read.shape
+    return cpml.cross_entropy(
+        read.reshape(clips * count, classes), jnp.repeat(class_index, count), jnp.repeat(weight, count)
+    )

@@ -15,9 +15,9 @@ from cpml_jax.models.physformer import TIME_PATCH
 
 STAGE_POOLS = ("flatten", "mean", "global")
 LANDMARKS = ("crossed", "beside")
-# Of the normalised joint vector where the landmarks stand beside it: an equal share of junk at the start would drown
-# them (configs/synthetic.py has the figures).
-_JOINT_SHARE = 0.1
+# Shares at the start where landmarks stand beside the joint vector. The joint vector and the recurrent network's features
+# are wide, and memorise 32 people; the spectrum's few numbers do not (configs/synthetic.py has the figures).
+_JOINT_SHARE, _LANDMARK_SHARE, _SPECTRUM_SHARE = 0.03, 0.3, 2.0
 
 
 class PulseTokens(nn.Module):
@@ -98,9 +98,9 @@ class Fusion(nn.Module):
 
     Pulse and landmarks together become CrossAttention's vector; alone, the pulse gives its series (T values) and the
     landmarks their features. With landmarks "beside", these stand beside the joint vector too, which is normalised and
-    damped then; "crossed", the reference, has them inside it alone. A map of agreement with the pulse, and any other
-    stream's features, stand beside them. The parts are concatenated in this order, then dropout, then one linear map to
-    unified_dim; or none (projection "none": u is as wide as the parts together).
+    damped then; "crossed", the reference, has them inside it alone. The pulse's agreement, the landmarks'
+    spectrum and any other stream's features stand beside them. The parts are concatenated in this order, then dropout,
+    then one linear map to unified_dim; or none (projection "none": u is as wide as the parts together).
     """
 
     unified_dim: int
@@ -112,30 +112,32 @@ class Fusion(nn.Module):
 
     @nn.compact
     def __call__(self, fused: Mapping[str, Any], *, train: bool) -> Float[Array, "N D"]:
-        """fused: stream -> features (N, F); of rppg (wave (N, T), stages) and, where it has one, its map (N, F).
+        """fused: stream -> features (N, F); of rppg (wave (N, T), stages) and, where it has them, its agreement's
+        numbers (N, F); of landmarks also (features, spectrum).
 
         Returns u (N, unified_dim) float32.
         """
         fused = dict(fused)
         pulse, landmarks = fused.pop("rppg", None), fused.pop("landmarks", None)
-        # A map or a spectrum, where a stream has one, stands beside what is made of its features.
+        # Agreement and spectrum, where a stream has them, stand beside what is made of its features.
         landmarks, *spectra = landmarks if isinstance(landmarks, tuple) else (landmarks,)
         parts = []
         if pulse is not None:
-            wave, stages, *maps = pulse
+            wave, stages, *agreement = pulse
             series = PulseTokens(self.stage_pool, self.dtype, name="series")(wave, stages)
             if landmarks is None:
                 parts.append(series)
             else:
                 joint = CrossAttention(self.dtype, name="cross_attention")(series, landmarks)
                 if self.landmarks == "beside":
-                    parts += [_JOINT_SHARE * nn.LayerNorm(dtype=jnp.float32, name="joint_norm")(joint), landmarks]
+                    joint = nn.LayerNorm(dtype=jnp.float32, name="joint_norm")(joint)
+                    parts += [_JOINT_SHARE * joint, _LANDMARK_SHARE * landmarks]
                 else:
                     parts.append(joint)
-            parts += maps
+            parts += agreement
         elif landmarks is not None:
             parts.append(landmarks)
-        parts += spectra
+        parts += [_SPECTRUM_SHARE * spectrum for spectrum in spectra]
         x = jnp.concatenate([part.astype(self.dtype) for part in (*parts, *fused.values())], axis=-1)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         if self.projection == "linear":

@@ -115,7 +115,8 @@ class PhysFormer(nn.Module):
       patch: time, height, width of a token, in stem pixels; time 4, because the head doubles it twice.
       input_norm: see normalise.
       pfe_width, pfe_depth: hidden layers of the PFE.
-      agreement: regions a side of the map of agreement with the wave (agreement.py); 0: no map, as the paper.
+      agreement: cells a side of which the two regions are made whose pulses are compared (agreement.py); 0: none,
+        as the paper.
       dtype: compute type; parameters, statistics, softmax and the wave are float32.
       form: of the convolutions (convolution.py); None: the platform's.
     """
@@ -152,6 +153,11 @@ class PhysFormer(nn.Module):
                 f"model.rppg.agreement={self.agreement} must divide model.rppg.frame_size={self.frame_size}: "
                 "regions are of whole pixels"
             )
+        if self.agreement and self.input_norm != "temporal":
+            raise UserError(
+                f"model.rppg.agreement={self.agreement} needs model.rppg.input_norm='temporal', not "
+                f"{self.input_norm!r}: it compares relative changes of colour"
+            )
         pixels = 2 ** len(self.stem)
         for side in self.patch[1:]:
             if self.frame_size % (pixels * side):
@@ -175,7 +181,7 @@ class PhysFormer(nn.Module):
     @nn.compact
     def encode(
         self, frames: Num[AnyArray, "N T height width 3"], *, train: bool, downsampled: tuple[str, ...] = ()
-    ) -> tuple[Float[Array, "NV T"], tuple[Float[Array, "NV tokens dim"], ...], Float[Array, "NV regions"] | None]:
+    ) -> tuple[Float[Array, "NV T"], tuple[Float[Array, "NV tokens dim"], ...], Float[Array, "NV 3"] | None]:
         """Encode clips, and with `downsampled` also their low-resolution views, as one batch.
 
         Args:
@@ -184,7 +190,7 @@ class PhysFormer(nn.Module):
           downsampled: of "half", "quarter"; V' = 1 + their number.
 
         Returns:
-          wave (N*V', T) float32; three stage features (N*V', T/4 * H * W, dim); Agreement's map, or None without one.
+          wave (N*V', T) float32; three stage features (N*V', T/4 * H * W, dim); Agreement's numbers, or None without it.
           Rows are in (N, V') order.
 
         Raises:
@@ -212,7 +218,7 @@ class PhysFormer(nn.Module):
                 )(x, train=train)  # fmt: skip
             stages.append(x.reshape(x.shape[0], -1, self.dim))
         wave = self.head(x, train)
-        agreement = Agreement(self.agreement, name="agreement_map")(seen, wave) if self.agreement else None
+        agreement = Agreement(self.agreement, name="agreement")(seen, wave) if self.agreement else None
         return wave, tuple(stages), agreement
 
     def tokens(self, x: Float[Array, "N T S S 3"], train: bool) -> Float[Array, "N T4 H W dim"]:

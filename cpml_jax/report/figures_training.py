@@ -13,7 +13,7 @@ from cpml_jax.report.run_files import CURVES, RunFiles, number
 _FIRST = ("loss", "ce", "accuracy")  # the others follow in order of name
 _LEFT_OUT = ("kind", "step", "clips_per_s")
 _NAMES = {
-    "ce": "cross-entropy",
+    "ce": "cross-entropy x 2",  # the sum over a real and a fake clip
     "gradient_norm": "gradient norm",
     "learning_rate": "learning rate",
     "cross_entropy": "cross-entropy",

@@ -176,3 +176,24 @@ def test_going_on_with_other_records_is_refused(uninterrupted, tiny_records):
         assert run_files.read_training_data(workdir)["identities"] == ["somebody"], "whom it saw was forgotten"
     finally:
         run_files.write_training_data(workdir, kept["dataset"], set(kept["identities"]), kept["records"])
+
+
+def test_matched_pairs_without_targets_are_refused_before_anything_is_built(copied_records, tmp_path, monkeypatch):
+    """Not trained with a push of 0: the fakes of these records do not name whom they were made from."""
+
+    class Reached(Exception):
+        pass
+
+    def reached(_):
+        raise Reached
+
+    monkeypatch.setattr(sharding, "make_mesh", reached)
+    index = copied_records.directory / "clips.jsonl"
+    rows = [json.loads(line) | {"target_video": ""} for line in index.read_text().splitlines()]
+    index.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    config = tiny.training_config(copied_records.directory.parent)
+    with pytest.raises(UserError, match="none of the 8 fakes .* set loss.push_pairs='all'"):
+        train.train(config, tmp_path)
+    for changes in ({"loss.push_pairs": "all"}, {"loss.cqsl": 0.0}, {"loss.cqsl_push": 0.0}):
+        with pytest.raises(Reached):
+            train.train(tiny.training_config(copied_records.directory.parent, **changes), tmp_path)

@@ -110,6 +110,17 @@ def test_classes_are_numbers_of_methods(tiny_records):
     assert set(numbers.tolist()) == {0, 1, 2}
 
 
+def test_a_training_batch_says_which_clips_are_a_pair(tiny_records):
+    records = RecordSet(tiny_records / "faces")
+    sampler = sampler_of(records)
+    for step, batch in enumerate(training_batches(reader_of(records), sampler, steps=3, read_threads=1)):
+        rows = [clip[0] for clip in sampler.batch(step)]
+        assert batch["pair"].dtype == np.int32
+        for number, row in zip(batch["pair"], rows, strict=True):
+            own = {r["target_video"] or r["video"] for r, n in zip(rows, batch["pair"], strict=True) if n == number}
+            assert own == {row["target_video"] or row["video"]}
+
+
 def test_the_cache_keeps_to_its_budget_and_forgets_the_least_recent(tiny_records):
     records = RecordSet(tiny_records / "faces")
     reads = []

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cpml_jax.data.sampler import BalancedSampler, clip_views
+from cpml_jax.data.sampler import BalancedSampler, check_own_reals, clip_views, pair_numbers
 from cpml_jax.errors import UserError
 
 METHODS = ("Deepfakes", "FaceSwap")
@@ -74,3 +74,43 @@ def test_clips_of_one_class_are_refused():
     with pytest.raises(UserError, match="both classes"):
         BalancedSampler([c for c in clips if c[0]["label"]], batch_size=4, seed=0)
     assert np.unique([c[0]["label"] for c in clips]).size == 2
+
+
+def targets_of(**changes):
+    """The clips of three people, with other targets for some fakes' videos."""
+    rows = [row | {"target_video": changes.get(row["method"], row["target_video"])} if row["label"] else row
+            for row in index(ids=4)]  # fmt: skip
+    return clip_views(rows, compressions=("raw",), methods=METHODS, split="train")
+
+
+def test_a_real_clip_and_its_fakes_have_one_number_in_any_order():
+    clips = targets_of()
+    clips = [clips[i] for i in np.random.default_rng(0).permutation(len(clips))]
+    numbers = pair_numbers(clips)
+    for a, x in zip(clips, numbers, strict=True):
+        for b, y in zip(clips, numbers, strict=True):
+            of = [row["target_video"] or row["video"] for row in (a[0], b[0])]
+            assert (x == y) == (of[0] == of[1])
+
+
+def test_fakes_without_a_target_have_no_real_clips_number():
+    clips = targets_of(FaceSwap="", Deepfakes="000")
+    numbers = pair_numbers(clips)
+    reals = {n for n, clip in zip(numbers, clips, strict=True) if not clip[0]["label"]}
+    assert not any(n in reals for n, clip in zip(numbers, clips, strict=True) if clip[0]["method"] == "FaceSwap")
+    assert all(n in reals for n, clip in zip(numbers, clips, strict=True) if clip[0]["method"] == "Deepfakes")
+
+
+def test_windows_and_data_sets_are_apart():
+    row = index(ids=2)[0]
+    rows = [row, row | {"window": 1}, row | {"dataset": "t"}, row | {"compression": "c40"}]
+    assert len(set(pair_numbers([(r,) for r in rows]))) == 4
+
+
+def test_matched_pairs_need_fakes_with_their_own_real(capsys):
+    check_own_reals(targets_of(), "records")
+    assert capsys.readouterr().err == ""
+    check_own_reals(targets_of(FaceSwap="999"), "records")
+    assert "4 of 8 fakes have no real clip of their own in records" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"none of the 8 fakes in records .*loss.push_pairs='all'"):
+        check_own_reals(targets_of(FaceSwap="999", Deepfakes=""), "records")

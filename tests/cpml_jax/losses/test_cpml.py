@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cpml_jax import signal
-from cpml_jax.losses import cpml
+from cpml_jax.losses import cpml, push_pairs
 
 RNG = np.random.default_rng(0)
 
@@ -80,10 +80,24 @@ def test_several_classes_repel_by_the_mean_over_the_others():
     )
 
 
-def test_cross_entropy_is_the_mean_of_minus_log_softmax():
+def minus_log_softmax(logits, label):
+    return -np.log(np.exp(logits)[np.arange(len(label)), label] / np.exp(logits).sum(1))
+
+
+def test_cross_entropy_at_the_papers_batch_is_the_sum_over_the_real_and_the_fake():
+    """As every other term there, so that 1, 0.2 and 0.25 weigh what they weigh in the authors' code."""
+    logits, label = RNG.normal(size=(2, 2)).astype(np.float32), np.array([0, 1])
+    expected = minus_log_softmax(logits, label).sum()
+    np.testing.assert_allclose(cpml.cross_entropy(logits, label, np.ones(2)), expected, rtol=1e-5)
+
+
+def test_cross_entropy_of_a_batch_is_the_mean_times_the_papers_count():
     logits, label = RNG.normal(size=(6, 2)).astype(np.float32), np.array([0, 1, 1, 0, 1, 0])
-    expected = -np.log(np.exp(logits)[np.arange(6), label] / np.exp(logits).sum(1)).mean()
+    expected = 2 * minus_log_softmax(logits, label).mean()
     np.testing.assert_allclose(cpml.cross_entropy(logits, label, np.ones(6)), expected, rtol=1e-5)
+    weight = np.array([1, 1, 0, 1, 0, 0.0])
+    expected = 2 * minus_log_softmax(logits, label)[weight > 0].mean()
+    np.testing.assert_allclose(cpml.cross_entropy(logits, label, weight), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("views", [1, 2, 3])
@@ -152,3 +166,70 @@ def test_valid_everywhere_is_no_validity_at_all():
     given, none = cpml.cqsl(s, label, ones, np.ones(s.shape, bool)), cpml.cqsl(s, label, ones)
     for name in none:
         np.testing.assert_allclose(given[name], none[name], rtol=1e-6, err_msg=name)
+
+
+def test_the_push_takes_only_the_given_pairs():
+    s, label, chosen = waves(4, 3), np.array([0, 1, 0, 1]), [(0, 1), (2, 1)]
+    pairs = np.zeros((4, 4), np.float32)
+    pairs[tuple(zip(*chosen, strict=True))] = 1
+    push = np.mean([abs(rho(s[i, q], s[j, p])) for i, j in chosen for q in range(3) for p in range(3)])
+    actual = jax.jit(cpml.cqsl)(s, label, np.ones(4, np.float32), pairs=pairs)
+    np.testing.assert_allclose(actual["push"], 4 * push, rtol=1e-4)
+
+
+@pytest.mark.parametrize("views", [1, 2, 3])
+def test_the_hinge_counts_what_is_above_the_margin_over_all_pairs(views):
+    s, label = waves(4, views), np.array([0, 1, 0, 1])
+    s[1, 0] = s[0, 0]  # |rho| = 1; the others are noise, below the margin
+    every = [abs(rho(s[i, q], s[j, p])) for i in (0, 2) for j in (1, 3) for q in range(views) for p in range(views)]
+    expected = min(views, 2) ** 2 * np.mean([max(x - 0.4, 0) for x in every])
+    actual = cpml.cqsl(s, label, np.ones(4, np.float32), push_margin=0.4)["push"]
+    np.testing.assert_allclose(actual, expected, rtol=1e-4)
+    assert 0 < actual < cpml.cqsl(s, label, np.ones(4, np.float32))["push"]
+
+
+def test_waves_within_the_margin_are_not_pushed():
+    s, label = waves(4), np.array([0, 1, 0, 1])
+    push = lambda s, margin: cpml.cqsl(s, label, jnp.ones(4), push_margin=margin)["push"]  # noqa: E731
+    gradient = jax.grad(push)(s, 0.9)
+    assert push(s, 0.9) == 0 and not np.any(gradient) and np.any(jax.grad(push)(s, 0.0))
+
+
+@pytest.mark.parametrize("views", [2, 3])
+@pytest.mark.parametrize("stop", [False, True])
+def test_a_stopped_pull_moves_the_lower_views_alone(views, stop):
+    s, label = waves(3, views), np.array([0, 1, 0])
+    term = lambda s, stop: cpml.cqsl(s, label, jnp.ones(3), stop_better=stop)  # noqa: E731
+    assert term(s, stop)["pull"] == term(s, False)["pull"]
+    gradient = jax.grad(lambda s: term(s, stop)["pull"])(s)
+    assert np.any(gradient[:, 0]) != stop
+    np.testing.assert_array_equal(gradient[:, 1:], jax.grad(lambda s: term(s, False)["pull"])(s)[:, 1:])
+    others = lambda s, stop: term(s, stop)["push"] + term(s, stop)["rate"]  # noqa: E731
+    np.testing.assert_array_equal(jax.grad(others)(s, stop), jax.grad(others)(s, False))
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_a_stopped_steady_moves_the_lower_views_alone(stop):
+    u, label, t = RNG.normal(size=(3, 3, 8)).astype(np.float32), np.array([0, 1, 0]), jnp.eye(2, 8)
+    term = lambda u, t, stop: cpml.cmcl(u, t, label, jnp.ones(3), stop_better=stop)  # noqa: E731
+    assert term(u, t, stop)["steady"] == term(u, t, False)["steady"]
+    of_u, of_t = jax.grad(lambda u, t: term(u, t, stop)["steady"], argnums=(0, 1))(u, t)
+    assert np.any(of_u[:, 0]) != stop and np.any(of_u[:, 1:]) and np.any(of_t)
+    for name in ("align", "repel"):
+        assert np.any(jax.grad(lambda u, n=name: term(u, t, stop)[n])(u)[:, 0])
+
+
+@pytest.mark.parametrize("views", [1, 2, 3])
+def test_the_order_of_a_batch_changes_nothing(views):
+    s, u = waves(6, views), RNG.normal(size=(6, views, 8)).astype(np.float32)
+    label, weight, pair = np.array([0, 1] * 3), np.array([1, 1, 1, 1, 0, 1.0]), np.array([0, 0, 1, 1, 2, 2])
+    valid = RNG.random(s.shape) < 0.8
+    pairs = push_pairs.real_fake_pairs(label, weight) * push_pairs.same_pair(pair)
+    order = RNG.permutation(6)
+    turned = [x[order] for x in (s, label, weight, valid)]
+    once = cpml.cqsl(s, label, weight, valid, pairs=pairs)
+    again = cpml.cqsl(*turned, pairs=pairs[order][:, order])
+    once |= cpml.cmcl(u, jnp.eye(2, 8), label, weight)
+    again |= cpml.cmcl(u[order], jnp.eye(2, 8), label[order], weight[order])
+    for name in once:
+        np.testing.assert_allclose(once[name], again[name], rtol=1e-4, atol=1e-6, err_msg=name)

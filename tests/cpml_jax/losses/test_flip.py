@@ -26,19 +26,19 @@ def info_nce(first, second, temperature):
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
-def test_simclr_is_the_published_sum_and_ignores_padding(temperature):
+def test_simclr_is_twice_the_published_mean_and_ignores_padding(temperature):
     x = RNG.normal(size=(2, 5, 8)).astype(np.float32)
     simclr = jax.jit(flip.simclr, static_argnums=2)
-    np.testing.assert_allclose(simclr(x, np.ones(5), temperature), info_nce(*x, temperature), rtol=1e-4)
+    np.testing.assert_allclose(simclr(x, np.ones(5), temperature), 2 * info_nce(*x, temperature), rtol=1e-4)
     some = simclr(x, np.array([1, 1, 0, 1, 0.0]), temperature)
-    np.testing.assert_allclose(some, info_nce(*x[:, [0, 1, 3]], temperature), rtol=1e-4)
+    np.testing.assert_allclose(some, 2 * info_nce(*x[:, [0, 1, 3]], temperature), rtol=1e-4)
 
 
 def test_simclr_is_least_where_views_agree_and_clips_do_not():
     apart = np.eye(4, dtype=np.float32)
     least = flip.simclr(np.stack([apart, apart]), np.ones(4), 0.1)
     assert least < flip.simclr(np.stack([apart, np.roll(apart, 1, axis=0)]), np.ones(4), 0.1)
-    np.testing.assert_allclose(flip.simclr(np.ones((2, 4, 3)), np.ones(4), 0.1), np.log(7), rtol=1e-5)
+    np.testing.assert_allclose(flip.simclr(np.ones((2, 4, 3)), np.ones(4), 0.1), 2 * np.log(7), rtol=1e-5)
     gradient = jax.grad(lambda x: flip.simclr(x, jnp.ones(4), 0.1))(jnp.zeros((2, 4, 3)))
     assert np.isfinite(gradient).all()
 
@@ -57,7 +57,7 @@ def test_halves_are_disjoint_equal_and_of_prompts_that_exist():
     assert halves[:, label == 0].any(axis=1).all() and halves[:, label == 1, :5].any(axis=1).all()
 
 
-def test_prompt_mse_is_the_mean_over_clips_of_squared_differences():
+def test_prompt_mse_is_twice_the_mean_over_clips_of_squared_differences():
     features = RNG.normal(size=(2, 4, 8)).astype(np.float32)
     templates = RNG.normal(size=(2, 6, 8)).astype(np.float32)
     templates /= np.linalg.norm(templates, axis=-1, keepdims=True)
@@ -68,6 +68,6 @@ def test_prompt_mse_is_the_mean_over_clips_of_squared_differences():
         return (cosines[0] - cosines[1]) ** 2
 
     actual = jax.jit(flip.prompt_mse)(features, templates, halves, LABEL, np.ones(4))
-    np.testing.assert_allclose(actual, np.mean([term(i) for i in range(4)]), rtol=1e-4)
+    np.testing.assert_allclose(actual, 2 * np.mean([term(i) for i in range(4)]), rtol=1e-4)
     some = flip.prompt_mse(features, templates, halves, LABEL, np.array([1, 0, 1, 0.0]))
-    np.testing.assert_allclose(some, np.mean([term(0), term(2)]), rtol=1e-4)
+    np.testing.assert_allclose(some, 2 * np.mean([term(0), term(2)]), rtol=1e-4)
