@@ -29,6 +29,8 @@ def get_config() -> ConfigDict:
     # A whole model to start from: a folder of `main.py export`, or the PyTorch file of a CPML training run.
     # It overrides the parts' `weights`. A run that resumes from its checkpoint loads nothing again.
     config.init_from = ""
+    # Keys that a recipe cannot do without: those that are empty are named before any work (init_from fills weights).
+    config.needs = ()
 
     # --- data -----------------------------------------------------------------------------------------------
     data = config.data = ConfigDict()
@@ -49,7 +51,7 @@ def get_config() -> ConfigDict:
     train.downsampled = ("half", "quarter")  # with views=downsampled: which views join the full one
     train.methods = FFPP_METHODS
     train.batch_size = 8  # clips per step over all devices; half of them real
-    train.steps = 1000
+    train.steps = 1000  # 0: the model that training would start from is kept as it is, to be scored
     train.flip = True  # mirror clips (frames and landmarks) left to right, half of the time
     train.log_every = 10  # steps
     train.eval_every = 200  # steps between validations; the best AUC is kept

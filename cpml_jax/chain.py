@@ -46,7 +46,7 @@ def run(
     """
     validate(config, verb, protocols, workdir)
     if verb in (None, "train") and not has_checkpoint(workdir):
-        check_weights(config)
+        check_weights(config, rootless(config, workdir) if verb is None else ())
     if verb in (None, "prepare", "train"):
         make_workdir(workdir)
     if verb in (None, "prepare"):
@@ -59,6 +59,13 @@ def run(
         evaluate(config, workdir, protocols)
     if verb == "report" or (verb is None and not report_is_current(workdir)):
         report(config, workdir)
+
+
+def rootless(config: ConfigDict, workdir: Folder) -> tuple[str, ...]:
+    """Keys of the roots that preparation would need and that are empty."""
+    records = records_root(config, workdir)
+    waiting = [name for name in config.data.sources if not is_finished(records / name)]
+    return tuple(f"data.sources.{name}.root" for name in waiting if not config.data.sources[name].root)
 
 
 def has_checkpoint(workdir: Folder) -> bool:

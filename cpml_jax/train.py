@@ -122,7 +122,7 @@ def batches(
             cache_mb=config.data.cache_mb,
         ),
         sampler.BalancedSampler(clips, batch_size=config.train.batch_size, seed=config.seed),
-        steps=config.train.steps,
+        steps=max(config.train.steps, 1),  # a data set of no batches has no position to save
         read_threads=config.data.read_threads,
         process_index=jax.process_index(),
         process_count=jax.process_count(),

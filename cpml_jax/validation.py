@@ -23,7 +23,7 @@ from cpml_jax.configuration import changed
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import protocols
 from cpml_jax.schema import SPLITS, compression_rank
-from cpml_jax.validation_rules import RULES, is_of_type, refuse_unless
+from cpml_jax.validation_rules import NEEDED, RULES, is_of_type, refuse_unless
 
 Flat = Mapping[str, Any]
 
@@ -216,7 +216,7 @@ def check_tests(flat: Flat, sources: Mapping[str, Any], names: tuple[str, ...], 
 def check_optimizer(flat: Flat) -> None:
     """Refuse a warm-up that never ends, and parameter groups that are no groups."""
     updates = -(-flat["train.steps"] // flat["optim.accumulate"])
-    if flat["optim.warmup_steps"] >= updates:
+    if flat["optim.warmup_steps"] >= max(updates, 1):
         raise UserError(
             f"optim.warmup_steps={flat['optim.warmup_steps']} must be below the number of updates, {updates} "
             "(train.steps over optim.accumulate)"
@@ -234,15 +234,31 @@ def check_optimizer(flat: Flat) -> None:
             raise UserError(f"optim.groups: {pattern!r} is no regular expression ({error})") from None
 
 
-def check_weights(config: ConfigDict) -> None:
-    """Refuse trained weights that a new training run would load and that are not there.
+def check_weights(config: ConfigDict, rootless: Sequence[str] = ()) -> None:
+    """Refuse a new training run whose recipe lacks what it needs, or that names weights which are not there.
 
     open-rppg's are a package's, and a CLIP of the hub is read by check_model.
+
+    Args:
+      rootless: options of data sets that are to be prepared and have no root.
+
+    Raises:
+      UserError: all that is lacking, in one line.
     """
-    for option in ("init_from", "model.rppg.weights", "model.landmarks.weights"):
-        source = flattened(config.to_dict())[option]
-        if source and not source.startswith("open-rppg:") and not Path(source).expanduser().exists():
-            raise UserError(f"{option}={source}: no such file or folder")
+    flat = flattened(config.to_dict())
+    weights = ("model.rppg.weights", "model.landmarks.weights")
+    # A whole model holds the parts' weights; of CLIP's folder it needs the tokenizer still.
+    needed = [key for key in config.needs if not flat[key] and not (flat["init_from"] and key in weights)]
+    lacking = [f"{key}={NEEDED[key]}" for key in needed] + [f"{key}=FOLDER" for key in rootless]
+    gone = [
+        f"{option}={flat[option]}: no such file or folder"
+        for option in ("init_from", *weights)
+        if flat[option] and not flat[option].startswith("open-rppg:") and not Path(flat[option]).expanduser().exists()
+    ]
+    if lacking and config.needs:
+        gone.insert(0, f"{config.name} needs, and has not: " + ", ".join(f"--config.{words}" for words in lacking))
+    if gone:
+        raise UserError("; ".join(gone))
 
 
 # Losses that compare with the class prompts, and those on augmented images.

@@ -88,8 +88,17 @@ SIZES = Rule("one whole number above 0 or more", lambda v: bool(v) and all(isins
 # exp(tau) at the start; below CLIP's limit of 0.01 it could not be learned, above 10 no score tells classes apart.
 TEMPERATURE = Rule("between 0.01 and 10", lambda value: 0.01 <= value <= 10)
 
+# Keys that config.needs may name -> what stands for their value in the line that says they are lacking.
+NEEDED = {
+    "init_from": "FILE (a training state of the authors' code)",
+    "model.text_encoder.weights": "FOLDER (CLIP ViT-B/16)",
+    "model.rppg.weights": "FILE (PhysFormer's Physformer_VIPL_fold1.pkl)",
+    "model.landmarks.weights": "FILE (LRNet's g1 with g2 beside it)",
+}
+
 RULES: Mapping[str, Rule] = {
     "name": NAMED,
+    "needs": Rule("a tuple of keys of trained weights", lambda value: set(value) <= NEEDED.keys()),
     "seed": Rule("a whole number from 0 to 2^32 - 1", lambda value: 0 <= value < 2**32),
     "data.records": NAMED,
     "data.num_frames": Rule("a positive multiple of 4", lambda value: value > 0 and value % 4 == 0),
@@ -103,7 +112,7 @@ RULES: Mapping[str, Rule] = {
     "train.downsampled": subset_of(*STEPS),
     "train.methods": names_of("method", REAL_METHOD),
     "train.batch_size": Rule("even, half of a batch is real", lambda value: value > 0 and value % 2 == 0),
-    "train.steps": POSITIVE,
+    "train.steps": COUNT,
     "train.log_every": POSITIVE,
     "train.eval_every": POSITIVE,
     "train.checkpoint_every": POSITIVE,

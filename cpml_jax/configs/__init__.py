@@ -28,10 +28,11 @@ if TYPE_CHECKING:
         folder,
         lrnet,
         protocols,
+        reference,
         synthetic,
     )
 
     __all__ = [
         "_bases", "_random_start", "ablation", "base", "celebdf", "crop_tree", "dfd", "dfdc", "ffpp", "flip", "folder",
-        "lrnet", "protocols", "synthetic",
+        "lrnet", "protocols", "reference", "synthetic",
     ]  # fmt: skip

@@ -32,7 +32,7 @@ def run_steps(
     journal: Journal,
     validate: Validate,
 ) -> TrainState:
-    """Run the remaining steps.
+    """Run the remaining steps; of none at all, validate and save the state that training starts from.
 
     Batches and, every log_every steps, metrics are copied explicitly; validation and checkpoints may copy. Any other
     copy between host and device would make every step wait for it, and is an error.
@@ -40,6 +40,10 @@ def run_steps(
     last = config.train.steps
     held: list[tuple[int, dict[str, jax.Array]]] = []  # metrics that are still on the device
     first = int(state.step) + 1
+    if last == 0 and first == 1 and checkpoints.latest_step() is None:
+        scores = validate(state)
+        journal.validation(0, scores)
+        checkpoints.save(state, data, scores)
     for step in range(first, last + 1):
         # The first call compiles, and may copy the program's constants.
         with jax.transfer_guard("allow" if step == first else "disallow"):

@@ -35,6 +35,7 @@ FREE_KEYS = (
     "data.read_threads",
     "eval",
     "name",
+    "needs",
     "train.log_every",
     "train.eval_every",
     "train.checkpoint_every",
