@@ -150,7 +150,8 @@ def get_config() -> ConfigDict:
     # Views that pass the PFE: downsampled: those made at low resolution | all: the full one too, in training and in
     # evaluation, as in the authors' code.
     rppg.pfe_views = "downsampled"
-    # Regions a side whose colours are compared with the wave (agreement.py), beside the paper's fusion; 0: none.
+    # Cells a side of which inner face and rim are made, whose pulses are compared with each other and with the wave
+    # (agreement.py), beside the paper's fusion; 0: none.
     rppg.agreement = 0
 
     land = model.landmarks = ConfigDict()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,9 +16,9 @@ from cpml_jax.models.physformer import TIME_PATCH
 STAGE_POOLS = ("flatten", "mean", "global")
 LANDMARKS = ("crossed", "beside")
 WIRINGS = ("specified", "released")
-# Of the normalised joint vector where the landmarks stand beside it: an equal share of junk at the start would drown
-# them (configs/synthetic.py has the figures).
-_JOINT_SHARE = 0.1
+# Shares at the start where landmarks stand beside the joint vector. This and the recurrent network's features are wide
+# and memorise 32 people; the spectrum's few numbers do not (configs/synthetic.py has the figures).
+_JOINT_SHARE, _LANDMARK_SHARE, _SPECTRUM_SHARE = 0.03, 0.3, 2.0
 
 
 class PulseTokens(nn.Module):
@@ -66,14 +66,16 @@ class PulseTokens(nn.Module):
         return jnp.concatenate([series.mean(axis=(1, 2)), deviation], axis=-1)
 
 
-def torch_start(fan_in: int) -> dict[str, Callable[..., jax.Array]]:
-    """torch's random start of a Linear layer: kernel and bias uniform within +-1 / sqrt(fan_in)."""
+def torch_start(fan_in: int) -> nn.initializers.Initializer:
+    """torch's random start of a Linear layer, of its kernel and its bias: uniform within +-1 / sqrt(fan_in)."""
     bound = fan_in**-0.5
+    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
 
-    def uniform(key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> jax.Array:
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
 
-    return dict(kernel_init=uniform, bias_init=uniform)
+def torch_linear(features: int, fan_in: int, dtype: DTypeLike, name: str) -> nn.Dense:
+    """A linear layer that starts as torch's does."""
+    start = torch_start(fan_in)
+    return nn.Dense(features, dtype=dtype, kernel_init=start, bias_init=start, name=name)
 
 
 class ReleasedCrossAttention(nn.Module):
@@ -91,9 +93,9 @@ class ReleasedCrossAttention(nn.Module):
         n, length = wave.shape
         width = z_land.shape[-1]
         halves = wave.reshape(n, 2, length // 2)
-        z_rppg = nn.Dense(2, dtype=self.dtype, name="pulse", **torch_start(length // 2))(halves)
-        keys = nn.Dense(width, dtype=self.dtype, name="keys", **torch_start(2))(z_rppg).reshape(n, width, 2)
-        queries = nn.Dense(width, dtype=self.dtype, name="queries", **torch_start(width))(z_land)
+        z_rppg = torch_linear(2, length // 2, self.dtype, "pulse")(halves)
+        keys = torch_linear(width, 2, self.dtype, "keys")(z_rppg).reshape(n, width, 2)
+        queries = torch_linear(width, width, self.dtype, "queries")(z_land)
         logits = jnp.einsum("nf,nfk->nk", queries, keys, preferred_element_type=jnp.float32)
         weights = jax.nn.softmax(logits, axis=-1).astype(self.dtype)
         attended = jnp.einsum("nk,nkv->nv", weights, z_rppg)
@@ -133,10 +135,10 @@ class Fusion(nn.Module):
 
     Pulse and landmarks together become CrossAttention's vector; alone, the pulse gives its series (T values) and the
     landmarks their features. With landmarks "beside", these stand beside the joint vector too, which is normalised and
-    damped then; "crossed", the reference, has them inside it alone. A map of agreement with the pulse, and any other
-    stream's features, stand beside them. The parts are concatenated in this order, then dropout, then one linear map to
-    unified_dim; or none (projection "none": u is as wide as the parts together). With wiring "released" pulse and
-    landmarks, both of them, meet in ReleasedCrossAttention instead.
+    damped then; "crossed", the reference, has them inside it alone. The pulse's agreement, the landmarks'
+    spectrum and any other stream's features stand beside them. The parts are concatenated in this order, then dropout,
+    then one linear map to unified_dim; or none (projection "none": u is as wide as the parts together). With wiring
+    "released" pulse and landmarks, both of them, meet in ReleasedCrossAttention instead.
     """
 
     unified_dim: int
@@ -149,30 +151,34 @@ class Fusion(nn.Module):
 
     @nn.compact
     def __call__(self, fused: Mapping[str, Any], *, train: bool) -> Float[Array, "N D"]:
-        """fused: stream -> features (N, F); of rppg (wave (N, T), stages) and, where it has one, its map (N, F).
+        """fused: stream -> features (N, F); of rppg (wave (N, T), stages) and, where it has them, its agreement's
+        numbers (N, F); of landmarks also (features, spectrum).
 
         Returns u (N, unified_dim) float32.
         """
         fused = dict(fused)
         pulse, landmarks = fused.pop("rppg", None), fused.pop("landmarks", None)
-        # A map or a spectrum, where a stream has one, stands beside what is made of its features.
+        # Agreement and spectrum, where a stream has them, stand beside what is made of its features.
         landmarks, *spectra = landmarks if isinstance(landmarks, tuple) else (landmarks,)
         parts = []
         if pulse is not None:
-            wave, stages, *maps = pulse
+            wave, stages, *agreement = pulse
             if self.wiring == "released":
                 parts.append(ReleasedCrossAttention(self.dtype, name="cross_attention")(wave, landmarks))
             else:
                 parts += self.specified(wave, stages, landmarks)
-            parts += maps
+            parts += agreement
         elif landmarks is not None:
             parts.append(landmarks)
-        parts += spectra
+        parts += [_SPECTRUM_SHARE * spectrum for spectrum in spectra]
         x = jnp.concatenate([part.astype(self.dtype) for part in (*parts, *fused.values())], axis=-1)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         if self.projection == "linear":
-            start = torch_start(x.shape[-1]) if self.wiring == "released" else {}
-            x = nn.Dense(self.unified_dim, dtype=self.dtype, name="out", **start)(x)
+            if self.wiring == "released":
+                out = torch_linear(self.unified_dim, x.shape[-1], self.dtype, "out")
+            else:
+                out = nn.Dense(self.unified_dim, dtype=self.dtype, name="out")
+            x = out(x)
         return x.astype(jnp.float32)
 
     def specified(
@@ -187,5 +193,6 @@ class Fusion(nn.Module):
             return [series]
         joint = CrossAttention(self.dtype, name="cross_attention")(series, landmarks)
         if self.landmarks == "beside":
-            return [_JOINT_SHARE * nn.LayerNorm(dtype=jnp.float32, name="joint_norm")(joint), landmarks]
+            joint = nn.LayerNorm(dtype=jnp.float32, name="joint_norm")(joint)
+            return [_JOINT_SHARE * joint, _LANDMARK_SHARE * landmarks]
         return [joint]

@@ -95,7 +95,9 @@ class Block(nn.Module):
         q, k, v = (a.reshape(n, -1, self.dim) for a in (q, k, v))
         keep, share = None, 1.0 - self.dropout if train else 1.0
         if share < 1.0:
-            # MEASURED
+            # For each clip and head; a clip's views share theirs, so that CQSL does not compare two masks. A step of
+            # configs/synthetic.py (L = 32) takes 244 ms on one core with these or with one mask for all; a full-size
+            # block (L = 640, two clips of two views, forward and gradient) 241 ms, 35 of them for these.
             shape = (n // views, self.heads, q.shape[1], q.shape[1])
             keep = jax.random.bernoulli(self.make_rng("dropout"), share, shape)
         y = attend(q, k, v, keep, heads=self.heads, temperature=self.temperature, kept_share=share)
@@ -121,7 +123,8 @@ class PhysFormer(nn.Module):
       pfe_width, pfe_depth: hidden layers of the PFE.
       pfe_views: downsampled: the PFE makes the low-resolution views alone; all: the view as it is given passes it too,
         in training and in evaluation, as in the reference.
-      agreement: regions a side of the map of agreement with the wave (agreement.py); 0: no map, as the paper.
+      agreement: cells a side of which the two regions are made whose pulses are compared (agreement.py); 0: none,
+        as the paper.
       dtype: compute type; parameters, statistics, softmax and the wave are float32.
       form: of the convolutions (convolution.py); None: the platform's.
     """
@@ -159,6 +162,11 @@ class PhysFormer(nn.Module):
                 f"model.rppg.agreement={self.agreement} must divide model.rppg.frame_size={self.frame_size}: "
                 "regions are of whole pixels"
             )
+        if self.agreement and self.input_norm != "temporal":
+            raise UserError(
+                f"model.rppg.agreement={self.agreement} needs model.rppg.input_norm='temporal', not "
+                f"{self.input_norm!r}: it compares relative changes of colour"
+            )
         pixels = 2 ** len(self.stem)
         for side in self.patch[1:]:
             if self.frame_size % (pixels * side):
@@ -192,7 +200,7 @@ class PhysFormer(nn.Module):
         train: bool,
         downsampled: tuple[str, ...] = (),
         views: int = 1,
-    ) -> tuple[Float[Array, "NV T"], tuple[Float[Array, "NV tokens dim"], ...], Float[Array, "NV regions"] | None]:
+    ) -> tuple[Float[Array, "NV T"], tuple[Float[Array, "NV tokens dim"], ...], Float[Array, "NV 3"] | None]:
         """Encode clips, and with `downsampled` also their low-resolution views, as one batch.
 
         Args:
@@ -202,8 +210,8 @@ class PhysFormer(nn.Module):
           views: recorded views of a clip among the frames, N = clips * views in this order; 1 with downsampled.
 
         Returns:
-          wave (N*V', T) float32; three stage features (N*V', T/4 * H * W, dim); Agreement's map, or None without one.
-          Rows are in (N, V') order.
+          wave (N*V', T) float32; three stage features (N*V', T/4 * H * W, dim); Agreement's numbers, or
+          None without it. Rows are in (N, V') order.
 
         Raises:
           ValueError: the frames do not fit the configuration.
@@ -231,7 +239,7 @@ class PhysFormer(nn.Module):
                 )(x, train=train, views=views)  # fmt: skip
             stages.append(x.reshape(x.shape[0], -1, self.dim))
         wave = self.head(x, train)
-        agreement = Agreement(self.agreement, name="agreement_map")(seen, wave) if self.agreement else None
+        agreement = Agreement(self.agreement, name="agreement")(seen, wave) if self.agreement else None
         return wave, tuple(stages), agreement
 
     def tokens(self, x: Float[Array, "N T S S 3"], train: bool) -> Float[Array, "N T4 H W dim"]:

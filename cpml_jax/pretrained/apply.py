@@ -158,11 +158,10 @@ def initialise(variables: dict[str, Any], config: Mapping[str, Any]) -> tuple[di
             if inner not in place or np.shape(array) != shapes[inner].shape:
                 raise UserError(f"{option}={source!r}: {'/'.join(inner)} {np.shape(array)} has no place in the model")
             arrays[place[inner]] = put(array, within[place[inner]])
+        beside = {("params", name): array for name, array in loaded.beside.items()}
+        arrays |= {path: put(array, arrays[path]) for path, array in beside.items()}
         entry |= {name: list(getattr(loaded, name)) for name in ("loaded", "fresh", "ignored")}
-        for name, array in loaded.beside.items():
-            path = ("params", name)
-            arrays[path] = put(array, arrays[path])
-            entry["loaded"].append("/".join(path))
+        entry["loaded"] = [*loaded.loaded, *map("/".join, beside)]
     return {collection: {} for collection in variables} | unflatten_dict(arrays), report
 
 

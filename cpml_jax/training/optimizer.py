@@ -14,7 +14,7 @@ from cpml_jax.models.streams import STREAMS
 
 BASE_GROUP, FROZEN_GROUP = "base", "frozen"
 StepRate = Callable[[int], jax.typing.ArrayLike]  # of a training step, from 0
-OPTIONAL_PARTS = (*STREAMS, "text_encoder")
+OPTIONAL_PARTS = (*STREAMS, "text_encoder", "fusion")  # a fusion without projection has no parameters
 
 
 def parameter_path(path: tuple[Any, ...]) -> str:

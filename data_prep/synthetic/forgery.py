@@ -29,9 +29,9 @@ class Strength:
 
     pulse_kept: float = 0.1  # Deepfakes: the most of the target's pulse that is left in the inner face, a share
     source_pulse: float = 0.5  # Deepfakes: probability that the inner face has the source's pulse too
-    glide: float = 0.0075  # Face2Face: standard deviation of lips and jaw against the head
+    glide: float = 0.0095  # Face2Face: standard deviation of lips and jaw against the head
     texture: float = 0.8  # FaceSwap: share of the contrast of the skin's fine texture that is lost
-    seam: float = 0.08  # FaceSwap: contrast of the line where the face was pasted in
+    seam: float = 0.12  # FaceSwap: contrast of the line where the face was pasted in
     tremble: float = 0.003  # NeuralTextures: standard deviation of the mouth, independent in each frame
     spread: float = 0.35  # of glide, texture, seam and tremble between videos: a factor within 1 -+ spread
 

@@ -36,7 +36,7 @@ from data_prep.synthetic.forgery import METHODS
 from data_prep.synthetic.identity import STYLES
 from data_prep.synthetic.scene import FRAME_RATE, Scene, film
 
-VERSION = 4  # raise it when the same parameters would draw other videos
+VERSION = 5  # raise it when the same parameters would draw other videos
 REAL_SEQUENCE = "original_sequences/youtube"
 FAKE_SEQUENCE = "manipulated_sequences"
 

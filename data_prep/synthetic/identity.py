@@ -121,7 +121,7 @@ def draw_identity(seed: int, style: str, number: int) -> Identity:
         noise=float(rng.uniform(1.6, 2.8) if domain_b else rng.uniform(0.8, 2.0)),
         grain=0.6 if domain_b else 0.0,
         scene_seed=int(rng.integers(1 << 31)),
-        pulse_amplitude=float(rng.uniform(0.010, 0.016)),
+        pulse_amplitude=float(rng.uniform(0.013, 0.019)),
         heart_rate=float(rng.uniform(58, 106)),
     )
 

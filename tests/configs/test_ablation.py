@@ -24,7 +24,7 @@ from cpml_jax.training.run_files import flatten
 # What configs/synthetic.py sets on top of base.py and rows must get along with.
 BASE = {
     "loss.teacher": 1.0, "loss.ce_views": "all", "model.fusion_stage_pool": "global", "train.devices": 1,
-    "optim.groups": (("rppg/", 0.2), ("text_encoder/", 0.1)), "optim.learning_rate": 1e-2,
+    "optim.groups": (("rppg/", 0.2), ("text_encoder/", 0.1), ("fusion/out", 4.0)), "optim.learning_rate": 1e-2,
 }  # fmt: skip
 PULSE, POINTS, PROMPTS = {"rppg"}, {"landmarks"}, {"text_encoder", "tau"}
 CE, CQSL, CMCL, TEACHER = {"ce"}, {"pull", "push", "rate"}, {"align", "repel", "steady"}, {"teacher"}

@@ -1,4 +1,4 @@
-"""The map of agreement: it sees where a face has no pulse, and does not see the pulse's phase."""
+"""Agreement of regions and wave: it sees where a face has no pulse, or another's, and not the pulse's phase."""
 
 import jax
 import jax.numpy as jnp
@@ -7,48 +7,76 @@ import pytest
 import tiny
 
 from cpml_jax.errors import UserError
-from cpml_jax.models.agreement import Agreement, band_basis
+from cpml_jax.models.agreement import Agreement, band_basis, starting_regions
 from cpml_jax.models.cpml import build
 from cpml_jax.models.fusion import Fusion
 from cpml_jax.models.physformer import PhysFormer, normalise
 
-T, SIZE, GRID = 128, 8, 4
+T, SIZE, GRID = 128, 16, 16
 COLOUR = np.array([0.45, 1.0, 0.6])  # of a pulse
+INNER = starting_regions(SIZE)[0] > 0
 
 
-def pulsing(phase: float, hole: bool) -> tuple[jnp.ndarray, np.ndarray]:
-    """A clip (1, T, 8, 8, 3) of skin whose inner 4x4 pixels have no pulse if there is a hole; and its wave (1, T)."""
-    wave = np.sin(2 * np.pi * 1.2 * np.arange(T) / 30 + phase)
-    strength = np.ones((SIZE, SIZE))
-    strength[2:6, 2:6] = not hole
-    noise = np.random.default_rng(0).normal(0, 0.001, (T, SIZE, SIZE, 3))
-    frames = 120 * (1 + 0.01 * wave[:, None, None, None] * strength[..., None] * COLOUR + noise)
-    return normalise(frames[None], "temporal"), wave[None]
+def wave_of(rate: float, phase: float = 0.3) -> np.ndarray:
+    return np.sin(2 * np.pi * rate * np.arange(T) / 30 + phase)
+
+
+def clip_of(rim: np.ndarray, inner: np.ndarray, shading: np.ndarray | float = 0.0, noise: float = 0.001) -> jnp.ndarray:
+    """A normalised clip (1, T, 16, 16, 3): skin whose inner face has one pulse (T,), all around it another."""
+    pulse = np.where(INNER, inner[:, None, None], rim[:, None, None])
+    grain = np.random.default_rng(0).normal(0, noise, (T, SIZE, SIZE, 3))
+    shading = np.broadcast_to(shading, (T,))[:, None, None, None]
+    return normalise((120 * (1 + 0.01 * pulse[..., None] * COLOUR + grain + shading))[None], "temporal")
 
 
 def agreement(clip, wave) -> np.ndarray:
+    """Inner-rim, inner-wave, rim-wave, as correlations."""
     module = Agreement(GRID)
-    variables = module.init(jax.random.key(0), clip, jnp.asarray(wave))
-    return np.asarray(module.apply(variables, clip, jnp.asarray(wave))).reshape(GRID, GRID)
+    wave = jnp.asarray(wave[None])
+    variables = module.init(jax.random.key(0), clip, wave)
+    return np.asarray(module.apply(variables, clip, wave))[0] / 2 + 0.5
 
 
-def test_the_map_shows_where_the_pulse_is_missing():
-    whole, holed = (agreement(*pulsing(0.3, hole)) for hole in (False, True))
-    assert np.abs(whole).max() < 0.05, "every region agrees alike: nothing stands out"
-    inner, rim = holed[1:3, 1:3], holed[[0, -1]]
-    assert inner.max() < -0.3 and rim.min() > 0.1 and abs(holed.mean()) < 1e-6
+PULSE, OTHER = wave_of(1.2), wave_of(1.7)
 
 
-def test_the_map_does_not_know_the_phase():
-    np.testing.assert_allclose(agreement(*pulsing(0.3, False)), agreement(*pulsing(1.9, False)), atol=0.1)
+def test_one_pulse_agrees_everywhere():
+    assert agreement(clip_of(PULSE, PULSE), PULSE).min() > 0.95
 
 
-def test_the_map_reads_neither_what_is_outside_the_band_nor_the_wave_s_strength():
-    clip, wave = pulsing(0.3, False)
-    slow = np.sin(2 * np.pi * 0.234375 * np.arange(T) / 30)  # one period of the clip
-    np.testing.assert_allclose(
-        agreement(clip + 3 * slow[:, None, None, None], 5 * wave), agreement(clip, wave), atol=0.1
-    )
+def test_an_inner_face_without_a_pulse_follows_nothing():
+    # Grain, because the regions' edges are soft: without any, the little that the inner one sees of the rim is all.
+    inner_rim, inner_wave, rim_wave = agreement(clip_of(PULSE, 0 * PULSE, noise=0.03), PULSE)
+    assert rim_wave > 0.8 and inner_wave < rim_wave - 0.3 and inner_rim < rim_wave - 0.3
+
+
+@pytest.mark.parametrize("followed", ["rim", "inner"])
+def test_another_s_pulse_is_seen_whichever_the_wave_follows(followed):
+    inner_rim, inner_wave, rim_wave = agreement(clip_of(PULSE, OTHER), {"rim": PULSE, "inner": OTHER}[followed])
+    assert abs(inner_rim) < 0.5
+    assert (rim_wave > 0.8 > 0.5 > inner_wave) if followed == "rim" else (inner_wave > 0.8 > 0.5 > rim_wave)
+
+
+def test_the_phase_does_not_count():
+    one, other = (agreement(clip_of(wave_of(1.2, p), wave_of(1.2, p)), wave_of(1.2, p)) for p in (0.3, 1.9))
+    np.testing.assert_allclose(one, other, atol=0.05)
+
+
+def test_light_on_all_colours_slow_changes_and_the_wave_s_strength_do_not_count():
+    clip, seen = clip_of(PULSE, OTHER), agreement(clip_of(PULSE, OTHER), PULSE)
+    slow = jnp.asarray(np.sin(2 * np.pi * 0.234375 * np.arange(T) / 30), jnp.float32)  # one period of the clip
+    np.testing.assert_allclose(agreement(clip + 3 * slow[:, None, None, None], 5 * PULSE), seen, atol=0.1)
+    light = 0.02 * wave_of(2.3, 1.0)  # a head that moves in the light: twice the pulse, in its band
+    np.testing.assert_allclose(agreement(clip_of(PULSE, OTHER, light), PULSE), seen, atol=0.1)
+
+
+def test_the_regions_learn():
+    clip, wave = clip_of(PULSE, OTHER), jnp.asarray(PULSE[None], jnp.float32)
+    module = Agreement(GRID)
+    variables = module.init(jax.random.key(0), clip, wave)
+    gradient = jax.grad(lambda v: module.apply(v, clip, wave)[0, 0])(variables)["params"]["regions"]
+    # A rim that took in some of the inner face would agree more with it.
+    assert gradient[1][INNER].mean() > 0 and np.isfinite(gradient).all()
 
 
 def test_a_still_clip_has_a_finite_gradient():
@@ -67,19 +95,19 @@ def test_the_basis_spans_the_band(length):
     assert (peaks >= 0.6 - 1e-6).all() and (peaks <= 4 + 1e-6).all()
 
 
-def test_the_paper_s_model_has_no_map():
+def test_the_paper_s_model_compares_nothing():
     frames = jnp.zeros((1, 16, 16, 16, 3), jnp.uint8)
     settings = tiny.tiny_config().model.rppg.to_dict()
     settings.pop("weights")
-    for regions in (0, 8):
-        module = PhysFormer(**settings | {"agreement": regions})
+    for grid in (0, 8):
+        module = PhysFormer(**settings | {"agreement": grid, "input_norm": "temporal"})
         variables = module.init(jax.random.key(0), frames, train=False, method="encode")
         seen = module.apply(variables, frames, train=False, method="encode")[2]
-        assert ("agreement_map" in variables["params"]) == bool(regions)
-        assert seen is None if regions == 0 else seen.shape == (1, regions * regions)
+        assert ("agreement" in variables["params"]) == bool(grid)
+        assert seen is None if grid == 0 else seen.shape == (1, 3)
 
 
-def test_the_fusion_adds_the_map_beside_the_cross_attention():
+def test_the_fusion_adds_agreement_beside_the_cross_attention():
     rng = np.random.default_rng(0)
     wave, stages = jnp.asarray(rng.normal(size=(2, 16)), jnp.float32), (jnp.ones((2, 16, 6)),) * 3
     z_land, seen = jnp.ones((2, 8)), jnp.ones((2, 12))
@@ -93,8 +121,15 @@ def test_the_fusion_adds_the_map_beside_the_cross_attention():
         np.testing.assert_array_equal(u[:, -12:], seen)
 
 
-def test_downsampled_views_have_maps_of_their_pixels():
-    config = tiny.tiny_config(**{"model.rppg.agreement": 4, "model.modalities": ("rppg",), "model.head": "linear"})
+def test_downsampled_views_are_compared_too():
+    config = tiny.tiny_config(
+        **{
+            "model.rppg.agreement": 4,
+            "model.rppg.input_norm": "temporal",
+            "model.modalities": ("rppg",),
+            "model.head": "linear",
+        }
+    )
     model = build(config.model.to_dict(), 0)
     inputs = {"frames": jnp.asarray(tiny.random_batch(2)["frames"])}
     variables = model.init(jax.random.key(0), inputs, None, method="init_everything")
@@ -107,3 +142,12 @@ def test_regions_are_of_whole_pixels():
         settings = tiny.tiny_config().model.rppg.to_dict()
         settings.pop("weights")
         PhysFormer(**settings | {"agreement": 7}).check()
+
+
+def test_colours_must_be_relative():
+    with pytest.raises(
+        UserError, match=r"model\.rppg\.agreement=8 needs model\.rppg\.input_norm='temporal', not 'unit'"
+    ):
+        settings = tiny.tiny_config().model.rppg.to_dict()
+        settings.pop("weights")
+        PhysFormer(**settings | {"agreement": 8, "input_norm": "unit"}).check()

@@ -7,7 +7,7 @@ from cpml_jax.pretrained.absent import stand_ins
 from cpml_jax.validation import validate
 
 PROTOTYPES = "no CLIP weights: learned class prototypes stand in for the prompts' embeddings"
-PULSE = "no PhysFormer weights: a random start, which the pulse teacher moves (loss.teacher=1)"
+PULSE = "no PhysFormer weights: a random start, which the pulse teacher moves (loss.teacher=2)"
 MOTION = "no LRNet weights: a random start with deltas times 200, a memory of 60 frames, the motion's spectrum"
 
 

@@ -93,7 +93,7 @@ def test_shards_and_half_precision_give_the_same_arrays(made, folder, tmp_path):
     prefixes = huggingface.PREFIXES["text"]
     whole, others = huggingface.arrays(folder, prefixes)
     parts, others_too = huggingface.arrays(tmp_path / "shards", prefixes)
-    assert others == others_too and "logit_scale" in others and whole.keys() == parts.keys()
+    assert others == others_too and "logit_scale" in whole and whole.keys() == parts.keys()
     for name in whole:
         np.testing.assert_array_equal(whole[name], parts[name])
     halved = clip_folder.model().to(torch.bfloat16)
