@@ -2,7 +2,7 @@
 
 goldens/reference.npz was made by running github.com/k-bigboss99/CPML at f517176 (PAD_Classifier over DualLRNet and
 ViT_ST_ST_Compact3_TDC_gra_sharp, and train.py's Pearson, hr_fft and loss block) over openai/CLIP's text encoder, in
-float32, torch 2.15 on a CPU, with reference_case.state() and reference_case.clips(). Repaired, only so that it runs:
+float64, torch 2.15 on a CPU, with reference_case.state() and reference_case.clips(). Repaired, only so that it runs:
 
 - imports: torch, random and clip in the classifier's file; make_coord in rPPG_model.py, whose `.transformer_layer` is
   in no package; pfe_function.py wants utils.utils (it is util/utils_.py) and TFA, which nobody has and nothing uses;
@@ -13,11 +13,14 @@ float32, torch 2.15 on a CPU, with reference_case.state() and reference_case.cli
 - `spoof_templates` is nowhere: `fake_templates`, as imported;
 - train.py names face_frames_r and face_frames_Real for one thing, and device, epoch_number and result_dir for nothing:
   only its functions and its block of losses were run, on the six forward passes that it describes;
-- classifier_rPPG_attention_stack as narrow as this PhysFormer; its result is overwritten before it is used.
+- classifier_rPPG_attention_stack as narrow as this PhysFormer; its result is overwritten before it is used;
+- gradients into the batch norms made contiguous: torch 2.15's own batch norm in eval mode gives wrong gradients on a CPU
+  for those of the attention's transposed queries (its bias's is not the sum of what comes in), in float64 too;
+- for float64: make_coord's and CLIP's layer norm's casts to float32 taken out.
 
 Held still, so that there are numbers to compare: eval mode (no dropout, running statistics), no noise on LRNet's
 features, no jitter, one template in all passes. `wave_train` is PhysFormer alone in train mode without dropout, on the
-real clip, one view at a time. `rows` of three stages are kept. `loss_ce` and `loss_total` are with the cross-entropy of
+real clip, one view at a time. Every 40th token of the stages is kept. `loss_ce` and `loss_total` are with the cross-entropy of
 docs/method.md on their cosines and their logit scale; `loss_ce_leaking` and `loss_total_leaking` with their classifier.
 """
 
@@ -40,6 +43,10 @@ from cpml_jax.pretrained import cpml_torch
 GOLDEN = np.load(Path(__file__).parents[2] / "goldens" / "reference.npz")
 TOLERANCE = 1e-4  # of the largest number of an array, or absolute where those are below 1
 VIEWS = ("half", "quarter")
+# Norms of gradients, relative. Those of convolutions of every pixel are sums of millions of float32 terms: torch's own
+# float32 is 9e-4, 1e-4 and 6e-5 from its float64 in these three.
+GRADIENT_TOLERANCE, PIXEL_TOLERANCE = 1e-4, 1e-3
+OF_PIXELS = ("down_sampler", "stem0", "pfe")
 TERMS = ("ce", "pull", "push", "align", "repel", "steady")
 
 
@@ -178,10 +185,12 @@ def test_their_own_cross_entropy_follows_from_our_features(ours):
 def test_the_norm_of_a_gradient(ours, index):
     """Of `loss_total`; their rate adds nothing to it."""
     gradient = ours.gradients
-    for part in list(case.GRADIENTS.values())[index]:
+    path = list(case.GRADIENTS.values())[index]
+    for part in path:
         gradient = gradient[part]
+    tolerance = PIXEL_TOLERANCE if set(path) & set(OF_PIXELS) else GRADIENT_TOLERANCE
     norm = np.sqrt((np.asarray(gradient, np.float64) ** 2).sum())
-    np.testing.assert_allclose(norm, GOLDEN["gradient_total"][index], rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(norm, GOLDEN["gradient_total"][index], rtol=tolerance)
 
 
 def test_batch_statistics_of_one_clip_at_one_view(ours):
