@@ -14,14 +14,15 @@ float64, torch 2.15 on a CPU, with reference_case.state() and reference_case.cli
 - train.py names face_frames_r and face_frames_Real for one thing, and device, epoch_number and result_dir for nothing:
   only its functions and its block of losses were run, on the six forward passes that it describes;
 - classifier_rPPG_attention_stack as narrow as this PhysFormer; its result is overwritten before it is used;
-- gradients into the batch norms made contiguous: torch 2.15's own batch norm in eval mode gives wrong gradients on a CPU
-  for those of the attention's transposed queries (its bias's is not the sum of what comes in), in float64 too;
+- gradients into the batch norms made contiguous: torch 2.15's own batch norm in eval mode gives wrong gradients on a
+  CPU for those of the attention's transposed queries (its bias's is not the sum of what comes in), in float64 too;
 - for float64: make_coord's and CLIP's layer norm's casts to float32 taken out.
 
 Held still, so that there are numbers to compare: eval mode (no dropout, running statistics), no noise on LRNet's
 features, no jitter, one template in all passes. `wave_train` is PhysFormer alone in train mode without dropout, on the
-real clip, one view at a time. Every 40th token of the stages is kept. `loss_ce` and `loss_total` are with the cross-entropy of
-docs/method.md on their cosines and their logit scale; `loss_ce_leaking` and `loss_total_leaking` with their classifier.
+real clip, one view at a time. Every 40th token of the stages is kept. `loss_ce` and `loss_total` are with the
+cross-entropy of docs/method.md on their cosines and their logit scale; `loss_ce_leaking` and `loss_total_leaking` with
+their classifier.
 """
 
 from __future__ import annotations
