@@ -87,8 +87,8 @@ def test_the_papers_preset_trains_evaluates_and_predicts(tmp_path, weights, caps
     run = tmp_path / "run"
     sources = {entry["option"]: entry for entry in json.loads((run / "weights.json").read_text())["sources"]}
     assert set(sources) == set(parts) and all(entry["loaded"] for entry in sources.values())
-    fresh = {path.split("/")[2] for path in sources["model.rppg.weights"]["fresh"]}
-    assert len(fresh) == 1  # views: the down-sampler and the PFE, which CPML adds
+    fresh = {path.split("/")[1] for path in sources["model.rppg.weights"]["fresh"]}
+    assert fresh == {"views"}  # the down-sampler and the PFE, which CPML adds
     rows = [json.loads(row) for row in (run / "metrics.jsonl").read_text().splitlines()]
     steps = [row for row in rows if row["kind"] == "train"]
     assert len(steps) == 2 and all(row["learning_rate"] == pytest.approx(1e-5, rel=1e-4) for row in steps)
