@@ -19,6 +19,9 @@ WIRINGS = ("specified", "released")
 # Shares at the start where landmarks stand beside the joint vector. This and the recurrent network's features are wide
 # and memorise 32 people; the spectrum's few numbers do not (configs/synthetic.py has the figures).
 _JOINT_SHARE, _LANDMARK_SHARE, _SPECTRUM_SHARE = 0.03, 0.3, 2.0
+# And of the pulse's series without landmarks, where agreement stands beside it: a linear map of a wave of any phase is
+# noise, and memorises likewise.
+_SERIES_SHARE = 0.1
 
 
 class PulseTokens(nn.Module):
@@ -166,7 +169,8 @@ class Fusion(nn.Module):
             if self.wiring == "released":
                 parts.append(ReleasedCrossAttention(self.dtype, name="cross_attention")(wave, landmarks))
             else:
-                parts += self.specified(wave, stages, landmarks)
+                alone = _SERIES_SHARE if agreement else 1.0
+                parts += self.specified(wave, stages, landmarks, alone)
             parts += agreement
         elif landmarks is not None:
             parts.append(landmarks)
@@ -186,11 +190,12 @@ class Fusion(nn.Module):
         wave: Float[Array, "N T"],
         stages: Sequence[Float[Array, "N tokens dim"]],
         landmarks: Float[Array, "N F"] | None,
+        alone: float,
     ) -> list[jax.Array]:
-        """The parts that pulse and landmarks, where there are any, give together."""
+        """The parts that pulse and landmarks, where there are any, give together; alone: the series' share without."""
         series = PulseTokens(self.stage_pool, self.dtype, name="series")(wave, stages)
         if landmarks is None:
-            return [series]
+            return [alone * series]
         joint = CrossAttention(self.dtype, name="cross_attention")(series, landmarks)
         if self.landmarks == "beside":
             joint = nn.LayerNorm(dtype=jnp.float32, name="joint_norm")(joint)

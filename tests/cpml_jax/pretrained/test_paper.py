@@ -1,4 +1,4 @@
-"""The paper's recipe through the real command, from toy weights; and a checkpoint of the reference, scored as it is."""
+"""The paper's recipe through the real command, from toy weights: train, evaluate, predict. A checkpoint as it is."""
 
 import json
 from pathlib import Path
