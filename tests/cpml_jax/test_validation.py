@@ -48,7 +48,7 @@ BAD = [
     ({"train.views": "upsampled"}, "one of recorded, downsampled"),
     ({"train.downsampled": ("third",)}, "subset of half, quarter"),
     ({"train.batch_size": 7}, "even"),
-    ({"train.steps": 0}, "above 0"),
+    ({"train.steps": -1}, "above 0"),
     ({"train.log_every": 0}, "above 0"),
     ({"train.eval_every": -5}, "above 0"),
     ({"train.checkpoint_every": 0}, "above 0"),
@@ -235,7 +235,7 @@ def refused(tmp_path: Path) -> dict:
 
 @pytest.mark.parametrize("verb", sorted(refused(Path("."))))
 def test_every_verb_refuses_before_any_work(tmp_path, verb):
-    for changes, words in (({"train.steps": 0}, "train.steps=0"), ({"model.rppg.blocks": 4}, "rppg.blocks")):
+    for changes, words in (({"train.steps": -1}, "train.steps=-1"), ({"model.rppg.blocks": 4}, "rppg.blocks")):
         with pytest.raises(UserError, match=words):
             refused(tmp_path)[verb](config_with(changes))
     assert not list(tmp_path.iterdir())
