@@ -48,7 +48,7 @@ BAD = [
     ({"train.views": "upsampled"}, "one of recorded, downsampled"),
     ({"train.downsampled": ("third",)}, "subset of half, quarter"),
     ({"train.batch_size": 7}, "even"),
-    ({"train.steps": -1}, "above 0"),
+    ({"train.steps": -1}, "0 or more"),
     ({"train.log_every": 0}, "above 0"),
     ({"train.eval_every": -5}, "above 0"),
     ({"train.checkpoint_every": 0}, "above 0"),
