@@ -62,7 +62,7 @@ def check_own_reals(clips: list[Views], where: str | os.PathLike) -> None:
     """
     reals = {_of_real(clip[0]) for clip in clips if clip[0]["label"] == REAL}
     paired = [_of_real(clip[0]) in reals for clip in clips if clip[0]["label"] == FAKE]
-    if not any(paired):
+    if paired and not any(paired):
         raise UserError(
             f"loss.push_pairs='matched': none of the {len(paired)} fakes in {where} has its own real clip there "
             "(target_video); set loss.push_pairs='all'"
