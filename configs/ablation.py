@@ -59,13 +59,28 @@ def table() -> dict[str, dict[str, Any]]:
 
 
 def settings() -> dict[str, dict[str, Any]]:
-    """More rows, for `--rows` alone: the two losses at other settings, each beside the same setting without them."""
+    """More rows, for `--rows` alone: the two losses at other settings, each against the same without them.
+
+    Changes of the losses themselves are against without_both; the others have a partner, NAME_without_both.
+    """
     without = {"loss.cqsl": 0.0, "loss.cmcl": 0.0}
+    pull_alone = {"loss.cqsl_push": 0.0, "loss.cqsl_rate": 0.0, "loss.cmcl": 0.0}
     rows = {
         "cqsl_quarter": {"loss.cqsl": 0.05},
         "cqsl_4x": {"loss.cqsl": 0.8},
         "cmcl_quarter": {"loss.cmcl": 0.0625},
         "cmcl_4x": {"loss.cmcl": 1.0},
+        "pull_alone": pull_alone,
+        "pull_alone_5x": pull_alone | {"loss.cqsl": 1.0},
+        "without_push": {"loss.cqsl_push": 0.0},
+        "push_all": {"loss.push_pairs": "all"},
+        # Two unrelated clean pulses of 128 frames have |rho| = 0.2 by chance.
+        "push_hinge": {"loss.push_margin": 0.2},
+        "push_skip": {"loss.push_skip_matching": 0.9},
+        "stop_better": {"loss.stop_better": True},
+        "steady_100x": {"loss.cmcl_repel": 0.0, "loss.cmcl_steady": 100.0},
+        # Before each term was counted as at a batch of a real and a fake clip.
+        "old_weights": {"loss.cqsl": 0.4, "loss.cmcl": 0.5, "loss.push_pairs": "all", "optim.clip_norm": 2.0},
     }
     changed = {
         "batch_16": {"train.batch_size": 16},
@@ -74,6 +89,10 @@ def settings() -> dict[str, dict[str, Any]]:
         "temperature_0.3": {"model.temperature": 0.3},
         # From there on CQSL alone holds the waves.
         "teacher_fades": {"loss.teacher_steps": 240},
+        # Labels on the best view alone, as the paper: what is known of the others comes from the losses.
+        "ce_best": {"loss.ce_views": "best"},
+        # The wave is read as a series alone.
+        "no_agreement": {"model.rppg.agreement": 0},
     }
     for name, changes in changed.items():
         rows |= {name: changes, f"{name}_without_both": changes | without}
