@@ -7,6 +7,7 @@ import tiny
 
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import scoring
+from cpml_jax.schema import CROP_SIZE
 from cpml_jax.training.sharding import make_mesh
 
 CHANGES = {
@@ -42,7 +43,7 @@ def test_class_embeddings_of_several_fakes_are_two_unit_vectors(scorer):
 
 def test_saliency_is_zero_without_a_stream_that_sees_frames(scorer):
     saliency = scorer.saliency(tiny.random_batch(rows=3, views=1))
-    assert saliency.shape == (3, tiny.FRAME_SIZE, tiny.FRAME_SIZE) and not saliency.any()
+    assert saliency.shape == (3, CROP_SIZE, CROP_SIZE) and not saliency.any()
 
 
 def test_what_cannot_be_restored_is_one_line(tmp_path):
