@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Float, Num, Shaped
 
 from cpml_jax.data import augment
 from cpml_jax.errors import UserError
@@ -131,18 +131,23 @@ def build_visual(settings: Settings, unified_dim: int, dtype: Any) -> ImageEncod
 
 
 def encode_visual(module: ImageEncoder | None, settings: Settings, inputs: Inputs, forward: Pass) -> Encoded:
-    """The stills' mean embedding, the contrast of their fine texture, or both."""
+    """The stills' mean embedding, and the contrast of their fine texture; without an encoder the contrast alone."""
     stills = rows(inputs["stills"])
-    features = contrast = None
-    if module is not None:
-        images = views.visual_views(stills, forward.downsampled, settings["image_size"])
-        features = embed_images(module, images)
-    if settings["contrast"]:
-        contrast = texture_contrast(stills, settings["contrast"], forward.downsampled)
-    named = {"z_visual": features} if features is not None else {}
-    if contrast is None:
-        return Encoded(features, features, {}, named)
-    return Encoded((features, contrast), contrast if features is None else features, {}, named)
+    if not settings["contrast"]:
+        assert module is not None  # validation.py refuses a stream of nothing
+        features = embed_stills(module, settings, stills, forward)
+        return Encoded(features, features, {}, {"z_visual": features})
+    contrast = texture_contrast(stills, settings["contrast"], forward.downsampled)
+    if module is None:
+        return Encoded((None, contrast), contrast, {}, {})
+    features = embed_stills(module, settings, stills, forward)
+    return Encoded((features, contrast), features, {}, {"z_visual": features})
+
+
+def embed_stills(
+    module: ImageEncoder, settings: Settings, stills: Num[Array, "N K S S 3"], forward: Pass
+) -> Float[Array, "NV D"]:
+    return embed_images(module, views.visual_views(stills, forward.downsampled, settings["image_size"]))
 
 
 def embed_images(module: ImageEncoder, images: Float[Array, "N V K S S 3"]) -> Float[Array, "NV D"]:

@@ -47,6 +47,16 @@ def test_evaluation_sees_every_row_once_in_batches_of_one_shape(tiny_records):
     assert last["label"].tolist()[:2] == [row["label"] for row in last_rows]
 
 
+@pytest.mark.parametrize("measure", [None, lambda record: {"pixels": np.array(record["frames"].shape[1:3])}])
+def test_stills_are_evenly_spaced_whole_frames(tiny_records, measure):
+    records = RecordSet(tiny_records / "faces")
+    row, size = records.rows[0], tiny.input_size(num_frames=12, num_stills=3)
+    clip = ClipReader(records, size, measure=measure)(row)
+    np.testing.assert_array_equal(clip["stills"], records.read(row)["frames"][[0, 6, 11]])
+    np.testing.assert_array_equal(clip["frames"], records.read(row, tiny.FRAME_SIZE)["frames"][:12])
+    assert measure is None or clip["pixels"].tolist() == [128, 128]
+
+
 def test_damaged_bytes_are_a_corrupt_record_and_evaluation_lists_it(copied_records):
     file = split_file(copied_records, "test")
     data = bytearray(file.read_bytes())
