@@ -41,12 +41,14 @@ def texture_contrast(
     Returns:
       (N V, grid^2) float32, in (N, V) order, cells row by row; about 1 in standard deviation between clips.
     """
-    luma = stills.astype(jnp.float32) @ jnp.asarray(LUMA)[:, None]
+    # No matrix product: accelerators round those to fewer digits than a fine part has.
+    red, green, blue = (stills[..., i, None].astype(jnp.float32) for i in range(3))
+    luma = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
     views = [luma, *(enlarged(averaged_down(luma, name), luma.shape[2]) for name in downsampled)]
     x = jnp.stack(views, axis=1)[..., 0]
     fine = jnp.abs(x - blurred(x))
     weights = jnp.asarray(cell_weights(x.shape[-1], grid))
-    means = jnp.einsum("nvkij,gi,hj->nvkgh", fine, weights, weights)
+    means = jnp.einsum("nvkij,gi,hj->nvkgh", fine, weights, weights, precision="highest")
     logs = jnp.log(means + _FLOOR).mean(axis=2)
     contrast = _SCALE * (logs - logs.mean(axis=(2, 3), keepdims=True))
     return contrast.reshape(-1, grid * grid)
