@@ -19,7 +19,7 @@ WIRINGS = ("specified", "released")
 # Shares at the start where landmarks stand beside the joint vector. This and the recurrent network's features are wide
 # and memorise 32 people; the spectrum's few numbers do not (configs/synthetic.py has the figures).
 _JOINT_SHARE, _LANDMARK_SHARE, _SPECTRUM_SHARE = 0.03, 0.3, 2.0
-# Of the visual stream's contrast: few numbers too.
+# Of the visual stream's contrast, whose numbers differ between clips by about 1 (texture_contrast.py).
 _CONTRAST_SHARE = 1.0
 # And of the pulse's series without landmarks, where agreement stands beside it: a linear map of a wave of any phase is
 # noise, and memorises likewise.
