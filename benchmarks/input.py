@@ -17,6 +17,7 @@ from typing import cast
 import cv2
 
 from cpml_jax.data.input_pipeline import ClipReader, training_batches
+from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import RecordSet
 from cpml_jax.data.sampler import BalancedSampler
 
@@ -60,7 +61,8 @@ def drawn_records(folder: Path) -> Path:
 
 def clips_per_second(records: RecordSet, num_frames: int, frame_size: int) -> float:
     """Mean over STEPS batches, after one to warm up."""
-    reader = ClipReader(records, num_frames=num_frames, frame_size=frame_size)
+    size = InputSize(num_frames, frame_size, num_stills=1, batch_size=BATCH, inputs=("frames", "landmarks"))
+    reader = ClipReader(records, size)
     batches = training_batches(reader, cast(BalancedSampler, InTurn(records.rows)), steps=STEPS + 1, read_threads=1)
     next(batches)
     start = time.perf_counter()

@@ -14,12 +14,10 @@ from ml_collections import ConfigDict
 
 from cpml_jax.configs import _bases
 from cpml_jax.errors import UserError
-from cpml_jax.schema import CROP_SIZE
 
 _ALONE = {"loss.cqsl": 0.0, "loss.cmcl": 0.0, "loss.teacher": 0.0}  # no losses on pulses, none against prompts
 _LINEAR = {"model.head": "linear", "loss.cmcl": 0.0}
-# Without PhysFormer, which reads small frames in configs/synthetic.py, images see all that the records hold.
-_FRAMES = {"model.modalities": ("visual",), "model.rppg.frame_size": CROP_SIZE, **_ALONE}
+_FRAMES = {"model.modalities": ("visual",), **_ALONE}
 # u is the image embedding itself, as in FLIP: no random projection, no dropout.
 _IMAGES = _FRAMES | {"model.fusion_projection": "none", "model.fusion_dropout": 0.0}
 _FLIP_IT = _IMAGES | {"model.head": "prompts", "model.text_encoder.prompts": "ensemble"}

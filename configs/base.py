@@ -133,7 +133,7 @@ def get_config() -> ConfigDict:
     # open-rppg:rlap | open-rppg:pure (or open-rppg:rlap:FILE): heads, input_norm and the rest are then as trained;
     # or the authors' PyTorch file.
     rppg.weights = ""
-    rppg.frame_size = 128  # pixels, model input
+    rppg.frame_size = 128  # pixels of the frames that this stream reads
     rppg.dim = 96
     rppg.ff_dim = 144
     rppg.blocks = 12  # in three stages of a third each
@@ -187,6 +187,11 @@ def get_config() -> ConfigDict:
     text.context_length = 77
 
     visual = model.visual = ConfigDict()
+    # It reads stills: frames at the size at which they are stored, 128 pixels, whatever rppg.frame_size is.
+    visual.encoder = True  # the image encoder; False: the stream is its contrast alone
+    # Cells a side in which the strength of the fine texture is measured (texture_contrast.py), beside the image
+    # encoder's features; 0: off.
+    visual.contrast = 0
     visual.weights = ""  # as text_encoder.weights, usually the same: image_size, patch, width, ... are the folder's
     visual.frames = 4  # K frames of the clip, evenly spaced over all of it
     visual.image_size = 224

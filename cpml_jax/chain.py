@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from ml_collections import ConfigDict
 
 from cpml_jax.console import inform
-from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import RecordSet, is_finished, records_dir, records_root
 from cpml_jax.errors import UserError, missing_packages
 from cpml_jax.validation import check_weights, validate
@@ -232,7 +231,7 @@ def report(config: ConfigDict, workdir: Folder) -> None:
         if line["split"] == "test" and protocols.home_of(line["dataset"]) == line["dataset"] == config.train.dataset
     ]
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
-    saliency.write(workdir, scorer, record_sets, lines, InputSize.of(config))
+    saliency.write(workdir, scorer, record_sets, lines, scoring.input_size(config))
     if jax.process_index() == 0:
         inform(f"to look at: {reporting.write(workdir, record_sets)}")
 

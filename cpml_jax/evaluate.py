@@ -90,7 +90,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | Path, names: tuple[str
         training=protocols.training_of(config),
         tests=planned_tests(config, record_sets, names),
         sampler=sampler_description(config.data.num_frames, config.data.max_windows, config.data.windows),
-        size=InputSize.of(config),
+        size=scoring.input_size(config),
         trained_on=run_files.read_training_data(workdir),
         diagnostics=config.eval.diagnostics,
         official=official_tests(config),

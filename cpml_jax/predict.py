@@ -83,7 +83,7 @@ def run(
         paths,
         load_video_clips(),
         threshold=read_threshold(workdir, scorer.step, scorer.parameters_sha256),
-        size=InputSize.of(config),
+        size=scoring.input_size(config),
         page=page,
         out=out,
     )
@@ -204,7 +204,7 @@ def next_power_of_two(number: int) -> int:
 
 def batch_of(clips: Sequence[FaceClip], size: InputSize, rows: int) -> dict[str, np.ndarray]:
     """A batch of `rows` rows, made as evaluation makes it of records; the label plays no part in a score."""
-    arrays = [clip_arrays(vars(clip), size.num_frames, size.frame_size) for clip in clips]
+    arrays = [clip_arrays(vars(clip), size) for clip in clips]
     return padded_batch(arrays, [REAL] * len(clips), rows)
 
 

@@ -19,7 +19,6 @@ from cpml_jax import validation
 from cpml_jax.console import inform
 from cpml_jax.data import sampler
 from cpml_jax.data.input_pipeline import ClipReader, eval_batches, training_batches
-from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import RecordSet, records_dir
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import protocols, provenance, scoring, video_score
@@ -115,12 +114,7 @@ def batches(
     """This process's part of every training batch, in the order that the seed decides; `classes` are the model's."""
     numbered = config.model.text_encoder.classes == "methods"
     return training_batches(
-        ClipReader(
-            records,
-            num_frames=config.data.num_frames,
-            frame_size=config.model.rppg.frame_size,
-            cache_mb=config.data.cache_mb,
-        ),
+        ClipReader(records, scoring.input_size(config), cache_mb=config.data.cache_mb),
         sampler.BalancedSampler(clips, batch_size=config.train.batch_size, seed=config.seed),
         steps=max(config.train.steps, 1),  # a data set of no batches has no position to save
         read_threads=config.data.read_threads,
@@ -250,7 +244,7 @@ def make_validation(config: ConfigDict, records: RecordSet, scorer: scoring.Scor
     def validate(state: TrainState) -> dict[str, float]:
         scorer.load(state.variables, int(state.step))
         clips, margins, excluded = [], [], []
-        for batch_rows, batch in eval_batches(records, rows, InputSize.of(config), excluded=excluded):
+        for batch_rows, batch in eval_batches(records, rows, scoring.input_size(config), excluded=excluded):
             clips += batch_rows
             margins += list(detection.fake_margin(scorer.score(batch)["logits"])[: len(batch_rows)])
         for row in excluded:

@@ -64,6 +64,7 @@ def validate(
     check_tests(flat, plain["data"]["sources"], names, verb)
     check_optimizer(flat)
     check_heads(flat)
+    check_visual(flat)
     check_text(flat)
     if verb != "prepare" or not any(flat[f"model.{name}.weights"] for name in ("rppg", "text_encoder", "visual")):
         check_model(config, workdir)  # weights need not lie on the machine that prepares
@@ -283,10 +284,11 @@ def check_heads(flat: Flat) -> None:
                 f"loss.{name}={flat[f'loss.{name}']} needs the visual stream; model.modalities is {modalities}: "
                 f"add 'visual' or set loss.{name}=0.0"
             )
-    if head != "linear" and flat["model.fusion_projection"] == "none" and modalities != ("visual",):
+    alone = modalities == ("visual",) and flat["model.visual.encoder"] and not flat["model.visual.contrast"]
+    if head != "linear" and flat["model.fusion_projection"] == "none" and not alone:
         raise UserError(
-            f"model.fusion_projection='none' with model.modalities={modalities}: only the visual stream alone is as "
-            "wide as the class prompts; set it to 'linear', or model.head='linear'"
+            f"model.fusion_projection='none' with model.modalities={modalities}: only the visual stream alone, without "
+            "contrast, is as wide as the class prompts; set it to 'linear', or model.head='linear'"
         )
     if flat["model.fusion_wiring"] == "released" and (
         not {"rppg", "landmarks"} <= set(modalities) or flat["model.fusion_landmarks"] != "crossed"
@@ -295,7 +297,22 @@ def check_heads(flat: Flat) -> None:
             f"model.fusion_wiring='released' crosses pulse and landmarks; with model.modalities={modalities} and "
             f"model.fusion_landmarks={flat['model.fusion_landmarks']!r} set it to 'specified'"
         )
-    if "visual" in modalities and flat["model.visual.frames"] > flat["data.num_frames"]:
+
+
+def check_visual(flat: Flat) -> None:
+    """Refuse a visual stream of nothing, what only its image encoder could use, and more stills than a clip has."""
+    if "visual" not in flat["model.modalities"]:
+        return
+    if not flat["model.visual.encoder"]:
+        if not flat["model.visual.contrast"]:
+            raise UserError(
+                "model.visual.encoder=False with model.visual.contrast=0 leaves the visual stream nothing; set one of "
+                "them, or take 'visual' out of model.modalities"
+            )
+        for key in (*(f"loss.{name}" for name in _ON_IMAGES), "model.visual.weights"):
+            if flat[key]:
+                raise UserError(f"{key}={flat[key]!r} needs the image encoder; set model.visual.encoder=True")
+    if flat["model.visual.frames"] > flat["data.num_frames"]:
         raise UserError(
             f"model.visual.frames={flat['model.visual.frames']} is more than a clip has, data.num_frames="
             f"{flat['data.num_frames']}"

@@ -183,6 +183,7 @@ RULES: Mapping[str, Rule] = {
     "model.text_encoder.layers": POSITIVE,
     "model.text_encoder.heads": POSITIVE,
     "model.text_encoder.context_length": POSITIVE,
+    "model.visual.contrast": Rule("0 (off) or 2 to 32 cells a side", lambda value: value == 0 or 2 <= value <= 32),
     "model.visual.frames": POSITIVE,
     "model.visual.image_size": POSITIVE,
     "model.visual.patch": POSITIVE,
@@ -203,6 +204,6 @@ UNRESTRICTED = frozenset(
         "init_from", "train.dataset", "train.flip", "train.shard_params", "optim.groups", "loss.stop_better",
         "model.rppg.weights", "model.landmarks.weights", "model.landmarks.spectrum", "model.text_encoder.weights",
         "model.text_encoder.bank", "model.text_encoder.context_per_class", "model.text_encoder.context_init",
-        "model.visual.weights", "eval.diagnostics",
+        "model.visual.weights", "model.visual.encoder", "eval.diagnostics",
     )
 )  # fmt: skip

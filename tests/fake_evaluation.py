@@ -13,7 +13,7 @@ from cpml_jax.data.records import CorruptRecord
 from cpml_jax.evaluation.protocols import Training, make_tests
 
 FRAMES, SIZE = 16, 8
-INPUT = InputSize(num_frames=FRAMES, frame_size=SIZE, batch_size=5)
+INPUT = InputSize(FRAMES, SIZE, num_stills=1, batch_size=5, inputs=("frames", "landmarks"))
 TWO = ("Deepfakes", "Face2Face")
 SPLITS = {"train": range(0, 2), "val": range(2, 6), "test": range(6, 12)}
 TIMES = np.arange(FRAMES) / 30.0
@@ -46,7 +46,7 @@ class FakeRecords:
             "heart_rate_pos": 72.0, "heart_rate_truth": 72.0 if method == "real" else float("nan"),
         }  # fmt: skip
 
-    def read(self, row, frame_size):
+    def read(self, row, frame_size, stills=()):
         self.reads.append(row["clip_id"])
         if row["clip_id"] in self.corrupt:
             raise CorruptRecord(row["clip_id"], "frame 3 is not an image")

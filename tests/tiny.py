@@ -1,17 +1,27 @@
 """A model, a batch and a step small enough to compile in seconds; shared by tests and by their subprocesses."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 from cpml_jax.configs import base
+from cpml_jax.data.input_size import InputSize
 from cpml_jax.evaluation import scoring
 from cpml_jax.losses import total
+from cpml_jax.schema import CROP_SIZE, MODEL_INPUTS
 from cpml_jax.training import sharding, steps
 from cpml_jax.training.state import create_state
 
-NUM_FRAMES, FRAME_SIZE = 16, 16
+NUM_FRAMES, FRAME_SIZE, NUM_STILLS = 16, 16, 2
+
+
+def input_size(**changes) -> InputSize:
+    """Of a batch with every input."""
+    size = InputSize(NUM_FRAMES, FRAME_SIZE, NUM_STILLS, batch_size=5, inputs=MODEL_INPUTS)
+    return dataclasses.replace(size, **changes)
 
 
 def tiny_config(**changes):
@@ -34,7 +44,7 @@ def tiny_config(**changes):
     )
     model.landmarks.hidden = 4
     model.text_encoder.update(dict(width=16, layers=1, heads=2, context_length=24))
-    model.visual.update(dict(image_size=16, patch=8, width=16, layers=1, heads=2, frames=2))
+    model.visual.update(dict(image_size=16, patch=8, width=16, layers=1, heads=2, frames=NUM_STILLS))
     config.update_from_flattened_dict(changes)
     return config
 
@@ -58,6 +68,7 @@ def random_batch(rows: int = 8, views: int = 2, seed: int = 0) -> dict[str, np.n
     return {
         "frames": rng.integers(0, 255, (rows, views, NUM_FRAMES, FRAME_SIZE, FRAME_SIZE, 3), dtype=np.uint8),
         "landmarks": rng.uniform(-1, 1, (rows, views, NUM_FRAMES, 68, 2)).astype(np.float32),
+        "stills": rng.integers(0, 255, (rows, views, NUM_STILLS, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8),
         "valid": np.ones((rows, views, NUM_FRAMES), bool),
         "pulse": rng.normal(size=(rows, NUM_FRAMES)).astype(np.float32),
         "label": (np.arange(rows) % 2).astype(np.int32),

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 
+from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import resized
-from cpml_jax.schema import MODEL_INPUTS, RECORD
+from cpml_jax.schema import CROP_SIZE, MODEL_INPUTS, RECORD
 
 TRACE = "pulse_pos"  # the record's trace that becomes a batch's pulse
 _FIELDS = {field.name: field for field in RECORD}
@@ -16,24 +18,38 @@ _FIELDS = {field.name: field for field in RECORD}
 Clip = dict[str, np.ndarray]
 
 
-def clip_arrays(record: Mapping[str, Any], num_frames: int, frame_size: int) -> Clip:
+def clip_arrays(record: Mapping[str, Any], size: InputSize) -> Clip:
     """What a batch holds of one clip.
 
     Args:
-      record: of schema.RECORD's fields at least MODEL_INPUTS, valid and TRACE, num_frames frames or more.
-      num_frames: T.
-      frame_size: S, pixels.
+      record: of schema.RECORD's fields at least valid, TRACE and what size.inputs need, size.num_frames frames or more;
+        where it has `stills` (RecordSet.read), those are taken, and else they are some of its frames.
+      size: T, S, K, and which inputs.
 
     Returns:
-      frames (T, S, S, 3) uint8, every other of MODEL_INPUTS (T, ...) in its field's dtype, pulse (T,) float32, valid
-      (T,) bool. Landmarks of invalid frames are bridged.
+      Of size.inputs frames (T, S, S, 3) uint8, stills (K, 128, 128, 3) uint8, every other one (T, ...) in its field's
+      dtype; pulse (T,) float32, valid (T,) bool. Landmarks of invalid frames are bridged.
     """
-    arrays = {name: np.asarray(record[name], _FIELDS[name].dtype)[:num_frames] for name in MODEL_INPUTS}
-    if arrays["frames"].shape[1] != frame_size:
-        arrays["frames"] = np.stack([resized(frame, frame_size) for frame in arrays["frames"]])
-    valid = np.asarray(record["valid"], bool)[:num_frames]
-    arrays["landmarks"] = bridged(arrays["landmarks"], valid)
-    return arrays | {"pulse": np.asarray(record[TRACE], _FIELDS[TRACE].dtype)[:num_frames], "valid": valid}
+    arrays = {}
+    for name in size.inputs:
+        if name == "stills":
+            arrays[name] = stills_of(record, size)
+        else:
+            arrays[name] = np.asarray(record[name], _FIELDS[name].dtype)[: size.num_frames]
+    if "frames" in arrays and arrays["frames"].shape[1] != size.frame_size:
+        arrays["frames"] = np.stack([resized(frame, size.frame_size) for frame in arrays["frames"]])
+    valid = np.asarray(record["valid"], bool)[: size.num_frames]
+    if "landmarks" in arrays:
+        arrays["landmarks"] = bridged(arrays["landmarks"], valid)
+    return arrays | {"pulse": np.asarray(record[TRACE], _FIELDS[TRACE].dtype)[: size.num_frames], "valid": valid}
+
+
+def stills_of(record: Mapping[str, Any], size: InputSize) -> UInt8[np.ndarray, "K S S 3"]:
+    """A record's stills; if it has none of its own, of its whole frames."""
+    stills = record["stills"] if "stills" in record else np.asarray(record["frames"])[list(size.still_places)]
+    if stills.shape[1:3] != (CROP_SIZE, CROP_SIZE):
+        raise ValueError(f"stills of {stills.shape[1]} pixels; they are {CROP_SIZE} wide")
+    return np.asarray(stills, np.uint8)
 
 
 def bridged(points: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -55,7 +71,8 @@ def bridged(points: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 def stack_views(clips: Sequence[Sequence[Clip]], labels: Sequence[int]) -> dict[str, np.ndarray]:
     """Clips (clip_arrays) with their views, best first -> a batch: schema.BATCH without class_index and pair."""
-    inputs = {name: np.stack([np.stack([view[name] for view in views]) for views in clips]) for name in MODEL_INPUTS}
+    held = [name for name in MODEL_INPUTS if name in clips[0][0]]
+    inputs = {name: np.stack([np.stack([view[name] for view in views]) for views in clips]) for name in held}
     return inputs | {
         "valid": np.stack([np.stack([view["valid"] for view in views]) for views in clips]),
         "pulse": np.stack([views[0]["pulse"] for views in clips]),
@@ -72,10 +89,9 @@ def padded_batch(clips: Sequence[Clip], labels: Sequence[int], rows: int) -> dic
     return batch
 
 
-def zero_inputs(num_frames: int, frame_size: int, rows: int = 1) -> dict[str, np.ndarray]:
-    """A batch's MODEL_INPUTS (rows, 1, T, ...), all 0: for shapes and types."""
-    fields = [_FIELDS[name] for name in (*MODEL_INPUTS, "valid", TRACE)]
-    record = {field.name: np.zeros([n or num_frames for n in field.shape], field.dtype) for field in fields}
-    clip = clip_arrays(record, num_frames, frame_size)
-    batch = stack_views([[clip]] * rows, [0] * rows)
-    return {name: batch[name] for name in MODEL_INPUTS}
+def zero_inputs(size: InputSize, rows: int = 1) -> dict[str, np.ndarray]:
+    """A batch's inputs (rows, 1, ...), size.inputs of them, all 0: for shapes and types."""
+    fields = [_FIELDS[name] for name in (*MODEL_INPUTS, "valid", TRACE) if name in _FIELDS]
+    record = {field.name: np.zeros([n or size.num_frames for n in field.shape], field.dtype) for field in fields}
+    batch = stack_views([[clip_arrays(record, size)]] * rows, [0] * rows)
+    return {name: batch[name] for name in size.inputs}

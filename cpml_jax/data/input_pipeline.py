@@ -24,20 +24,12 @@ Measure = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 class ClipReader:
     """Reads model inputs of clips; keeps the last `cache_mb` MB of them decoded, across epochs and threads.
 
-    With `measure` also what it says of the record's first num_frames frames, at their stored size.
+    Only what size.inputs name is decoded. With `measure` also what it says of the record's first num_frames frames, at
+    their stored size.
     """
 
-    def __init__(
-        self,
-        records: RecordSet,
-        *,
-        num_frames: int,
-        frame_size: int,
-        cache_mb: int = 0,
-        measure: Measure | None = None,
-    ):
-        self._measure = measure
-        self.records, self.num_frames, self.frame_size = records, num_frames, frame_size
+    def __init__(self, records: RecordSet, size: InputSize, *, cache_mb: int = 0, measure: Measure | None = None):
+        self.records, self._size, self._measure = records, size, measure
         self._budget, self._bytes = cache_mb * _MB, 0
         self._cache: collections.OrderedDict[str, Clip] = collections.OrderedDict()
         self._lock = threading.Lock()
@@ -66,20 +58,25 @@ class ClipReader:
         return clip
 
     def _read(self, row: dict) -> Clip:
-        record = self.records.read(row, CROP_SIZE if self._measure else self.frame_size)
-        length = len(record["frames"])
-        if length < self.num_frames:
+        size = self._size
+        if self._measure:
+            record = self.records.read(row, CROP_SIZE)
+        else:
+            pixels = size.frame_size if "frames" in size.inputs else None
+            record = self.records.read(row, pixels, size.still_places)
+        length = len(record["valid"])
+        if length < size.num_frames:
             raise UserError(
-                f"{self.records.directory}: records hold {length} frames, data.num_frames={self.num_frames}; "
+                f"{self.records.directory}: records hold {length} frames, data.num_frames={size.num_frames}; "
                 "prepare them again with that value or lower it"
             )
-        clip = clip_arrays(record, self.num_frames, self.frame_size)
+        clip = clip_arrays(record, size)
         truth = record.get("pulse_truth", np.full(length, np.nan))
-        clip |= {"pulse_truth": np.asarray(truth, np.float32)[: self.num_frames]}
+        clip |= {"pulse_truth": np.asarray(truth, np.float32)[: size.num_frames]}
         if self._measure is None:
             return clip
         arrays = {name: value for name, value in record.items() if np.ndim(value)}
-        return clip | dict(self._measure({name: value[: self.num_frames] for name, value in arrays.items()}))
+        return clip | dict(self._measure({name: value[: size.num_frames] for name, value in arrays.items()}))
 
 
 def _bytes_of(clip: Clip) -> int:
@@ -141,7 +138,7 @@ def eval_batches(
       that every batch has one shape. Corrupt records are skipped and added to `excluded` as {"clip_id", "reason"} on
       top of the row's other keys.
     """
-    reader = ClipReader(records, num_frames=size.num_frames, frame_size=size.frame_size, measure=measure)
+    reader = ClipReader(records, size, measure=measure)
     pending: list[tuple[dict, Clip]] = []
 
     def batch() -> tuple[list[dict], dict[str, np.ndarray]]:

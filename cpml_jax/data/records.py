@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,22 +78,25 @@ class RecordSet:
     def _split(self, split: str):
         return open_split(self._builder, split)
 
-    def read(self, row: dict, frame_size: int = CROP_SIZE) -> dict[str, np.ndarray]:
+    def read(self, row: dict, frame_size: int | None = CROP_SIZE, stills: Sequence[int] = ()) -> dict[str, np.ndarray]:
         """One clip, decoded.
 
         Args:
           row: a row of the index.
-          frame_size: side of the returned frames in pixels; smaller ones are area averages of the stored crop.
+          frame_size: side of the returned frames in pixels; smaller ones are area averages of the stored crop. None:
+            no frames are returned, and but for stills none is decoded.
+          stills: places of frames that are returned as they are stored too; those that a short record lacks are left
+            out.
 
         Returns:
-          The record's fields (schema.RECORD); frames (T, frame_size, frame_size, 3) uint8 RGB.
+          The record's fields (schema.RECORD); frames (T, frame_size, frame_size, 3) uint8 RGB; with stills also stills
+          (K, CROP_SIZE, CROP_SIZE, 3) uint8 RGB.
 
         Raises:
-          CorruptRecord: the record or one of its frames cannot be decoded, or belongs to another clip.
+          CorruptRecord: the record or one of the frames asked for cannot be decoded, or belongs to another clip.
         """
         record = self.read_coded(row)
-        record["frames"] = _decode_frames(row["clip_id"], record["frames"], frame_size)
-        return record
+        return record | _decoded(row["clip_id"], record.pop("frames"), frame_size, stills)
 
     def read_coded(self, row: dict) -> dict:
         """One clip as it is stored: frames are T JPEG files (bytes), texts are str. Raises as `read` does."""
@@ -121,14 +125,20 @@ def open_split(builder: Any, split: str) -> Any:
     return builder.as_data_source(split, decoders={"frames": StillCoded()})
 
 
-def _decode_frames(clip_id: str, encoded, size: int) -> np.ndarray:
-    frames = np.empty((len(encoded), size, size, 3), np.uint8)
-    for index, data in enumerate(encoded):
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+def _decoded(clip_id: str, encoded: Sequence[bytes], size: int | None, stills: Sequence[int]) -> dict[str, np.ndarray]:
+    """frames, if a size is given, and stills, if any are; each JPEG file is decoded once."""
+    chosen = [place for place in stills if place < len(encoded)]
+    frames, whole = [], {}
+    for place in chosen if size is None else range(len(encoded)):
+        image = cv2.imdecode(np.frombuffer(encoded[place], np.uint8), cv2.IMREAD_COLOR_RGB)
         if image is None:
-            raise CorruptRecord(clip_id, f"frame {index} is not an image")
-        frames[index] = resized(image, size)
-    return frames
+            raise CorruptRecord(clip_id, f"frame {place} is not an image")
+        if size is not None:
+            frames.append(resized(image, size))
+        if place in chosen:
+            whole[place] = image
+    decoded = {} if size is None else {"frames": np.stack(frames)}
+    return decoded | ({"stills": np.stack([whole[place] for place in chosen])} if chosen else {})
 
 
 def resized(image: np.ndarray, size: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from cpml_jax.data.input_pipeline import eval_batches
 from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import RecordSet
 from cpml_jax.files import write_whole
-from cpml_jax.schema import FAKE, REAL
+from cpml_jax.schema import CROP_SIZE, FAKE, REAL
 
 SALIENCY = "saliency.npz"
 EACH = 2  # clips of a class that are most wrong, and as many that are most right
@@ -48,7 +48,8 @@ def write(
     lines: list[dict],
     size: InputSize,
 ) -> None:
-    """Write <workdir>/saliency.npz: clip_id (M,), saliency (M, S, S) float32 of the chosen clips.
+    """Write <workdir>/saliency.npz: clip_id (M,), saliency (M, S, S) float32 of the chosen clips, S the
+    largest side of what the model sees.
 
     Args:
       scorer: scoring.Scorer.
@@ -64,7 +65,7 @@ def write(
         for batch_rows, batch in eval_batches(records, rows, small, excluded=[]):
             maps |= zip((row["clip_id"] for row in batch_rows), scorer.saliency(batch), strict=False)
     ids = [clip_id for clip_id in chosen if clip_id in maps]
-    stacked = np.stack([maps[i] for i in ids]) if ids else np.zeros((0, size.frame_size, size.frame_size), np.float32)
+    stacked = np.stack([maps[i] for i in ids]) if ids else np.zeros((0, CROP_SIZE, CROP_SIZE), np.float32)
     file = io.BytesIO()
     np.savez_compressed(file, clip_id=np.asarray(ids, dtype=np.str_), saliency=stacked)
     write_whole(Path(workdir) / SALIENCY, file.getvalue())

@@ -13,12 +13,13 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from cpml_jax.data.batch import zero_inputs
+from cpml_jax.data.input_size import InputSize
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import provenance
 from cpml_jax.models import cpml, heads, prompt_bank
 from cpml_jax.models.cpml import CPML
+from cpml_jax.models.streams import inputs_of
 from cpml_jax.pretrained import apply
-from cpml_jax.schema import MODEL_INPUTS
 from cpml_jax.training import checkpoint, network, run_files, steps
 from cpml_jax.training.network import Network
 from cpml_jax.training.sharding import DATA_AXIS, make_mesh, put_global_batch, replicated, state_shardings
@@ -30,7 +31,8 @@ class Scorer:
     Attributes:
       step: the training step that the parameters are of.
       selection: how that step was chosen: validation (the lowest pair loss), latest, or oracle.
-      streams: names of the model\'s streams.
+      streams: names of the model's streams.
+      inputs: those of schema.MODEL_INPUTS that they read.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class Scorer:
         self._score_streams = steps.jit_score_step(model, mesh, streams=True)
         self._fuse = steps.jit_fuse_step(model, mesh)
         self._saliency = steps.jit_saliency_step(model, mesh)
-        self.streams = model.active
+        self.streams, self.inputs = model.active, inputs_of(model.active)
         self.step, self.selection = step, selection
         if variables is not None:
             self.load(variables, step)
@@ -85,16 +87,17 @@ class Scorer:
         """Scores of a batch of one view.
 
         Args:
-          batch: schema.BATCH with V = 1; any number of rows, padded here to the mesh's size.
+          batch: schema.BATCH with V = 1, with at least this model's inputs; any number of rows, padded here to the
+            mesh's size.
 
         Returns:
           p_fake (B,), logits (B, 2), unified (B, D) and, with the rPPG stream, wave (B, T), float32.
         """
-        return self._run(self._score, {name: batch[name] for name in MODEL_INPUTS})
+        return self._run(self._score, {name: batch[name] for name in self.inputs})
 
     def score_streams(self, batch: dict) -> dict[str, Any]:
         """As `score`, and streams: stream -> arrays (B, ...), what the fusion takes of it."""
-        return self._run(self._score_streams, {name: batch[name] for name in MODEL_INPUTS})
+        return self._run(self._score_streams, {name: batch[name] for name in self.inputs})
 
     def fuse(self, streams: dict[str, Any]) -> np.ndarray:
         """Logits (B, 2) float32 of what `score_streams` gave, whether a row's streams are of one clip or of several."""
@@ -102,7 +105,7 @@ class Scorer:
 
     def saliency(self, batch: dict) -> np.ndarray:
         """(B, S, S) float32 >= 0: how much each pixel moves the score (steps.jit_saliency_step)."""
-        return self._run(self._saliency, {name: batch[name] for name in MODEL_INPUTS})
+        return self._run(self._saliency, {name: batch[name] for name in self.inputs})
 
     def _run(self, step: Callable[..., Any], inputs: dict[str, Any]) -> Any:
         """What a step makes of a tree of arrays (B, ...), as NumPy arrays (B, ...)."""
@@ -140,9 +143,21 @@ def build_model(config: ConfigDict, given: Network | None = None) -> tuple[CPML,
     return model, None if given.tokens is None else jnp.asarray(given.tokens)
 
 
+def input_size(config: ConfigDict) -> InputSize:
+    """Of what a model with this configuration reads, in evaluation's batches."""
+    model = config.model
+    return InputSize(
+        num_frames=config.data.num_frames,
+        frame_size=model.rppg.frame_size,
+        num_stills=model.visual.frames,
+        batch_size=config.eval.batch_size,
+        inputs=inputs_of(model.modalities),
+    )
+
+
 def dummy_inputs(config: ConfigDict, rows: int = 1) -> dict[str, jax.Array]:
-    """schema.MODEL_INPUTS of a batch of one view, all 0, for shapes."""
-    inputs = zero_inputs(config.data.num_frames, config.model.rppg.frame_size, rows)
+    """The model's inputs of a batch of one view, all 0, for shapes."""
+    inputs = zero_inputs(input_size(config), rows)
     return {name: jnp.zeros(x.shape, x.dtype) for name, x in inputs.items()}
 
 

@@ -19,7 +19,7 @@ from cpml_jax.models.clip import TextEncoder
 from cpml_jax.models.fusion import Fusion
 from cpml_jax.models.heads import ContrastHead
 from cpml_jax.models.prompts import present
-from cpml_jax.models.streams import STREAMS, Pass, embed_images, spaced
+from cpml_jax.models.streams import STREAMS, Pass, embed_images
 
 
 class CPML(nn.Module):
@@ -115,7 +115,7 @@ class CPML(nn.Module):
 
         Args:
           inputs: (B, V, ...) of streams.INPUTS those that the streams read; more do no harm. frames (B, V, T, S, S, 3)
-            uint8 RGB; landmarks (B, V, T, 68, 2) float32 in [-1, 1].
+            and stills (B, V, K, 128, 128, 3) uint8 RGB; landmarks (B, V, T, 68, 2) float32 in [-1, 1].
           class_embeddings: (C, D) unit vectors, real first: encode_prompts; None with the linear head.
           train: dropout, noise and jitter (key "dropout"), and this batch's statistics ("batch_stats" mutable).
           downsampled: names of views ("half", "quarter") made here from view 0; V' is 1 + their number, or else V.
@@ -175,24 +175,22 @@ class CPML(nn.Module):
         return self.scores(self.fusion(ordered, train=False)[:, None], class_embeddings)[0][:, 0]
 
     def augmented(
-        self, frames: Num[Array, "B T S S 3"], weight: Num[Array, " B"], key: PRNGKeyArray
+        self, stills: Num[Array, "B K S S 3"], weight: Num[Array, " B"], key: PRNGKeyArray
     ) -> dict[str, Float[Array, "2 B _"]]:
         """FLIP-MCL's two random views of every clip, through the visual stream.
 
         Args:
-          frames: (B, T, S, S, 3) uint8.
+          stills: (B, K, S, S, 3) uint8.
           weight: (B,) 1 for a clip, 0 for a row that only pads the batch.
           key: for this call alone.
 
         Returns:
           features (2, B, D) and, with SimCLR's projection, projected (2, B, D / 2); float32.
         """
-        settings = self.streams["visual"]
-        size = settings["image_size"]
-        chosen = spaced(frames, settings["frames"])
-        both = two_views(key, chosen.astype(jnp.float32) / 255.0, size)
+        size = self.streams["visual"]["image_size"]
+        both = two_views(key, stills.astype(jnp.float32) / 255.0, size)
         features = embed_images(self.visual, views.clip_images(255.0 * both, size))
-        augmented = {"features": features.reshape(2, len(frames), -1)}
+        augmented = {"features": features.reshape(2, len(stills), -1)}
         if "simclr" in self.projections:
             augmented["projected"] = jnp.stack([self.contrast_head(one, weight) for one in augmented["features"]])
         return augmented

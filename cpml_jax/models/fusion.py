@@ -19,6 +19,8 @@ WIRINGS = ("specified", "released")
 # Shares at the start where landmarks stand beside the joint vector. This and the recurrent network's features are wide
 # and memorise 32 people; the spectrum's few numbers do not (configs/synthetic.py has the figures).
 _JOINT_SHARE, _LANDMARK_SHARE, _SPECTRUM_SHARE = 0.03, 0.3, 2.0
+# Of the visual stream's contrast, whose numbers differ between clips by about 1 (texture_contrast.py).
+_CONTRAST_SHARE = 1.0
 # And of the pulse's series without landmarks, where agreement stands beside it: a linear map of a wave of any phase is
 # noise, and memorises likewise.
 _SERIES_SHARE = 0.1
@@ -133,15 +135,21 @@ class CrossAttention(nn.Module):
         return jnp.einsum("nf,nv->nfv", z_land, attended).reshape(n, 2 * width)
 
 
+def split(given: Any) -> tuple[Any, ...]:
+    """A stream's features, None if there are none, and the numbers that stand beside them, if it has any."""
+    return given if isinstance(given, tuple) else (given,)
+
+
 class Fusion(nn.Module):
     """Any non-empty subset of the streams -> u.
 
     Pulse and landmarks together become CrossAttention's vector; alone, the pulse gives its series (T values) and the
     landmarks their features. With landmarks "beside", these stand beside the joint vector too, which is normalised and
     damped then; "crossed", the reference, has them inside it alone. The pulse's agreement, the landmarks'
-    spectrum and any other stream's features stand beside them. The parts are concatenated in this order, then dropout,
-    then one linear map to unified_dim; or none (projection "none": u is as wide as the parts together). With wiring
-    "released" pulse and landmarks, both of them, meet in ReleasedCrossAttention instead.
+    spectrum, the visual stream's features and contrast and any other stream's features stand beside them. The parts are
+    concatenated in this order, then dropout, then one linear map to unified_dim; or none (projection "none": u is as
+    wide as the parts together). With wiring "released" pulse and landmarks, both of them, meet in
+    ReleasedCrossAttention instead.
     """
 
     unified_dim: int
@@ -155,14 +163,15 @@ class Fusion(nn.Module):
     @nn.compact
     def __call__(self, fused: Mapping[str, Any], *, train: bool) -> Float[Array, "N D"]:
         """fused: stream -> features (N, F); of rppg (wave (N, T), stages) and, where it has them, its agreement's
-        numbers (N, F); of landmarks also (features, spectrum).
+        numbers (N, F); of landmarks also (features, spectrum); of visual also (features or None, contrast).
 
         Returns u (N, unified_dim) float32.
         """
         fused = dict(fused)
-        pulse, landmarks = fused.pop("rppg", None), fused.pop("landmarks", None)
-        # Agreement and spectrum, where a stream has them, stand beside what is made of its features.
-        landmarks, *spectra = landmarks if isinstance(landmarks, tuple) else (landmarks,)
+        pulse = fused.pop("rppg", None)
+        # Agreement, spectrum and contrast, where a stream has them, stand beside what is made of its features.
+        landmarks, *spectra = split(fused.pop("landmarks", None))
+        embedding, *contrasts = split(fused.pop("visual", None))
         parts = []
         if pulse is not None:
             wave, stages, *agreement = pulse
@@ -175,6 +184,8 @@ class Fusion(nn.Module):
         elif landmarks is not None:
             parts.append(landmarks)
         parts += [_SPECTRUM_SHARE * spectrum for spectrum in spectra]
+        parts += [embedding] * (embedding is not None)
+        parts += [_CONTRAST_SHARE * contrast for contrast in contrasts]
         x = jnp.concatenate([part.astype(self.dtype) for part in (*parts, *fused.values())], axis=-1)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         if self.projection == "linear":

@@ -7,7 +7,7 @@ the records that no stream has read yet is added to schema.py, and to INPUTS.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -22,10 +22,12 @@ from cpml_jax.models.clip import ImageEncoder
 from cpml_jax.models.landmark_rnn import LandmarkRNN
 from cpml_jax.models.motion_spectrum import motion_spectrum
 from cpml_jax.models.physformer import PhysFormer
+from cpml_jax.models.texture_contrast import texture_contrast
 
 # What streams can read (schema.MODEL_INPUTS), and how each is mirrored left to right.
 INPUTS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
     "frames": augment.mirrored_frames,
+    "stills": augment.mirrored_frames,
     "landmarks": augment.mirrored_landmarks,
 }
 
@@ -45,7 +47,8 @@ class Encoded(NamedTuple):
     """What a stream makes of its inputs. Rows N = B V', in (B, V') order, are the first axis of every array.
 
     Attributes:
-      fused: what the fusion takes: features (N, F); of the rppg stream (wave (N, T), stages).
+      fused: what the fusion takes: features (N, F); of the rppg stream (wave (N, T), stages); of a stream whose
+        features stand beside numbers of their own share, both (fusion.py).
       feature: (N, F) what the affinity loss compares.
       outputs: what the model gives by name. intermediates: likewise, among its intermediates.
     """
@@ -63,14 +66,14 @@ class Stream:
     Attributes:
       name: in `model.modalities`; its settings are `model.<name>`, and its parameters' paths start with it.
       inputs: those of INPUTS that it reads.
-      build: (settings, D, compute dtype) -> its module.
+      build: (settings, D, compute dtype) -> its module; None: it has no parameters.
       encode: (module, settings, inputs, forward pass) -> Encoded. With downsampled views the inputs have one view.
       check: settings -> None; UserError, in one line that names the key, if they do not fit together.
     """
 
     name: str
     inputs: tuple[str, ...]
-    build: Callable[[Settings, int, Any], nn.Module]
+    build: Callable[[Settings, int, Any], nn.Module | None]
     encode: Callable[[Any, Settings, Inputs, Pass], Encoded]
     check: Callable[[Settings], None]
 
@@ -120,26 +123,35 @@ def check_landmarks(settings: Settings) -> None:
         raise UserError(f"model.landmarks.memory={settings['memory']} is 0 or more than 1 frame")
 
 
-def build_visual(settings: Settings, unified_dim: int, dtype: Any) -> ImageEncoder:
+def build_visual(settings: Settings, unified_dim: int, dtype: Any) -> ImageEncoder | None:
+    if not settings["encoder"]:
+        return None
     shape = {k: settings[k] for k in ("patch", "width", "layers", "heads", "activation") if k in settings}
     return ImageEncoder(projection=unified_dim, dtype=dtype, **shape)
 
 
-def encode_visual(module: ImageEncoder, settings: Settings, inputs: Inputs, forward: Pass) -> Encoded:
-    """The mean embedding of K frames spaced over the whole clip."""
-    chosen = spaced(rows(inputs["frames"]), settings["frames"])
-    images = views.visual_views(chosen, forward.downsampled, settings["image_size"])
-    features = embed_images(module, images)
-    return Encoded(features, features, {}, {"z_visual": features})
+def encode_visual(module: ImageEncoder | None, settings: Settings, inputs: Inputs, forward: Pass) -> Encoded:
+    """The stills' mean embedding, and the contrast of their fine texture; without an encoder the contrast alone."""
+    stills = rows(inputs["stills"])
+    if not settings["contrast"]:
+        assert module is not None  # validation.py refuses a stream of nothing
+        features = embed_stills(module, settings, stills, forward)
+        return Encoded(features, features, {}, {"z_visual": features})
+    contrast = texture_contrast(stills, settings["contrast"], forward.downsampled)
+    if module is None:
+        return Encoded((None, contrast), contrast, {}, {})
+    features = embed_stills(module, settings, stills, forward)
+    return Encoded((features, contrast), features, {}, {"z_visual": features})
 
 
-def spaced(frames: Num[Array, "N T S S 3"], count: int) -> Num[Array, "N {count} S S 3"]:
-    """Evenly spaced frames of the whole clip."""
-    return frames[:, views.spaced_frames(frames.shape[1], count)]
+def embed_stills(
+    module: ImageEncoder, settings: Settings, stills: Num[Array, "N K S S 3"], forward: Pass
+) -> Float[Array, "NV D"]:
+    return embed_images(module, views.visual_views(stills, forward.downsampled, settings["image_size"]))
 
 
 def embed_images(module: ImageEncoder, images: Float[Array, "N V K S S 3"]) -> Float[Array, "NV D"]:
-    """The mean embedding of the K frames, CLIP-normalised; float32."""
+    """The mean embedding of K images, CLIP-normalised; float32."""
     n, count, k = images.shape[:3]
     return module(images.reshape(-1, *images.shape[3:])).reshape(n * count, k, -1).mean(axis=1)
 
@@ -160,9 +172,20 @@ STREAMS: Mapping[str, Stream] = {
     for stream in (
         Stream("rppg", ("frames",), build_rppg, encode_rppg, check_rppg),
         Stream("landmarks", ("landmarks",), build_landmarks, encode_landmarks, check_landmarks),
-        Stream("visual", ("frames",), build_visual, encode_visual, check_visual),
+        Stream("visual", ("stills",), build_visual, encode_visual, check_visual),
     )
 }
+
+
+def inputs_of(modalities: Iterable[str]) -> tuple[str, ...]:
+    """Those of INPUTS that these streams read."""
+    read = {name for stream in modalities for name in STREAMS[stream].inputs}
+    return tuple(name for name in INPUTS if name in read)
+
+
+def held_inputs(batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """Those of INPUTS that a batch holds."""
+    return {name: batch[name] for name in INPUTS if name in batch}
 
 
 def mirror(inputs: Inputs, chosen: jax.Array) -> dict[str, jax.Array]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
+from jaxtyping import Array, Float, Num, PRNGKeyArray
 
 from cpml_jax.models.resolution import STEPS
 from cpml_jax.schema import NUM_LANDMARKS
@@ -61,15 +61,6 @@ def landmark_views(
     return jnp.stack(views, axis=1)
 
 
-def spaced_frames(length: int, count: int) -> Int[np.ndarray, " {count}"]:
-    """(count,) indices evenly spaced over a whole clip of `length` frames, both ends included; one: the middle."""
-    if not 1 <= count <= length:
-        raise ValueError(f"visual.frames={count} must be between 1 and the clip's {length} frames")
-    if count == 1:
-        return np.array([length // 2])
-    return np.round(np.linspace(0, length - 1, count)).astype(int)
-
-
 def clip_images(
     frames: Num[Array, "*rest S S 3"], image_size: int
 ) -> Float[Array, "*rest {image_size} {image_size} 3"]:
@@ -81,17 +72,20 @@ def clip_images(
 
 
 def visual_views(
-    frames: Num[Array, "N K S S 3"], names: tuple[str, ...], image_size: int
+    stills: Num[Array, "N K S S 3"], names: tuple[str, ...], image_size: int
 ) -> Float[Array, "N V K {image_size} {image_size} 3"]:
-    """The K frames of each clip as CLIP expects them, and one view per name.
+    """The K stills of each clip as CLIP expects them, and one view per name.
 
     The image encoder sees colours, not the learned down-sampler's features: a low-resolution view is the image
     averaged down by 2 (half) or 4 (quarter).
     """
-    n, k, size, _, _ = frames.shape
-    views = [clip_images(frames, image_size)]
-    for name in names:
-        cell = 2 ** STEPS[name]
-        low = frames.astype(jnp.float32).reshape(n, k, size // cell, cell, size // cell, cell, 3).mean(axis=(3, 5))
-        views.append(clip_images(low, image_size))
-    return jnp.stack(views, axis=1)
+    low = [clip_images(averaged_down(stills, name), image_size) for name in names]
+    return jnp.stack([clip_images(stills, image_size), *low], axis=1)
+
+
+def averaged_down(stills: Num[Array, "N K S S C"], name: str) -> Float[Array, "N K s s C"]:
+    """Means of 2 x 2 (half) or 4 x 4 (quarter) pixels."""
+    n, k, size, _, channels = stills.shape
+    cell = 2 ** STEPS[name]
+    cells = stills.astype(jnp.float32).reshape(n, k, size // cell, cell, size // cell, cell, channels)
+    return cells.mean(axis=(3, 5))

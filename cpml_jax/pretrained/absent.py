@@ -57,4 +57,7 @@ def landmarks(config: Mapping[str, Any]) -> str:
 
 
 def visual(config: Mapping[str, Any]) -> str:
-    return "" if config["model"]["visual"]["weights"] else "no CLIP weights: an image encoder that starts at random"
+    settings = config["model"]["visual"]
+    if settings["weights"] or not settings["encoder"]:
+        return ""
+    return "no CLIP weights: an image encoder that starts at random"

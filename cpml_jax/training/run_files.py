@@ -16,6 +16,7 @@ from flax.traverse_util import flatten_dict
 from cpml_jax.configuration import current_names
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
+from cpml_jax.schema import CROP_SIZE
 
 FOLDER, CONFIG, TRAINING_DATA, PROMPTS = "checkpoints", "config.json", "training_data.json", "prompts.json"
 NETWORK = "network.json"
@@ -101,7 +102,10 @@ def check_config(workdir: str | os.PathLike, config: Mapping[str, Any], *, resum
         raise UserError(f"{path}: not readable as JSON; delete {path.parent} to train again") from None
     current = flatten(json.loads(json.dumps(config)))
     if not resume:
+        check_pixels(path.parent, saved)
         saved, current = without_places(saved), without_places(current)
+        if "rppg" not in saved.get("model.modalities", ("rppg",)):
+            saved.pop("model.rppg.frame_size", None)  # nothing reads frames
     # Scoring reads checkpoints of earlier releases: a key that they did not have had today's default.
     compared = saved.keys() | current.keys() if resume else saved.keys()
     differing = [
@@ -116,6 +120,28 @@ def check_config(workdir: str | os.PathLike, config: Mapping[str, Any], *, resum
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
         raise UserError(
             f"{path.parent}: checkpoints of another configuration ({shown}{more}); use another --workdir or set it back"
+        )
+
+
+def check_pixels(folder: Path, saved: Mapping[str, Any]) -> None:
+    """Refuse checkpoints whose visual stream saw other pixels than it would see today.
+
+    Before it had stills of its own, which its runs know by their key `model.visual.contrast`, it read the frames of the
+    rppg stream, as small as those were.
+
+    Args:
+      folder: of the checkpoints.
+      saved: their flattened configuration, in today's names.
+
+    Raises:
+      UserError: they are such.
+    """
+    size = saved.get("model.rppg.frame_size", CROP_SIZE)
+    before = "model.visual.contrast" not in saved and "visual" in saved.get("model.modalities", ())
+    if before and size != CROP_SIZE:
+        raise UserError(
+            f"{folder}: checkpoints of an earlier version, whose visual stream was trained on frames of {size} pixels "
+            f"(model.rppg.frame_size); it reads stills of {CROP_SIZE} now: train again in another --workdir"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -11,16 +11,18 @@ import numpy as np
 import optax
 from flax import linen as nn
 from jax.sharding import Mesh
+from jaxtyping import Array, Float
 
 from cpml_jax.losses.flip import prompt_halves
 from cpml_jax.losses.total import LossWeights, real_and_fake, total_loss
 from cpml_jax.models import streams
 from cpml_jax.models.class_embeddings import draw, ensemble
 from cpml_jax.models.prompts import present
-from cpml_jax.schema import MODEL_INPUTS
+from cpml_jax.schema import CROP_SIZE
 from cpml_jax.training.sharding import batch_sharding, replicated
 from cpml_jax.training.state import TrainState
 
+_PICTURES = ("frames", "stills")  # the inputs that are pixels
 TrainStep = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]
 
 
@@ -61,7 +63,7 @@ def class_prompts(
 def augmented_views(
     model: nn.Module,
     variables: dict[str, Any],
-    frames: jax.Array,
+    stills: jax.Array,
     batch: dict[str, jax.Array],
     tokens: jax.Array | None,
     templates: jax.Array | None,
@@ -72,7 +74,7 @@ def augmented_views(
     With tokens, also the halves of each class's prompts that they are compared with, and the prompts' embeddings.
     """
     view_key, half_key = jax.random.split(key)
-    features: Any = model.apply(variables, frames[:, 0], batch["weight"], view_key, method="augmented")
+    features: Any = model.apply(variables, stills[:, 0], batch["weight"], view_key, method="augmented")
     if tokens is None:
         return features
     label = batch["label"] if len(tokens) == 2 else batch["class_index"]
@@ -118,7 +120,7 @@ def make_train_step(
     def train_step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         flip_key, prompt_key, dropout_key = jax.random.split(key, 3)
-        inputs = {name: batch[name] for name in MODEL_INPUTS}
+        inputs = streams.held_inputs(batch)
         if flip:
             chosen = jax.random.bernoulli(flip_key, 0.5, batch["label"].shape)
             inputs = streams.mirror(inputs, chosen)
@@ -143,7 +145,7 @@ def make_train_step(
                 view_key = jax.random.fold_in(key, 3)  # the fourth of a split: the other draws stay what they were
                 compared = tokens if needs_templates else None
                 outputs["augmented"] = augmented_views(
-                    model, variables, inputs["frames"], batch, compared, templates, view_key
+                    model, variables, inputs["stills"], batch, compared, templates, view_key
                 )
             loss, terms = total_loss(outputs, embeddings, batch, weights, state.step)
             right = (real_and_fake(outputs["logits"][:, 0]).argmax(-1) == batch["label"]) * batch["weight"]
@@ -174,7 +176,7 @@ def jit_train_step(train_step: TrainStep, mesh: Mesh, shardings: TrainState) -> 
 
 
 def jit_score_step(model: nn.Module, mesh: Mesh, *, streams: bool = False) -> Callable[..., dict[str, Any]]:
-    """score_step(variables, class_embeddings, MODEL_INPUTS of a batch with one view) -> dict, replicated.
+    """score_step(variables, class_embeddings, the inputs of a batch with one view) -> dict, replicated.
 
     p_fake (B,), logits (B, 2) of real and fake whatever the classes, unified (B, D) and, with the rPPG stream,
     wave (B, T). With `streams` also streams: stream -> what the fusion takes of it, rows (B, ...).
@@ -206,21 +208,41 @@ def jit_fuse_step(model: nn.Module, mesh: Mesh) -> Callable[..., jax.Array]:
 
 
 def jit_saliency_step(model: nn.Module, mesh: Mesh) -> Callable[..., jax.Array]:
-    """saliency_step(variables, class_embeddings, MODEL_INPUTS of a batch with one view) -> (B, S, S) float32.
+    """saliency_step(variables, class_embeddings, the inputs of a batch with one view) -> (B, S, S) float32.
 
-    Where the model looks: |d (logit of fake - logit of real) / d frames|, mean over time and colour (Simonyan et al.,
-    ICLR workshop 2014). Zero without a stream that sees frames.
+    Where the model looks: |d (logit of fake - logit of real) / d pixel|, mean over time and colour (Simonyan et al.,
+    ICLR workshop 2014), of the frames and stills that the inputs hold. Zero without a stream that sees pixels.
     """
 
     def saliency_step(
         variables: dict[str, Any], class_embeddings: jax.Array | None, inputs: dict[str, jax.Array]
     ) -> jax.Array:
-        def margin(pixels: jax.Array) -> jax.Array:
-            outputs: Any = model.apply(variables, inputs | {"frames": pixels}, class_embeddings, train=False)
+        pictures = {name: inputs[name].astype(jnp.float32) for name in _PICTURES if name in inputs}
+
+        def margin(pixels: dict[str, jax.Array]) -> jax.Array:
+            outputs: Any = model.apply(variables, inputs | pixels, class_embeddings, train=False)
             logits = real_and_fake(outputs["logits"][:, 0])
             return (logits[:, 1] - logits[:, 0]).sum()  # clips do not mix without training: one gradient for all
 
-        return jnp.abs(jax.grad(margin)(inputs["frames"].astype(jnp.float32))[:, 0]).mean(axis=(1, -1))
+        if not pictures:
+            return jnp.zeros((len(next(iter(inputs.values()))), CROP_SIZE, CROP_SIZE))
+        gradients = jax.grad(margin)(pictures)
+        return saliency_map([jnp.abs(x[:, 0]).mean(axis=-1) for x in gradients.values()])
 
     data = batch_sharding(mesh)
     return jax.jit(saliency_step, in_shardings=(None, None, data), out_shardings=replicated(mesh))
+
+
+def saliency_map(gradients: Sequence[Float[Array, "B T S S"]]) -> Float[Array, "B S S"]:
+    """One map of the stored crop's pixels, from gradients of inputs of several lengths and sizes.
+
+    A pixel of a smaller input is a mean of the crop's pixels, which share its gradient; a still is one of the clip's
+    frames. So maps are sums over time and place, over the length of the longest input.
+    """
+    length, side = max(x.shape[1] for x in gradients), max(x.shape[2] for x in gradients)
+
+    def enlarged(x: jax.Array) -> jax.Array:
+        scale = side / x.shape[2]
+        return jax.image.resize(x.sum(axis=1), (len(x), side, side), "nearest") / scale**2
+
+    return sum((enlarged(x) for x in gradients), start=jnp.zeros(())) / length

@@ -14,7 +14,7 @@ from cpml_jax.errors import UserError
 from cpml_jax.evaluation import video_score
 
 FRAMES, SIZE = 16, 32
-INPUT = InputSize(FRAMES, SIZE, batch_size=4)
+INPUT = InputSize(FRAMES, SIZE, num_stills=1, batch_size=4, inputs=("frames", "landmarks"))
 
 
 @dataclasses.dataclass

@@ -156,6 +156,7 @@ def test_what_the_other_runs_leave_out_takes_its_steps_too(tiny_records, tmp_pat
     changes = {
         "train.steps": 2, "train.views": "downsampled", "train.compressions": ("raw",), "optim.accumulate": 2,
         "model.modalities": ("rppg", "landmarks", "visual"), "train.precision": "bfloat16",
+        "model.visual.contrast": 4,
     }  # fmt: skip
     state = train.train(tiny.training_config(tiny_records, **changes), tmp_path)
     assert int(state.step) == 2

@@ -7,7 +7,7 @@ import tiny
 from cpml_jax import predict, schema
 from cpml_jax.data import batch
 from cpml_jax.data.input_pipeline import eval_batches
-from cpml_jax.data.input_size import InputSize
+from cpml_jax.data.input_size import spaced_frames
 from cpml_jax.data.records import RecordSet
 
 
@@ -21,7 +21,7 @@ class FaceClip:
 @pytest.mark.parametrize("frame_size", [tiny.FRAME_SIZE, schema.CROP_SIZE])
 def test_prediction_makes_the_batch_that_evaluation_makes_of_the_same_clip(tiny_records, frame_size):
     records = RecordSet(tiny_records / "faces")
-    size = InputSize(tiny.NUM_FRAMES - 4, frame_size, batch_size=4)
+    size = tiny.input_size(num_frames=tiny.NUM_FRAMES - 4, frame_size=frame_size, batch_size=4)
     rows = [row for row in records.rows if row["label"] == schema.REAL][:3]
     ((_, expected),) = eval_batches(records, rows, size, excluded=[])
     predicted = predict.batch_of([FaceClip(records.read(row)) for row in rows], size, rows=4)
@@ -33,7 +33,7 @@ def test_prediction_makes_the_batch_that_evaluation_makes_of_the_same_clip(tiny_
 
 def test_a_batch_is_what_the_schema_says(tiny_records):
     records = RecordSet(tiny_records / "faces")
-    clip = batch.clip_arrays(records.read(records.rows[0]), tiny.NUM_FRAMES, tiny.FRAME_SIZE)
+    clip = batch.clip_arrays(records.read(records.rows[0]), tiny.input_size())
     made = batch.stack_views([[clip, clip], [clip, clip], [clip, clip]], [0, 1, 1])
     described = {field.name: field for field in schema.BATCH if field.name not in ("class_index", "pair")}
     assert made.keys() == described.keys()
@@ -41,6 +41,21 @@ def test_a_batch_is_what_the_schema_says(tiny_records):
         assert made[name].dtype == field.dtype and made[name].ndim == len(field.shape)
         assert all(n in (None, m) for n, m in zip(field.shape, made[name].shape, strict=True))
     assert made["frames"].shape[:3] == (3, 2, tiny.NUM_FRAMES)
+
+
+def test_frames_are_spaced_over_the_whole_clip():
+    np.testing.assert_array_equal(spaced_frames(160, 4), [0, 53, 106, 159])
+    np.testing.assert_array_equal(spaced_frames(160, 1), [80])
+    with pytest.raises(ValueError, match="visual.frames"):
+        spaced_frames(8, 9)
+
+
+@pytest.mark.parametrize("inputs", [("frames",), ("stills",), ("landmarks",), ("frames", "landmarks")])
+def test_a_batch_holds_what_is_read_and_no_more(tiny_records, inputs):
+    records = RecordSet(tiny_records / "faces")
+    size = tiny.input_size(inputs=inputs)
+    ((_, made),) = eval_batches(records, records.rows[:5], size, excluded=[])
+    assert set(made) & set(schema.MODEL_INPUTS) == set(inputs)
 
 
 def test_padding_repeats_the_first_clip_without_weight():
@@ -52,11 +67,13 @@ def test_padding_repeats_the_first_clip_without_weight():
 
 
 def test_zero_inputs_have_a_batchs_shapes_and_types():
-    inputs = batch.zero_inputs(16, 32, rows=2)
+    inputs = batch.zero_inputs(tiny.input_size(frame_size=32), rows=2)
     assert {name: (x.shape, x.dtype.name) for name, x in inputs.items()} == {
         "frames": ((2, 1, 16, 32, 32, 3), "uint8"),
+        "stills": ((2, 1, tiny.NUM_STILLS, 128, 128, 3), "uint8"),
         "landmarks": ((2, 1, 16, 68, 2), "float32"),
     }
+    assert set(batch.zero_inputs(tiny.input_size(inputs=("landmarks",)))) == {"landmarks"}
 
 
 def test_landmarks_of_invalid_frames_lie_between_their_neighbours(tiny_records):
@@ -67,7 +84,7 @@ def test_landmarks_of_invalid_frames_lie_between_their_neighbours(tiny_records):
     still[:2] = -9.0
     valid = np.ones(len(still), bool)
     valid[[0, 1, 5, 6]] = False
-    clip = batch.clip_arrays(record | {"landmarks": still, "valid": valid}, tiny.NUM_FRAMES, tiny.FRAME_SIZE)
+    clip = batch.clip_arrays(record | {"landmarks": still, "valid": valid}, tiny.input_size())
     np.testing.assert_allclose(clip["landmarks"][:9, 0, 0], [0, 0, 0, 0, 0, 1, 2, 3, 3], atol=1e-6)
     assert np.abs(np.diff(clip["landmarks"], axis=0)).max() <= 1 + 1e-6 and clip["landmarks"].dtype == np.float32
     np.testing.assert_array_equal(clip["valid"], valid[: tiny.NUM_FRAMES])

@@ -5,16 +5,15 @@ import pytest
 import tiny
 
 from cpml_jax.data.input_pipeline import ClipReader, eval_batches, training_batches
-from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import RecordSet
 from cpml_jax.data.sampler import BalancedSampler, clip_views
 from cpml_jax.errors import UserError
 
-SIZE = InputSize(tiny.NUM_FRAMES, tiny.FRAME_SIZE, batch_size=5)
+SIZE = tiny.input_size()
 
 
-def reader_of(records, **changes):
-    return ClipReader(records, **dict(num_frames=tiny.NUM_FRAMES, frame_size=tiny.FRAME_SIZE) | changes)
+def reader_of(records, cache_mb=0, **changes):
+    return ClipReader(records, tiny.input_size(**changes), cache_mb=cache_mb)
 
 
 def sampler_of(records):
@@ -46,6 +45,16 @@ def test_evaluation_sees_every_row_once_in_batches_of_one_shape(tiny_records):
     assert len(last_rows) == len(rows) % 5 == 2 and last["weight"].tolist() == [1, 1, 0, 0, 0]
     np.testing.assert_array_equal(last["landmarks"][2:], last["landmarks"][[0, 0, 0]])
     assert last["label"].tolist()[:2] == [row["label"] for row in last_rows]
+
+
+@pytest.mark.parametrize("measure", [None, lambda record: {"pixels": np.array(record["frames"].shape[1:3])}])
+def test_stills_are_evenly_spaced_whole_frames(tiny_records, measure):
+    records = RecordSet(tiny_records / "faces")
+    row, size = records.rows[0], tiny.input_size(num_frames=12, num_stills=3)
+    clip = ClipReader(records, size, measure=measure)(row)
+    np.testing.assert_array_equal(clip["stills"], records.read(row)["frames"][[0, 6, 11]])
+    np.testing.assert_array_equal(clip["frames"], records.read(row, tiny.FRAME_SIZE)["frames"][:12])
+    assert measure is None or clip["pixels"].tolist() == [128, 128]
 
 
 def test_damaged_bytes_are_a_corrupt_record_and_evaluation_lists_it(copied_records):
@@ -128,11 +137,11 @@ def test_the_cache_keeps_to_its_budget_and_forgets_the_least_recent(tiny_records
     class Counting:
         directory = records.directory
 
-        def read(self, row, frame_size):
+        def read(self, row, frame_size, stills):
             reads.append(row["clip_id"])
-            return records.read(row, frame_size)
+            return records.read(row, frame_size, stills)
 
-    reader = reader_of(Counting(), frame_size=64, cache_mb=1)
+    reader = reader_of(Counting(), frame_size=64, cache_mb=1, inputs=("frames", "landmarks"))
     fits = (1 << 20) // (tiny.NUM_FRAMES * (64 * 64 * 3 + 68 * 2 * 4 + 4))
     rows = records.rows[: fits + 1]
     assert fits == 5

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tiny
 
+from cpml_jax.data import records
 from cpml_jax.data.records import CorruptRecord, RecordSet
 from cpml_jax.errors import UserError
 
@@ -21,6 +22,25 @@ def test_small_frames_are_area_averages(tiny_records):
     record_set = RecordSet(tiny_records / "faces")
     large, small = (record_set.read(record_set.rows[0], size)["frames"].astype(float) for size in (128, 16))
     np.testing.assert_allclose(small, large.reshape(-1, 16, 8, 16, 8, 3).mean((2, 4)), atol=1.0)
+
+
+@pytest.mark.parametrize("frame_size", [16, None])
+def test_stills_are_whole_frames_whatever_size_the_others_have(tiny_records, frame_size):
+    record_set = RecordSet(tiny_records / "faces")
+    whole, given = (record_set.read(record_set.rows[0], *arguments) for arguments in ((), (frame_size, (0, 7, 99))))
+    np.testing.assert_array_equal(given["stills"], whole["frames"][[0, 7]])  # the record has no frame 99
+    assert ("frames" in given) == (frame_size is not None) and "stills" not in whole
+    assert given.keys() - {"frames", "stills"} == whole.keys() - {"frames"}
+
+
+def test_what_nobody_reads_is_not_decoded(tiny_records, monkeypatch):
+    record_set, decoded = RecordSet(tiny_records / "faces"), []
+    decode = records.cv2.imdecode
+    monkeypatch.setattr(records.cv2, "imdecode", lambda *arguments: decoded.append(1) or decode(*arguments))
+    for size, stills, count in ((None, (), 0), (None, (0, 5), 2), (16, (0, 5), tiny.NUM_FRAMES)):
+        decoded.clear()
+        record_set.read(record_set.rows[0], size, stills)
+        assert len(decoded) == count
 
 
 def test_an_index_that_points_elsewhere_is_caught(copied_records):

@@ -4,6 +4,7 @@ import numpy as np
 from fake_evaluation import INPUT, SIZE, FakeRecords
 
 from cpml_jax.evaluation import saliency
+from cpml_jax.schema import CROP_SIZE
 
 
 def lines_of(margins, label):
@@ -57,4 +58,4 @@ def test_a_clip_that_cannot_be_read_and_a_run_without_clips_leave_fewer_maps(tmp
         assert list(file["clip_id"]) == [chosen[1]["clip_id"]]
     saliency.write(tmp_path, Scorer(), {"a": records}, [], INPUT)
     with np.load(tmp_path / "saliency.npz") as file:
-        assert file["saliency"].shape == (0, SIZE, SIZE)
+        assert file["saliency"].shape == (0, CROP_SIZE, CROP_SIZE)

@@ -7,6 +7,8 @@ import tiny
 
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import scoring
+from cpml_jax.schema import CROP_SIZE
+from cpml_jax.training import steps
 from cpml_jax.training.sharding import make_mesh
 
 CHANGES = {
@@ -42,7 +44,30 @@ def test_class_embeddings_of_several_fakes_are_two_unit_vectors(scorer):
 
 def test_saliency_is_zero_without_a_stream_that_sees_frames(scorer):
     saliency = scorer.saliency(tiny.random_batch(rows=3, views=1))
-    assert saliency.shape == (3, tiny.FRAME_SIZE, tiny.FRAME_SIZE) and not saliency.any()
+    assert saliency.shape == (3, CROP_SIZE, CROP_SIZE) and not saliency.any()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"model.modalities": ("visual",)}, {"model.modalities": ("visual",), "model.visual.contrast": 4}],
+)
+def test_saliency_is_of_the_stored_pixels(changes):
+    config = tiny.tiny_config(**changes)
+    model, tokens = scoring.build_model(config)
+    variables = model.init(jax.random.key(0), scoring.dummy_inputs(config), tokens, method="init_everything")
+    saliency = scoring.Scorer(model, make_mesh(1), tokens, variables=variables).saliency(tiny.random_batch(2, views=1))
+    assert saliency.shape == (2, CROP_SIZE, CROP_SIZE) and (saliency >= 0).all() and saliency.any(axis=(1, 2)).all()
+
+
+def test_maps_of_frames_and_stills_are_one_of_the_crops_pixels():
+    """As if both were computed from the crop: a frame's pixel is the mean of 4 x 4, a still is one of 8 frames."""
+    frames, stills = (
+        np.random.default_rng(i).random(s).astype(np.float32) for i, s in ((0, (1, 8, 2, 2)), (1, (1, 3, 8, 8)))
+    )
+    whole = frames.repeat(4, axis=2).repeat(4, axis=3) / 16
+    whole[:, [0, 4, 7]] += stills
+    np.testing.assert_allclose(steps.saliency_map([frames, stills]), whole.mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(steps.saliency_map([stills]), stills.mean(axis=1), rtol=1e-5)
 
 
 def test_what_cannot_be_restored_is_one_line(tmp_path):

@@ -65,9 +65,16 @@ def test_every_mixture_scores_as_its_streams_say(streams):
         assert margin == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("modalities", [("landmarks",), ("rppg", "landmarks", "visual")])
-def test_the_models_streams_fuse_to_its_own_logits_and_mix(modalities):
-    config = tiny.tiny_config(**{"model.modalities": modalities})
+@pytest.mark.parametrize(
+    ("modalities", "changes"),
+    [
+        (("landmarks",), {}),
+        (("rppg", "landmarks", "visual"), {"model.visual.contrast": 4}),
+        (("landmarks", "visual"), {"model.visual.contrast": 4, "model.visual.encoder": False}),
+    ],
+)
+def test_the_models_streams_fuse_to_its_own_logits_and_mix(modalities, changes):
+    config = tiny.tiny_config(**{"model.modalities": modalities} | changes)
     model, tokens = scoring.build_model(config)
     inputs = scoring.dummy_inputs(config)
     variables = jax.jit(lambda: model.init(jax.random.key(0), inputs, tokens, method="init_everything"))()
@@ -82,3 +89,13 @@ def test_the_models_streams_fuse_to_its_own_logits_and_mix(modalities):
     direct = scorer.score(batch | {"landmarks": np.roll(batch["landmarks"], 1, axis=0)})["logits"]
     np.testing.assert_allclose(scorer.fuse(mixed), direct, rtol=1e-4, atol=1e-5)
     assert np.abs(direct - scores["logits"]).max() > 1e-4
+    if "visual" in modalities:
+        mixed = scores["streams"] | {
+            "visual": jax.tree.map(lambda x: np.roll(x, 1, axis=0), scores["streams"]["visual"])
+        }
+        direct = scorer.score(batch | {"stills": np.roll(batch["stills"], 1, axis=0)})["logits"]
+        np.testing.assert_allclose(scorer.fuse(mixed), direct, rtol=1e-4, atol=1e-5)
+        assert np.abs(direct - scores["logits"]).max() > 1e-4
+        swap = stream_swap.StreamSwap(scorer, [row("real", "1"), row("FaceSwap", "1_2", "1")])
+        swap.add([row("real", "1"), row("FaceSwap", "1_2", "1")], scores)
+        assert len(swap.margins[row("FaceSwap", "1_2", "1")["clip_id"]]) == 2 + len(stream_swap.mixtures(modalities))

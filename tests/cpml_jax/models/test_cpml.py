@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import FRAME_SIZE, NUM_FRAMES, tiny_config
+from tiny import FRAME_SIZE, NUM_FRAMES, NUM_STILLS, tiny_config
 
 from cpml_jax.configs import base
 from cpml_jax.models import cpml
+from cpml_jax.schema import CROP_SIZE
 
 VOCAB = 50
 VIEWS = ("half", "quarter")
@@ -23,7 +24,9 @@ def clips(rows=2, views=1, seed=0):
     rng = np.random.default_rng(seed)
     frames = rng.integers(0, 255, (rows, views, NUM_FRAMES, FRAME_SIZE, FRAME_SIZE, 3), dtype=np.uint8)
     landmarks = rng.uniform(-1, 1, (rows, views, NUM_FRAMES, 68, 2)).astype(np.float32)
-    return {"frames": jnp.asarray(frames), "landmarks": jnp.asarray(landmarks)}
+    stills = rng.integers(0, 255, (rows, views, NUM_STILLS, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8)
+    inputs = {"frames": frames, "stills": stills, "landmarks": landmarks}
+    return {name: jnp.asarray(x) for name, x in inputs.items()}
 
 
 def tokens(prompts=3, length=10):

@@ -99,3 +99,12 @@ def test_any_subset_gives_one_u(present):
     assert u.shape == (3, 5) and u.dtype == jnp.float32
     width = {"r": T, "l": F, "rl": 2 * F}.get(present.replace("v", ""), 0) + 7 * ("v" in present)
     assert variables["params"]["out"]["kernel"].shape == (width, 5)
+
+
+def test_contrast_stands_beside_the_embedding_or_alone():
+    z_land, embedding, contrast = inputs()[2], np.ones((3, 7), np.float32), np.full((3, 4), 2, np.float32)
+    module = Fusion(unified_dim=5, dropout=0.5, stage_pool="flatten", projection="none")
+    both = module.apply({}, {"landmarks": z_land, "visual": (embedding, contrast)}, train=False)
+    np.testing.assert_allclose(both, np.concatenate([z_land, embedding, contrast], axis=1), rtol=1e-6)
+    alone = module.apply({}, {"visual": (None, contrast)}, train=False)
+    np.testing.assert_allclose(alone, contrast, rtol=1e-6)

@@ -34,13 +34,6 @@ def test_views_without_a_key_are_the_points_themselves():
     assert jnp.abs(moved[:, 1] - points).max() > 0 and jnp.abs(moved[:, 1] - moved[:, 2]).max() > 0
 
 
-def test_frames_are_spaced_over_the_whole_clip():
-    np.testing.assert_array_equal(views.spaced_frames(160, 4), [0, 53, 106, 159])
-    np.testing.assert_array_equal(views.spaced_frames(160, 1), [80])
-    with pytest.raises(ValueError, match="visual.frames"):
-        views.spaced_frames(8, 9)
-
-
 def test_clip_images():
     frames = np.random.default_rng(0).integers(0, 255, (1, 2, 16, 16, 3), dtype=np.uint8)
     expected = (frames / 255 - np.array(views.CLIP_MEAN)) / np.array(views.CLIP_STD)

@@ -39,6 +39,8 @@ def test_a_part_with_weights_or_without_its_stream_is_not_named():
     assert line(**given | {"model.modalities": ("rppg", "visual")}) == (
         "no CLIP weights: an image encoder that starts at random"
     )
+    contrast = {"model.visual.encoder": False, "model.visual.contrast": 8}
+    assert line(**given | {"model.modalities": ("rppg", "visual")} | contrast) == ""
 
 
 def test_what_does_not_stand_in_is_said_too():

@@ -21,7 +21,7 @@ SMALL = PUBLISHED | dict(frame_size=32, stem=(2, 4, 8), patch=(4, 1, 1), dim=8, 
 
 
 def cpml(physformer, text, modalities=("rppg", "landmarks"), vocab=49408, frames=160, wiring="specified"):
-    visual = dict(frames=1, image_size=32, patch=16, width=8, layers=1, heads=1)
+    visual = dict(encoder=True, contrast=0, frames=1, image_size=32, patch=16, width=8, layers=1, heads=1)
     model = CPML(
         modalities=modalities,
         unified_dim=512,
@@ -39,6 +39,7 @@ def cpml(physformer, text, modalities=("rppg", "landmarks"), vocab=49408, frames
     size = physformer["frame_size"]
     clip = {
         "frames": jnp.zeros((1, 1, frames, size, size, 3), jnp.uint8),
+        "stills": jnp.zeros((1, 1, 1, 128, 128, 3), jnp.uint8),
         "landmarks": jnp.zeros((1, 1, frames, 68, 2)),
     }
     tokens = jnp.zeros((2, 1, 4), jnp.int32)

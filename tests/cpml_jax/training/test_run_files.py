@@ -45,6 +45,37 @@ def test_a_configuration_of_an_earlier_version_is_read_under_todays_keys(tmp_pat
         run_files.check_config(tmp_path, {**new, "model": {"rppg": {"dim": 32}}}, resume=False)
 
 
+@pytest.mark.parametrize(
+    ("modalities", "size", "told"),
+    [(["visual"], 16, True), (["rppg", "visual"], 64, True), (["visual"], 128, False), (["rppg"], 16, False)],
+)
+def test_a_visual_stream_that_saw_smaller_frames_is_not_scored(tmp_path, modalities, size, told):
+    def config(visual):
+        return {"model": {"modalities": modalities, "rppg": {"frame_size": size}, "visual": {"frames": 4} | visual}}
+
+    stills = {"contrast": 0, "encoder": True}
+    run_files.write_config(tmp_path / "before", config({}))
+    if told:
+        with pytest.raises(UserError, match=f"visual stream was trained on frames of {size} pixels") as error:
+            run_files.check_config(tmp_path / "before", config(stills), resume=False)
+        assert "\n" not in str(error.value)
+    else:
+        run_files.check_config(tmp_path / "before", config(stills), resume=False)
+    run_files.write_config(tmp_path / "today", config(stills))
+    run_files.check_config(tmp_path / "today", config(stills), resume=False)
+
+
+def test_the_size_of_frames_that_nothing_reads_may_change_for_scoring(tmp_path):
+    def config(modalities, size):
+        return {"model": {"modalities": modalities, "rppg": {"frame_size": size}}}
+
+    run_files.write_config(tmp_path / "images", config(["visual"], 128))
+    run_files.check_config(tmp_path / "images", config(["visual"], 16), resume=False)
+    run_files.write_config(tmp_path / "pulse", config(["rppg"], 128))
+    with pytest.raises(UserError, match="frame_size was 128, is 16"):
+        run_files.check_config(tmp_path / "pulse", config(["rppg"], 16), resume=False)
+
+
 def test_weights_may_move_for_scoring_but_not_come_or_go(tmp_path):
     def config(text="", rppg="", start=""):
         return {"model": {"text_encoder": {"weights": text}, "rppg": {"weights": rppg}}, "init_from": start}
