@@ -12,7 +12,8 @@ from ml_collections import ConfigDict
 from cpml_jax.console import inform
 from cpml_jax.data.records import RecordSet, is_finished, records_dir, records_root
 from cpml_jax.errors import UserError, missing_packages
-from cpml_jax.validation import check_weights, validate
+from cpml_jax.validation import validate
+from cpml_jax.validation.weights import check_weights
 
 Folder = str | Path
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cpml_jax import configs
 from cpml_jax.errors import UserError
+
+Flat = Mapping[str, Any]  # dotted key -> value
 
 # Old key or section -> today's. Files that a run of an earlier version left are read through this.
 RENAMED = {
@@ -23,6 +26,17 @@ RENAMED = {
 
 # Keys that are gone, with the reason; the configurations of earlier runs have them still.
 REMOVED = {"eval.bootstrap": "intervals are computed without resamples"}
+
+
+def flattened(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dictionaries as {dotted key: value}; empty ones have none. (flax has it too, but loads jax.)"""
+    flat: dict[str, Any] = {}
+    for key, value in plain.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{key}.{inner}": leaf for inner, leaf in flattened(value).items()}
+        else:
+            flat[key] = value
+    return flat
 
 
 def renamed(key: str) -> str:

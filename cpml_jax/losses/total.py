@@ -124,7 +124,7 @@ def total_loss(
             stop_better=weights.stop_better,
         )
     if weights.cmcl:
-        assert class_embeddings is not None  # validation.check_heads
+        assert class_embeddings is not None  # validation.model.check_heads
         unified = outputs["unified"][:, first:]
         terms |= cpml.cmcl(unified, class_embeddings, class_index, weight, stop_better=weights.stop_better)
     if "wave" in outputs and weights.teacher:

@@ -75,7 +75,7 @@ def is_trained(params: Any, groups: Sequence[tuple[str, float]], frozen: Sequenc
 def learning_rate_schedule(peak: float, steps: int, warmup_steps: int, final_fraction: float) -> optax.Schedule:
     """Linear warm-up from 0 to `peak`, then a cosine to `final_fraction * peak` at `steps`; all counted in updates.
 
-    The warm-up is shorter than `steps` (validation.py).
+    The warm-up is shorter than `steps` (validation/training.py).
     """
     return optax.warmup_cosine_decay_schedule(0.0, peak, warmup_steps, max(steps, 1), end_value=final_fraction * peak)
 

@@ -18,9 +18,13 @@ from cpml_jax import evaluate, train
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import provenance, scoring
 from cpml_jax.metrics.pair_loss import pair_loss
-from cpml_jax.training import checkpoint, run_files, sharding
+from cpml_jax.training import checkpoint, run_files, sharding, steps
 
 TESTS = Path(__file__).resolve().parent.parent
+
+
+class Reached(Exception):
+    """Training has come as far as a test wants it."""
 
 
 def digest(state) -> list[np.ndarray]:
@@ -182,9 +186,6 @@ def test_going_on_with_other_records_is_refused(uninterrupted, tiny_records):
 def test_matched_pairs_without_targets_are_refused_before_anything_is_built(copied_records, tmp_path, monkeypatch):
     """Not trained with a push of 0: the fakes of these records do not name whom they were made from."""
 
-    class Reached(Exception):
-        pass
-
     def reached(_):
         raise Reached
 
@@ -198,3 +199,40 @@ def test_matched_pairs_without_targets_are_refused_before_anything_is_built(copi
     for changes in ({"loss.push_pairs": "all"}, {"loss.cqsl": 0.0}, {"loss.cqsl_push": 0.0}):
         with pytest.raises(Reached):
             train.train(tiny.training_config(copied_records.directory.parent, **changes), tmp_path)
+
+
+@pytest.fixture
+def unmade(monkeypatch):
+    """A run whose parameters have shapes and are never made, up to the step that they would be trained with."""
+    kept = {}
+
+    def shapes_alone(*arguments):
+        transformation, rate, abstract, _ = prepare_state(*arguments)
+        return transformation, rate, abstract, lambda: kept.setdefault("abstract", abstract)
+
+    def step(*_, **settings):
+        kept["settings"] = settings
+        raise Reached
+
+    prepare_state = train.prepare_state
+    monkeypatch.setattr(train, "prepare_state", shapes_alone)
+    monkeypatch.setattr(train, "with_weights", lambda state, *_: state)
+    monkeypatch.setattr(steps, "make_train_step", step)
+    return kept
+
+
+def test_a_new_run_says_once_what_stands_in_for_absent_weights(unmade, tiny_records, tmp_path, capsys):
+    with pytest.raises(Reached):
+        train.train(tiny.training_config(tiny_records), tmp_path)
+    (line,) = [row for row in capsys.readouterr().err.splitlines() if "no PhysFormer weights" in row]
+    assert "no CLIP weights" in line and "no LRNet weights" in line
+
+
+def test_the_step_knows_what_is_frozen(unmade, tiny_records, tmp_path):
+    """Of a head on frozen landmarks nothing is propagated back into them (training/test_steps.py)."""
+    changes = {"model.modalities": ("landmarks",), "optim.groups": (("landmarks/", 0.0),)}
+    with pytest.raises(Reached):
+        train.train(tiny.training_config(tiny_records, **changes), tmp_path)
+    trained = unmade["settings"]["trained"]
+    assert jax.tree.structure(trained) == jax.tree.structure(unmade["abstract"].params)
+    assert not any(jax.tree.leaves(trained["landmarks"])) and all(jax.tree.leaves(trained["fusion"]))

@@ -12,10 +12,11 @@ from ml_collections import ConfigDict
 
 from cpml_jax import chain, configuration, evaluate, predict, sweep, train
 from cpml_jax.configs import _bases, ablation, base, protocols
-from cpml_jax.configuration import bundled, locate
+from cpml_jax.configuration import bundled, flattened, locate
 from cpml_jax.errors import UserError
-from cpml_jax.validation import check_weights, flattened, validate
-from cpml_jax.validation_rules import RULES, UNRESTRICTED
+from cpml_jax.validation import validate
+from cpml_jax.validation.rules import RULES, UNRESTRICTED
+from cpml_jax.validation.weights import check_weights
 
 VISUAL = {"model.modalities": ("visual",)}
 LINEAR = {"model.head": "linear", "loss.cmcl": 0.0}

@@ -119,3 +119,18 @@ def test_groups_of_a_stream_that_is_left_out_are_no_mistake(stream):
     params = {"fusion": {"out": {"kernel": np.ones((2, 2))}}}
     labels = optimizer.group_labels(params, ((f"{stream}/", 0.2),))
     assert labels["fusion"]["out"]["kernel"] == optimizer.BASE_GROUP
+
+
+def test_the_pulses_network_knows_which_rows_are_views_of_one_clip(monkeypatch):
+    """They share the attention's dropout (test_physformer.py)."""
+    seen = {}
+
+    def encode(self, frames, **settings):
+        seen.update(settings, rows=len(frames))
+        return jnp.zeros((6, 4)), (jnp.zeros((6, 1, 8)),) * 3, None
+
+    module = streams.build_rppg(tiny.settings("rppg"), 16, jnp.float32)
+    monkeypatch.setattr(type(module), "encode", encode)
+    frames = jnp.zeros((2, 3, 4, 8, 8, 3), jnp.uint8)
+    streams.encode_rppg(module, {}, {"frames": frames}, streams.Pass(True, (), lambda: jax.random.key(0)))
+    assert seen["rows"] == 6 and seen["views"] == 3

@@ -3,70 +3,29 @@
 import json
 from pathlib import Path
 
-import clip_folder
 import numpy as np
-import published_weights
 import pytest
+import toy_run
 from command import run_main
 
 from cpml_jax.configs import ffpp, reference
 from cpml_jax.errors import UserError
 
 LRNET = Path(__file__).parents[4] / "shared" / "weights" / "lrnet"  # the authors' six files, where they are present
-FRAMES, METHOD = 16, "Deepfakes"
-# The preset with a small PhysFormer, on a small drawn data set.
-CONFIG = f"""
-from cpml_jax.configs import base, ffpp, reference, synthetic
-
-def get_config():
-    config = PRESET
-    config.data.num_frames = {FRAMES}
-    config.data.workers = 1
-    splits = ("train", "val", "test")
-    drawn = base.source("ffpp", "{{workdir}}/videos", compressions=("raw",), methods=("{METHOD}",))
-    drawn.draw = synthetic.drawing("a", dict.fromkeys(splits, 2), {FRAMES}, 128, dict.fromkeys(splits, ("raw",)), 5)
-    drawn.draw.methods = ("{METHOD}",)
-    config.data.sources = dict(ffpp=drawn)
-    config.update_from_flattened_dict({{
-        "train.methods": ("{METHOD}",), "train.log_every": 1, "train.devices": 1, "eval.protocols": ("in_dataset",),
-        "eval.batch_size": 2, "eval.diagnostics": False,
-        "model.rppg.frame_size": 32, "model.rppg.stem": (2, 4, 8), "model.rppg.patch": (4, 1, 1), "model.rppg.dim": 8,
-        "model.rppg.ff_dim": 12, "model.rppg.heads": 2, "model.rppg.blocks": 3,
-    }})
-    return config
-"""
-
-
-def save(path: Path, shapes: dict) -> Path:
-    import torch
-
-    state = published_weights.state(shapes)
-    torch.save({name: torch.from_numpy(np.array(value)) for name, value in state.items()}, path)
-    return path
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> dict[str, str]:
     """Option -> file or folder of toy weights; LRNet's are the authors' where present."""
     pytest.importorskip("torch")
-    root = tmp_path_factory.mktemp("weights")
-    clip_folder.write(root / "clip", clip_folder.model(projection=512))
-    rppg = published_weights.physformer(8, 12, 3, (4, 1, 1))
-    g1, _ = (save(root / f"{g}_toy.pth", published_weights.lrnet()) for g in ("g1", "g2"))
-    text = published_weights.clip_text(len(clip_folder.vocabulary()[0]), 32, 16, 2)
-    whole = published_weights.pad_classifier(rppg, text, FRAMES, 2 * 64 * 8)
-    return {
-        "model.text_encoder.weights": str(root / "clip"),
-        "model.rppg.weights": str(save(root / "physformer.pkl", rppg)),
-        "model.landmarks.weights": str(LRNET / "g1_raw.pth" if LRNET.is_dir() else g1),
-        "init_from": str(save(root / "fg_epoch0.pt", whole)),
-    }
+    made = toy_run.write_weights(tmp_path_factory.mktemp("weights"))
+    return made | {"model.landmarks.weights": str(LRNET / "g1_raw.pth")} if LRNET.is_dir() else made
 
 
 def arguments(root: Path, preset: str, weights: dict[str, str], *more: str) -> list[str]:
-    (root / "config.py").write_text(CONFIG.replace("PRESET", preset))
+    config = toy_run.write_config(root / "config.py", preset, **{"eval.diagnostics": False})
     options = [f"--config.{option}={source}" for option, source in weights.items()]
-    return [f"--config={root / 'config.py'}", f"--workdir={root / 'run'}", *options, *more]
+    return [f"--config={config}", f"--workdir={root / 'run'}", *options, *more]
 
 
 def scored(run: Path, line: list[str], capsys) -> float:

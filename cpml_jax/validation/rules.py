@@ -198,7 +198,7 @@ RULES: Mapping[str, Rule] = {
     "eval.batch_size": POSITIVE,
     "eval.checkpoint": Rule("best, latest, or the number of a step", is_checkpoint),
 }
-# Keys whose every value of the right type is allowed, or that are checked in validation.py.
+# Keys whose every value of the right type is allowed, or that are checked by other validation_*.py.
 UNRESTRICTED = frozenset(
     (
         "init_from", "train.dataset", "train.flip", "train.shard_params", "optim.groups", "loss.stop_better",
