@@ -18,8 +18,11 @@ from cpml_jax.errors import UserError
 _ALONE = {"loss.cqsl": 0.0, "loss.cmcl": 0.0, "loss.teacher": 0.0}  # no losses on pulses, none against prompts
 _LINEAR = {"model.head": "linear", "loss.cmcl": 0.0}
 _FRAMES = {"model.modalities": ("visual",), **_ALONE}
-# u is the image embedding itself, as in FLIP: no random projection, no dropout.
-_IMAGES = _FRAMES | {"model.fusion_projection": "none", "model.fusion_dropout": 0.0}
+# u is the image embedding itself, as in FLIP: no random projection, no dropout, nothing beside it.
+_IMAGES = _FRAMES | {
+    "model.visual.encoder": True, "model.visual.contrast": 0, "model.fusion_projection": "none",
+    "model.fusion_dropout": 0.0,
+}  # fmt: skip
 _FLIP_IT = _IMAGES | {"model.head": "prompts", "model.text_encoder.prompts": "ensemble"}
 
 
@@ -35,6 +38,10 @@ def table() -> dict[str, dict[str, Any]]:
         "without_landmarks": {"model.modalities": ("rppg",)},
         "without_prompts": _LINEAR,
         "with_visual": {"model.modalities": ("rppg", "landmarks", "visual")},
+        # Two streams of three.
+        "rppg_landmarks": {"model.modalities": ("rppg", "landmarks")},
+        "rppg_visual": {"model.modalities": ("rppg", "visual")},
+        "landmarks_visual": {"model.modalities": ("landmarks", "visual"), "loss.cqsl": 0.0, "loss.teacher": 0.0},
         # UMCL's cross-modal alignment, at the weight that CMCL has.
         "affinity": {"loss.affinity": 0.25},
         # The pulse teacher stays, where the base has it: it stands in for PhysFormer's trained weights.
@@ -44,7 +51,7 @@ def table() -> dict[str, dict[str, Any]]:
             "model.modalities": ("landmarks",), "model.fusion_projection": "none", "model.fusion_dropout": 0.0,
             **_LINEAR, **_ALONE,
         },
-        # Single frames, whatever moves between them: the image encoder as the base has it.
+        # Single frames, whatever moves between them: the visual stream as the base has it.
         "frames_alone": _FRAMES | _LINEAR,
         # Srivatsan et al., ICCV 2023.
         "flip_v": _IMAGES | _LINEAR,

@@ -15,7 +15,9 @@ from cpml_jax.schema import FRAME_RATE, PULSE_BAND_HZ
 _CENTRE_Y = 0.1
 _INNER = (0.35, 0.40)  # vertical, horizontal
 _RIM = ((0.5, 0.5), (0.7, 0.63))  # from, to
-_LOGIT = 3.0  # a pixel that is in its region counts 0.95, one outside 0.05
+# A pixel that is in its region counts 0.998, one outside 0.002. Outside are nine times as many as in the inner face: at
+# 3.0 (0.95, 0.05) a quarter of its colour was theirs.
+_LOGIT = 6.0
 _MIDDLE, _SCALE = 0.5, 2.0  # correlations of real clips are 0.2 to 0.9: within -1 and 1 for the fusion
 _TINY = 1e-6
 NUMBERS = 3
@@ -65,6 +67,11 @@ class Agreement(nn.Module):
     with POS of the inner face against the rim, one number, 0.93 and 0.74. Correlations do not know the pulse's phase,
     which says nothing about the class. Which pixels belong to the two regions is learned.
 
+    A pulse is narrow in frequency, a codec's noise is not: each frequency counts as much as the three have of it
+    together. Deepfakes, fitted on 32 people at raw and c23 and scored on 48 others, a regression on the three numbers
+    with the classical trace for the wave: AUC 0.93, 0.78 at raw and c23, and 0.66 at c26; with sharper regions (_LOGIT)
+    0.94, 0.84, 0.70; with these weights, too, 0.96, 0.85, 0.74.
+
     Attributes:
       grid: cells a side of which the regions are made.
     """
@@ -84,8 +91,21 @@ class Agreement(nn.Module):
         colours = jnp.einsum("ntijc,rij,tf->nrfc", cells, shares, basis)
         inner, rim = jnp.moveaxis(unit(pos_spectrum(colours)), 1, 0)
         reference = unit((wave - wave.mean(axis=1, keepdims=True)) @ basis)
+        inner, rim, reference = in_common(inner, rim, reference)
         rho = jnp.stack([(a * b).sum(-1) for a, b in ((inner, rim), (inner, reference), (rim, reference))], axis=-1)
         return _SCALE * (rho - _MIDDLE)
+
+
+def in_common(*pulses: Float[Array, "N F"]) -> list[Float[Array, "N F"]]:
+    """Unit spectra, each frequency weighted by the amplitude of their mean, and made unit again.
+
+    Args:
+      pulses: on band_basis: cosines, then sines, of the same frequencies.
+    """
+    cosine, sine = jnp.split(unit(sum(pulses, start=jnp.zeros(()))), 2, axis=-1)
+    amplitude = jnp.sqrt(cosine * cosine + sine * sine + _TINY)
+    weight = jnp.concatenate([amplitude, amplitude], axis=-1)
+    return [unit(pulse * weight) for pulse in pulses]
 
 
 def unit(x: Float[Array, "*shape F"]) -> Float[Array, "*shape F"]:

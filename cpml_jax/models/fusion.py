@@ -16,11 +16,11 @@ from cpml_jax.models.physformer import TIME_PATCH
 STAGE_POOLS = ("flatten", "mean", "global")
 LANDMARKS = ("crossed", "beside")
 WIRINGS = ("specified", "released")
-# Shares at the start where landmarks stand beside the joint vector. This and the recurrent network's features are wide
-# and memorise 32 people; the spectrum's few numbers do not (configs/synthetic.py has the figures).
-_JOINT_SHARE, _LANDMARK_SHARE, _SPECTRUM_SHARE = 0.03, 0.3, 2.0
-# Of the visual stream's contrast, whose numbers differ between clips by about 1 (texture_contrast.py).
-_CONTRAST_SHARE = 1.0
+# Shares at the start where landmarks stand beside the joint vector: this and the recurrent network's features are wide,
+# and memorise 32 people (configs/synthetic.py has the figures).
+_JOINT_SHARE, _LANDMARK_SHARE = 0.03, 0.3
+# Of the measured numbers, which differ between clips by 0.5 (agreement), 0.1 (spectrum) and 1 (contrast).
+_AGREEMENT_SHARE, _SPECTRUM_SHARE, _CONTRAST_SHARE = 3.0, 8.0, 0.5
 # And of the pulse's series without landmarks, where agreement stands beside it: a linear map of a wave of any phase is
 # noise, and memorises likewise.
 _SERIES_SHARE = 0.1
@@ -145,11 +145,11 @@ class Fusion(nn.Module):
 
     Pulse and landmarks together become CrossAttention's vector; alone, the pulse gives its series (T values) and the
     landmarks their features. With landmarks "beside", these stand beside the joint vector too, which is normalised and
-    damped then; "crossed", the reference, has them inside it alone. The pulse's agreement, the landmarks'
-    spectrum, the visual stream's features and contrast and any other stream's features stand beside them. The parts are
-    concatenated in this order, then dropout, then one linear map to unified_dim; or none (projection "none": u is as
-    wide as the parts together). With wiring "released" pulse and landmarks, both of them, meet in
-    ReleasedCrossAttention instead.
+    damped then; "crossed", the reference, has them inside it alone. Any other stream's features follow, then dropout;
+    then what the streams measured (agreement, spectrum, contrast), without dropout: there are few such numbers, and to
+    lose one in five of them costs more than they memorise. All of it is concatenated, and goes through one linear map
+    to unified_dim; or none (projection "none": u is as wide as the parts together). With wiring "released" pulse and
+    landmarks, both of them, meet in ReleasedCrossAttention instead.
     """
 
     unified_dim: int
@@ -169,25 +169,26 @@ class Fusion(nn.Module):
         """
         fused = dict(fused)
         pulse = fused.pop("rppg", None)
-        # Agreement, spectrum and contrast, where a stream has them, stand beside what is made of its features.
         landmarks, *spectra = split(fused.pop("landmarks", None))
         embedding, *contrasts = split(fused.pop("visual", None))
-        parts = []
+        features, agreements = [], []
         if pulse is not None:
-            wave, stages, *agreement = pulse
+            wave, stages, *agreements = pulse
             if self.wiring == "released":
-                parts.append(ReleasedCrossAttention(self.dtype, name="cross_attention")(wave, landmarks))
+                features.append(ReleasedCrossAttention(self.dtype, name="cross_attention")(wave, landmarks))
             else:
-                alone = _SERIES_SHARE if agreement else 1.0
-                parts += self.specified(wave, stages, landmarks, alone)
-            parts += agreement
+                alone = _SERIES_SHARE if agreements else 1.0
+                features += self.specified(wave, stages, landmarks, alone)
         elif landmarks is not None:
-            parts.append(landmarks)
-        parts += [_SPECTRUM_SHARE * spectrum for spectrum in spectra]
-        parts += [embedding] * (embedding is not None)
-        parts += [_CONTRAST_SHARE * contrast for contrast in contrasts]
-        x = jnp.concatenate([part.astype(self.dtype) for part in (*parts, *fused.values())], axis=-1)
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+            features.append(landmarks)
+        features += [embedding] * (embedding is not None) + list(fused.values())
+        parts = [_AGREEMENT_SHARE * numbers for numbers in agreements]
+        parts += [_SPECTRUM_SHARE * numbers for numbers in spectra]
+        parts += [_CONTRAST_SHARE * numbers for numbers in contrasts]
+        if features:
+            together = jnp.concatenate([feature.astype(self.dtype) for feature in features], axis=-1)
+            parts = [nn.Dropout(self.dropout, deterministic=not train)(together), *parts]
+        x = jnp.concatenate([part.astype(self.dtype) for part in parts], axis=-1)
         if self.projection == "linear":
             if self.wiring == "released":
                 out = torch_linear(self.unified_dim, x.shape[-1], self.dtype, "out")

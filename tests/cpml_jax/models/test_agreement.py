@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from cpml_jax.errors import UserError
-from cpml_jax.models.agreement import Agreement, band_basis, starting_regions
+from cpml_jax.models.agreement import Agreement, band_basis, in_common, starting_regions, unit
 from cpml_jax.models.cpml import build
 from cpml_jax.models.fusion import Fusion
 from cpml_jax.models.physformer import PhysFormer, normalise
@@ -70,6 +70,17 @@ def test_light_on_all_colours_slow_changes_and_the_wave_s_strength_do_not_count(
     np.testing.assert_allclose(agreement(clip_of(PULSE, OTHER, light), PULSE), seen, atol=0.1)
 
 
+def test_noise_at_other_frequencies_than_the_pulse_s_hardly_counts():
+    rng = np.random.default_rng(3)
+    noisy = [PULSE + 2 * wave_of(rate, phase) for rate, phase in zip((2.8, 3.4), rng.uniform(0, 6, 2), strict=True)]
+    clip = clip_of(PULSE, PULSE)
+    inner, rim, wave = (jnp.asarray(x @ band_basis(T))[None] for x in (PULSE, noisy[0], noisy[1]))
+    plain = float((unit(rim) * unit(wave)).sum())
+    weighted = in_common(*(unit(x) for x in (inner, rim, wave)))
+    assert plain < 0.4 and float((weighted[1] * weighted[2]).sum()) > plain + 0.2
+    assert agreement(clip, PULSE).min() > 0.95
+
+
 def test_the_regions_learn():
     clip, wave = clip_of(PULSE, OTHER), jnp.asarray(PULSE[None], jnp.float32)
     module = Agreement(GRID)
@@ -118,7 +129,7 @@ def test_the_fusion_adds_agreement_beside_the_cross_attention():
     ):
         u, _ = module.init_with_output(jax.random.key(0), fused, train=False)
         assert u.shape == (2, width)
-        np.testing.assert_array_equal(u[:, -12:], seen)
+        np.testing.assert_array_equal(u[:, -12:], 3 * seen)
 
 
 def test_downsampled_views_are_compared_too():

@@ -105,6 +105,21 @@ def test_contrast_stands_beside_the_embedding_or_alone():
     z_land, embedding, contrast = inputs()[2], np.ones((3, 7), np.float32), np.full((3, 4), 2, np.float32)
     module = Fusion(unified_dim=5, dropout=0.5, stage_pool="flatten", projection="none")
     both = module.apply({}, {"landmarks": z_land, "visual": (embedding, contrast)}, train=False)
-    np.testing.assert_allclose(both, np.concatenate([z_land, embedding, contrast], axis=1), rtol=1e-6)
+    np.testing.assert_allclose(both, np.concatenate([z_land, embedding, contrast / 2], axis=1), rtol=1e-6)
     alone = module.apply({}, {"visual": (None, contrast)}, train=False)
-    np.testing.assert_allclose(alone, contrast, rtol=1e-6)
+    np.testing.assert_allclose(alone, contrast / 2, rtol=1e-6)
+
+
+def test_dropout_takes_features_and_no_measured_number():
+    wave, stages, z_land = inputs()
+    fused = {
+        "rppg": (wave, stages, np.full((3, 3), 7, np.float32)),
+        "landmarks": (z_land, np.full((3, 35), 7, np.float32)),
+        "visual": (np.ones((3, 50), np.float32), np.full((3, 64), 7, np.float32)),
+    }
+    module = Fusion(unified_dim=5, dropout=0.5, stage_pool="flatten", projection="none")
+    variables = module.init(jax.random.key(0), fused, train=False)
+    u = module.apply(variables, fused, train=True, rngs={"dropout": jax.random.key(1)})
+    features, numbers = u[:, : -(3 + 35 + 64)], u[:, -(3 + 35 + 64) :]
+    assert 0.3 < (features[:, -50:] == 0).mean() < 0.7
+    assert (numbers != 0).all() and len(np.unique(numbers)) == 3  # each kind of number times its share
