@@ -21,7 +21,7 @@ _FRAMES = {"model.modalities": ("visual",), **_ALONE}
 # u is the image embedding itself, as in FLIP: no random projection, no dropout, nothing beside it.
 _IMAGES = _FRAMES | {
     "model.visual.encoder": True, "model.visual.contrast": 0, "model.fusion_projection": "none",
-    "model.fusion_dropout": 0.0,
+    "model.fusion_dropout": 0.0, "loss.sparsity": 0.0,
 }  # fmt: skip
 _FLIP_IT = _IMAGES | {"model.head": "prompts", "model.text_encoder.prompts": "ensemble"}
 
@@ -49,7 +49,7 @@ def table() -> dict[str, dict[str, Any]]:
         # Sun et al., CVPR 2021: cross-entropy on the landmarks' features.
         "lrnet_alone": {
             "model.modalities": ("landmarks",), "model.fusion_projection": "none", "model.fusion_dropout": 0.0,
-            **_LINEAR, **_ALONE,
+            "loss.sparsity": 0.0, **_LINEAR, **_ALONE,
         },
         # Single frames, whatever moves between them: the visual stream as the base has it.
         "frames_alone": _FRAMES | _LINEAR,

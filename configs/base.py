@@ -105,6 +105,8 @@ def get_config() -> ConfigDict:
     # InfoNCE between the modalities' projected features and the prompts, after UMCL (IJCV 2025).
     loss.affinity = 0.0
     loss.affinity_temperature = 0.1
+    # L1 norm of what the fused numbers add to the classes' logits (losses/sparsity.py); off in the paper's recipe
+    loss.sparsity = 0.0
 
     # --- model ----------------------------------------------------------------------------------------------
     model = config.model = ConfigDict()

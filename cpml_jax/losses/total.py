@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, Num
 from cpml_jax.arrays import AnyArray
 from cpml_jax.losses import affinity, cpml, flip
 from cpml_jax.losses.push_pairs import push_pairs
+from cpml_jax.losses.sparsity import sparsity
 
 PAIRINGS = ("full", "downsampled")
 
@@ -54,6 +55,7 @@ class LossWeights:
     prompt_mse: float
     affinity: float
     affinity_temperature: float
+    sparsity: float
 
     @property
     def factors(self) -> dict[str, float]:
@@ -69,6 +71,7 @@ class LossWeights:
             "simclr": self.simclr,
             "prompt_mse": self.prompt_mse,
             "affinity": self.affinity,
+            "sparsity": self.sparsity,
         }
 
     def teacher_at(self, step: Num[Array, ""]) -> Float[Array, ""]:
@@ -101,7 +104,8 @@ def total_loss(
 
     Args:
       outputs: of CPML: logits (B, V, C), unified (B, V, D) and, with the rPPG stream, wave (B, V, T); where their
-        weights ask for them projected and augmented (CPML.augmented, with templates and halves of prompt_mse).
+        weights ask for them projected, augmented (CPML.augmented, with templates and halves of prompt_mse) and
+        class_weights (F, C) (sparsity.py).
       class_embeddings: (C, D); None with the linear head.
       batch: schema.BATCH. class_index counts where there are more than two classes: of two, the label is one.
       weights: of the terms. A loss of weight 0 is not computed; of one that has a weight, every term is.
@@ -143,6 +147,8 @@ def total_loss(
         terms["affinity"] = affinity.affinity(
             outputs["projected"], class_embeddings, class_index, weight, weights.affinity_temperature
         )
+    if weights.sparsity:
+        terms["sparsity"] = sparsity(outputs["class_weights"])
     factors = weights.factors | {"teacher": weights.teacher_at(step)}
     return sum((factors[name] * term for name, term in terms.items()), start=jnp.zeros(())), terms
 

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from cpml_jax.losses.flip import prompt_halves
+from cpml_jax.losses.sparsity import class_weights
 from cpml_jax.losses.total import LossWeights, real_and_fake, total_loss
 from cpml_jax.models import streams
 from cpml_jax.models.class_embeddings import draw, ensemble
@@ -147,6 +148,8 @@ def make_train_step(
                 outputs["augmented"] = augmented_views(
                     model, variables, inputs["stills"], batch, compared, templates, view_key
                 )
+            if weights.sparsity:
+                outputs["class_weights"] = class_weights(params, embeddings, outputs["unified"])
             loss, terms = total_loss(outputs, embeddings, batch, weights, state.step)
             right = (real_and_fake(outputs["logits"][:, 0]).argmax(-1) == batch["label"]) * batch["weight"]
             terms["accuracy"] = right.sum() / jnp.maximum(batch["weight"].sum(), 1e-8)

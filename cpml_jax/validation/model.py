@@ -37,6 +37,11 @@ def check_heads(flat: Flat) -> None:
             f"model.fusion_projection='none' with model.modalities={modalities}: only the visual stream alone, without "
             "contrast, is as wide as the class prompts; set it to 'linear', or model.head='linear'"
         )
+    if flat["loss.sparsity"] and flat["model.fusion_projection"] == "none":
+        raise UserError(
+            f"loss.sparsity={flat['loss.sparsity']} is of the fusion's last map, which model.fusion_projection='none' "
+            "has none of; set loss.sparsity=0.0 or model.fusion_projection='linear'"
+        )
     if flat["model.fusion_wiring"] == "released" and (
         not {"rppg", "landmarks"} <= set(modalities) or flat["model.fusion_landmarks"] != "crossed"
     ):

@@ -145,6 +145,7 @@ RULES: Mapping[str, Rule] = {
     "loss.prompt_mse": WEIGHT,
     "loss.affinity": WEIGHT,
     "loss.affinity_temperature": ABOVE_ZERO,
+    "loss.sparsity": WEIGHT,
     "model.modalities": subset_of(*STREAMS),
     "model.unified_dim": POSITIVE,
     "model.head": one_of(*HEADS),
