@@ -93,7 +93,7 @@ BAD = [
     ({"model.head": "quadratic"}, "one of prompts, prototypes, linear"),
     ({"model.fusion_projection": "random"}, "one of linear, none"),
     ({"model.fusion_projection": "none"}, "visual stream alone"),
-    ({"loss.sparsity": 0.1, "model.fusion_projection": "none", "model.head": "linear"}, "loss.sparsity=0.1"),
+    ({"loss.sparsity": 0.1, "loss.cmcl": 0.0, "model.fusion_projection": "none", "model.head": "linear"}, "last map"),
     ({"model.fusion_stage_pool": "max"}, "one of flatten, mean, global"),
     ({"model.fusion_landmarks": "above"}, "one of crossed, beside"),
     ({"model.fusion_dropout": 1.0}, "below 1"),
