@@ -70,6 +70,15 @@ def test_the_hash_of_a_configuration_is_of_what_shapes_training():
         assert provenance.config_sha256(changed.to_dict()) == known, key
 
 
+def test_a_model_is_the_same_wherever_the_weights_that_it_started_from_lie_now():
+    def of(source):
+        config = base.get_config()
+        config.model.text_encoder.weights = source
+        return provenance.config_sha256(config.to_dict())
+
+    assert of("/data/clip") == of("/other/place") != of("")
+
+
 def test_packages_that_are_not_installed_have_no_version():
     assert provenance.version("no-such-package-of-ours") is None and provenance.version("numpy")
     versions = provenance.provenance({})["versions"]
