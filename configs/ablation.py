@@ -69,7 +69,9 @@ def settings() -> dict[str, dict[str, Any]]:
     Changes of the losses themselves are against without_both; the others have a partner, NAME_without_both.
     """
     without = {"loss.cqsl": 0.0, "loss.cmcl": 0.0}
-    pull_alone = {"loss.cqsl_push": 0.0, "loss.cqsl_rate": 0.0, "loss.cmcl": 0.0}
+    pull = {"loss.cqsl_push": 0.0, "loss.cqsl_rate": 0.0}  # of CQSL
+    pull_alone = pull | {"loss.cmcl": 0.0}
+    steady = {"loss.cmcl_repel": 0.0, "loss.cmcl_steady": 100.0}
     rows = {
         "cqsl_quarter": {"loss.cqsl": 0.05},
         "cqsl_4x": {"loss.cqsl": 0.8},
@@ -77,13 +79,16 @@ def settings() -> dict[str, dict[str, Any]]:
         "cmcl_4x": {"loss.cmcl": 1.0},
         "pull_alone": pull_alone,
         "pull_alone_5x": pull_alone | {"loss.cqsl": 1.0},
+        "pull_5x": pull | {"loss.cqsl": 1.0},
+        "pull_20x": pull | {"loss.cqsl": 4.0},
+        "pull_steady": pull | steady | {"loss.cqsl": 1.0},
         "without_push": {"loss.cqsl_push": 0.0},
         "push_all": {"loss.push_pairs": "all"},
         # Two unrelated clean pulses of 128 frames have |rho| = 0.2 by chance.
         "push_hinge": {"loss.push_margin": 0.2},
         "push_skip": {"loss.push_skip_matching": 0.9},
         "stop_better": {"loss.stop_better": True},
-        "steady_100x": {"loss.cmcl_repel": 0.0, "loss.cmcl_steady": 100.0},
+        "steady_100x": steady,
         # Before each term was counted as at a batch of a real and a fake clip.
         "old_weights": {"loss.cqsl": 0.4, "loss.cmcl": 0.5, "loss.push_pairs": "all", "optim.clip_norm": 2.0},
     }
