@@ -7,10 +7,10 @@ import functools
 import json
 from pathlib import Path
 
+from cpml_jax.configuration import flattened
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import results_file, versions
 from cpml_jax.evaluation.results_file import RESULTS, SCORES
-from cpml_jax.training.run_files import flatten
 
 SWEEP, SWEEP_FOLDER = "sweep.json", "sweep"
 # Where files lie and how fast they are read; which tests were asked for is seen in the tests themselves.
@@ -45,7 +45,7 @@ class Finished:
         """Dotted keys, without what is free to differ."""
         return {
             key: value
-            for key, value in flatten(self.report["config"]).items()
+            for key, value in flattened(self.report["config"]).items()
             if key not in _FREE and not (key.startswith("data.sources.") and key.endswith(".root"))
         }
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict
 
+from cpml_jax.configuration import flattened
 from cpml_jax.data.records import INDEX, SUMMARY, RecordSet
 from cpml_jax.training import run_files
 
@@ -68,7 +69,7 @@ def config_sha256(config: Mapping[str, Any]) -> str:
     Where data comes from is among those; the records' own hashes stand for what it is. Of trained weights to start from
     it counts that there are some: the parameters' hash stands for what they are.
     """
-    flat = run_files.without_places(run_files.flatten(json.loads(json.dumps(config))))
+    flat = run_files.without_places(flattened(json.loads(json.dumps(config))))
     shaping = {key: value for key, value in flat.items() if not run_files.is_free(key)}
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 

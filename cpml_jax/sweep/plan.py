@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from ml_collections import ConfigDict
 
+from cpml_jax.configuration import flattened
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import protocols
 from cpml_jax.evaluation.protocols import Test, Training
 from cpml_jax.schema import compression_rank
 from cpml_jax.sweep.ablation import Ablation
-from cpml_jax.training.run_files import flatten
 
 PROTOCOLS = ("in_dataset", "cross_compression", "cross_manipulation", "cross_dataset", "ablation")
 
@@ -127,7 +127,7 @@ _TestsOf = Callable[[str, Mapping], list[Test]]  # of (protocol, changes)
 
 def _merged(config: ConfigDict, planned: list[_Entry], seed: int) -> list[Run]:
     """Entries with the same changes become one run with the cells of all."""
-    base = flatten(config.to_dict())
+    base = flattened(config.to_dict())
     merged: dict[str, tuple[str, dict, list[Cell]]] = {}
     for name, changes, cells in planned:
         changes = {"seed": seed} | _differences(base, changes)
@@ -253,7 +253,7 @@ def _cross_dataset(config: ConfigDict, tests_of: _TestsOf) -> list[_Entry]:
 
 
 def _ablation(config: ConfigDict, tests_of: _TestsOf, ablation: Ablation) -> list[_Entry]:
-    base = flatten(config.to_dict())
+    base = flattened(config.to_dict())
     ablation.check(base)
     entries: list[_Entry] = []
     for row, row_changes in ablation.rows.items():

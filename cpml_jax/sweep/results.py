@@ -8,12 +8,13 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
+from cpml_jax.configuration import flattened
 from cpml_jax.evaluation import results_file, versions
 from cpml_jax.evaluation.results import described
 from cpml_jax.files import write_json, write_whole
 from cpml_jax.sweep import differences, tables
 from cpml_jax.sweep.plan import Cell, Run
-from cpml_jax.training.run_files import FREE_KEYS, flatten
+from cpml_jax.training.run_files import FREE_KEYS
 
 FOLDER, RESULTS, TABLES = "sweep", "sweep.json", "sweep.md"
 FINISHED, TRAINED, BEGUN, MISSING = "finished", "trained", "begun", "missing"
@@ -35,7 +36,7 @@ def _read(path: Path) -> dict:
 
 def _shaping(config: dict, free: tuple[str, ...]) -> dict:
     """The dotted keys of a configuration that change figures, with their values as JSON has them."""
-    flat = flatten(json.loads(json.dumps(config)))
+    flat = flattened(json.loads(json.dumps(config)))
     return {k: v for k, v in flat.items() if not any(k == key or k.startswith(key + ".") for key in free)}
 
 

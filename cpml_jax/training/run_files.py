@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flax.traverse_util import flatten_dict
-
-from cpml_jax.configuration import current_names
+from cpml_jax.configuration import current_names, flattened
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
 from cpml_jax.schema import CROP_SIZE
@@ -44,11 +42,6 @@ FREE_KEYS = (
     "train.shard_params",
 )
 Bank = Mapping[str, tuple[str, ...]]
-
-
-def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
-    return flatten_dict(dict(config), sep=".")
 
 
 def _write(workdir: str | os.PathLike, name: str, text: str) -> None:
@@ -97,10 +90,10 @@ def check_config(workdir: str | os.PathLike, config: Mapping[str, Any], *, resum
     if not path.is_file():
         return
     try:
-        saved = current_names(flatten(json.loads(path.read_text())))
+        saved = current_names(flattened(json.loads(path.read_text())))
     except ValueError:
         raise UserError(f"{path}: not readable as JSON; delete {path.parent} to train again") from None
-    current = flatten(json.loads(json.dumps(config)))
+    current = flattened(json.loads(json.dumps(config)))
     if not resume:
         check_pixels(path.parent, saved)
         saved, current = without_places(saved), without_places(current)

@@ -12,6 +12,7 @@ import tiny
 
 from cpml_jax import evaluate, train
 from cpml_jax.configs import _bases, ablation
+from cpml_jax.configuration import flattened
 from cpml_jax.data import sampler
 from cpml_jax.data.records import RecordSet
 from cpml_jax.errors import UserError
@@ -19,7 +20,6 @@ from cpml_jax.evaluation import scoring
 from cpml_jax.losses import total
 from cpml_jax.sweep.ablation import configured
 from cpml_jax.training import sharding, steps
-from cpml_jax.training.run_files import flatten
 
 # What configs/synthetic.py sets on top of base.py and rows must get along with.
 BASE = {
@@ -134,7 +134,7 @@ def test_every_row_is_expected_and_fits_the_sweep(base):
     table = configured()
     assert set(table.rows) == set(EXPECTED)
     assert set(table.chosen(()).rows) == set(EXPECTED)
-    flat = flatten(ablation.get_config(f"cpml:{base}").to_dict())
+    flat = flattened(ablation.get_config(f"cpml:{base}").to_dict())
     table.check(flat)
     every = table.chosen((*table.rows, *table.settings))
     assert len(every.rows) == len(table.rows) + len(table.settings) > len(EXPECTED)

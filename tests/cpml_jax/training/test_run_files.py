@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from cpml_jax.configuration import flattened
 from cpml_jax.errors import UserError
 from cpml_jax.training import run_files
 
@@ -98,7 +99,7 @@ def test_a_network_is_kept_for_a_run_that_has_begun(tmp_path):
 
 def test_flatten_joins_keys_and_leaves_out_empty_sections():
     config = {"a": {"b": 1, "c": {"d": (1, 2), "e": None}}, "f": {}, "g": ""}
-    assert run_files.flatten(config) == {"a.b": 1, "a.c.d": (1, 2), "a.c.e": None, "g": ""}
+    assert flattened(config) == {"a.b": 1, "a.c.d": (1, 2), "a.c.e": None, "g": ""}
 
 
 def test_prompts_that_changed_are_named(tmp_path):
