@@ -66,31 +66,36 @@ def table() -> dict[str, dict[str, Any]]:
 def settings() -> dict[str, dict[str, Any]]:
     """More rows, for `--rows` alone: the two losses at other settings, each against the same without them.
 
-    Changes of the losses themselves are against without_both; the others have a partner, NAME_without_both.
+    Changes of the losses themselves start from the paper's weights and are against without_both; the others have a
+    partner, NAME_without_both.
     """
     without = {"loss.cqsl": 0.0, "loss.cmcl": 0.0}
-    pull = {"loss.cqsl_push": 0.0, "loss.cqsl_rate": 0.0}  # of CQSL
-    pull_alone = pull | {"loss.cmcl": 0.0}
+    paper = {
+        "loss.cqsl": 0.2, "loss.cqsl_pull": 1.0, "loss.cqsl_push": 1.0, "loss.cqsl_rate": 1.0,
+        "loss.cmcl": 0.25, "loss.cmcl_align": 1.0, "loss.cmcl_repel": 1.0, "loss.cmcl_steady": 1.0,
+    }  # fmt: skip
+    pull = paper | {"loss.cqsl_push": 0.0, "loss.cqsl_rate": 0.0}  # of CQSL
     steady = {"loss.cmcl_repel": 0.0, "loss.cmcl_steady": 100.0}
     rows = {
-        "cqsl_quarter": {"loss.cqsl": 0.05},
-        "cqsl_4x": {"loss.cqsl": 0.8},
-        "cmcl_quarter": {"loss.cmcl": 0.0625},
-        "cmcl_4x": {"loss.cmcl": 1.0},
-        "pull_alone": pull_alone,
-        "pull_alone_5x": pull_alone | {"loss.cqsl": 1.0},
+        "paper_losses": paper,
+        "cqsl_quarter": paper | {"loss.cqsl": 0.05},
+        "cqsl_4x": paper | {"loss.cqsl": 0.8},
+        "cmcl_quarter": paper | {"loss.cmcl": 0.0625},
+        "cmcl_4x": paper | {"loss.cmcl": 1.0},
+        "pull_alone": pull | {"loss.cmcl": 0.0},
+        "pull_alone_5x": pull | {"loss.cqsl": 1.0, "loss.cmcl": 0.0},
         "pull_5x": pull | {"loss.cqsl": 1.0},
         "pull_20x": pull | {"loss.cqsl": 4.0},
         "pull_steady": pull | steady | {"loss.cqsl": 1.0},
-        "without_push": {"loss.cqsl_push": 0.0},
-        "push_all": {"loss.push_pairs": "all"},
+        "without_push": paper | {"loss.cqsl_push": 0.0},
+        "push_all": paper | {"loss.push_pairs": "all"},
         # Two unrelated clean pulses of 128 frames have |rho| = 0.2 by chance.
-        "push_hinge": {"loss.push_margin": 0.2},
-        "push_skip": {"loss.push_skip_matching": 0.9},
-        "stop_better": {"loss.stop_better": True},
-        "steady_100x": steady,
+        "push_hinge": paper | {"loss.push_margin": 0.2},
+        "push_skip": paper | {"loss.push_skip_matching": 0.9},
+        "stop_better": paper | {"loss.stop_better": True},
+        "steady_100x": paper | steady,
         # Before each term was counted as at a batch of a real and a fake clip.
-        "old_weights": {"loss.cqsl": 0.4, "loss.cmcl": 0.5, "loss.push_pairs": "all", "optim.clip_norm": 2.0},
+        "old_weights": paper | {"loss.cqsl": 0.4, "loss.cmcl": 0.5, "loss.push_pairs": "all", "optim.clip_norm": 2.0},
     }
     changed = {
         "batch_16": {"train.batch_size": 16},
@@ -100,7 +105,7 @@ def settings() -> dict[str, dict[str, Any]]:
         # From there on CQSL alone holds the waves.
         "teacher_fades": {"loss.teacher_steps": 240},
         # Labels on the best view alone, as the paper: what is known of the others comes from the losses.
-        "ce_best": {"loss.ce_views": "best"},
+        "ce_best": paper | {"loss.ce_views": "best"},
         # The wave is read as a series alone.
         "no_agreement": {"model.rppg.agreement": 0},
     }
