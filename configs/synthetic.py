@@ -112,9 +112,9 @@ def small(config: ConfigDict) -> None:
     #   and no dropout on these numbers                          0.87 0.84 0.75  0.90
     #   and loss.sparsity 0.002, 0.006, 0.02                     0.89 0.86 0.78  0.94; 0.89 0.85 0.78; 0.88 0.81 0.77
     config.loss.sparsity = 0.004
-    # CQSL as its pull alone, CMCL without repel (docs/results.md, What CQSL and CMCL need). The push takes the pulse away
-    # from real faces: their waves' correlation with the truth at raw, c23, c26 was 0.74, 0.54, 0.43 with it, 0.78, 0.60,
-    # 0.48 without both losses, 0.79, 0.63, 0.53 with these.
+    # CQSL as its pull alone, CMCL without repel (docs/results.md, What CQSL and CMCL need). The push takes the pulse
+    # away from real faces: their waves' correlation with the truth at raw, c23, c26 was 0.74, 0.54, 0.43 with it, 0.78,
+    # 0.60, 0.48 without both losses, 0.79, 0.63, 0.53 with these.
     config.loss.cqsl, config.loss.cqsl_push, config.loss.cqsl_rate = 1.0, 0.0, 0.0
     config.loss.cmcl_repel, config.loss.cmcl_steady = 0.0, 100.0
     config.model.modalities = ("rppg", "landmarks", "visual")
