@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -129,8 +130,9 @@ def eval_batches(
     *,
     excluded: list[dict],
     measure: Measure | None = None,
+    read_threads: int = 2,
 ) -> Iterator[tuple[list[dict], dict[str, np.ndarray]]]:
-    """Every row once, in order, as batches of one view.
+    """Every row once, in order, as batches of one view; `read_threads` threads decode ahead of whoever takes them.
 
     Yields:
       (rows of the batch, batch per schema.BATCH with V = 1 and, beside it, pulse_truth (B, T) float32: the true wave,
@@ -148,9 +150,9 @@ def eval_batches(
         beside = clips[0].keys() - padded.keys()
         return batch_rows, padded | {name: np.stack([clip[name] for clip in repeated]) for name in beside}
 
-    for row in rows:
+    for row, reading in read_ahead(reader, rows, threads=read_threads, ahead=2 * size.batch_size):
         try:
-            pending.append((row, reader(row)))
+            pending.append((row, reading.result()))
         except CorruptRecord as error:
             keys = ("dataset", "method", "compression", "split", "video")
             excluded.append(
@@ -162,6 +164,24 @@ def eval_batches(
             pending.clear()
     if pending:
         yield batch()
+
+
+def read_ahead(
+    read: Callable[[dict], Clip], rows: Sequence[dict], *, threads: int, ahead: int
+) -> Iterator[tuple[dict, concurrent.futures.Future[Clip]]]:
+    """(row, what read(row) gives or raises) in order; at most `ahead` rows are begun before they are asked for."""
+    with concurrent.futures.ThreadPoolExecutor(max(threads, 1)) as pool:
+        waiting: collections.deque[tuple[dict, concurrent.futures.Future[Clip]]] = collections.deque()
+        try:
+            for row in rows:
+                waiting.append((row, pool.submit(read, row)))
+                if len(waiting) > ahead:
+                    yield waiting.popleft()
+            while waiting:
+                yield waiting.popleft()
+        finally:
+            for _, future in waiting:
+                future.cancel()
 
 
 def sampler_description(num_frames: int, max_windows: int, windows: str = "first") -> dict:

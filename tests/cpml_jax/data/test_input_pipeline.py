@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tiny
 
-from cpml_jax.data.input_pipeline import ClipReader, eval_batches, training_batches
-from cpml_jax.data.records import RecordSet
+from cpml_jax.data.input_pipeline import ClipReader, eval_batches, read_ahead, training_batches
+from cpml_jax.data.records import CorruptRecord, RecordSet
 from cpml_jax.data.sampler import BalancedSampler, clip_views
 from cpml_jax.errors import UserError
 
@@ -155,3 +155,26 @@ def test_the_cache_keeps_to_its_budget_and_forgets_the_least_recent(tiny_records
     assert reads[-1] == rows[1]["clip_id"] and len(reads) == fits + 2
     uncached = reader_of(Counting())
     assert uncached(rows[0]) is not uncached(rows[0])
+
+
+def test_rows_are_read_ahead_in_order_and_no_further_than_asked():
+    begun = []
+
+    def read(row):
+        begun.append(row["n"])
+        if row["n"] == 3:
+            raise CorruptRecord("three", "no such bytes")
+        return {"n": np.asarray(row["n"])}
+
+    results = read_ahead(read, [{"n": n} for n in range(40)], threads=3, ahead=4)
+    first, reading = next(results)
+    assert first == {"n": 0} and reading.result()["n"] == 0
+    results.close()  # whoever stops early does not wait for the rest
+    assert max(begun) <= 5
+    answers = []
+    for row, reading in read_ahead(read, [{"n": n} for n in range(9)], threads=3, ahead=4):
+        try:
+            answers.append(int(reading.result()["n"]) == row["n"])
+        except CorruptRecord:
+            answers.append(None)
+    assert answers == [True] * 3 + [None] + [True] * 5
