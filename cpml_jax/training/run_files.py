@@ -96,6 +96,7 @@ def check_config(workdir: str | os.PathLike, config: Mapping[str, Any], *, resum
     current = flattened(json.loads(json.dumps(config)))
     if not resume:
         check_pixels(path.parent, saved)
+        check_numbers(path.parent, saved)
         saved, current = without_places(saved), without_places(current)
         if "rppg" not in saved.get("model.modalities", ("rppg",)):
             saved.pop("model.rppg.frame_size", None)  # nothing reads frames
@@ -113,6 +114,20 @@ def check_config(workdir: str | os.PathLike, config: Mapping[str, Any], *, resum
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
         raise UserError(
             f"{path.parent}: checkpoints of another configuration ({shown}{more}); use another --workdir or set it back"
+        )
+
+
+def check_numbers(folder: Path, saved: Mapping[str, Any]) -> None:
+    """Refuse checkpoints whose fusion read agreement or spectrum otherwise than today: their scores would differ.
+
+    Arguments as in check_pixels; raises UserError likewise.
+    """
+    read = {"rppg": "model.rppg.agreement", "landmarks": "model.landmarks.spectrum"}
+    keys = [key for stream, key in read.items() if saved.get(key) and stream in saved.get("model.modalities", ())]
+    if keys and "model.visual.contrast" not in saved:
+        raise UserError(
+            f"{folder}: checkpoints of an earlier version, which read {' and '.join(keys)} otherwise: "
+            "train again in another --workdir"
         )
 
 

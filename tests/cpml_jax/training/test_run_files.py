@@ -66,6 +66,26 @@ def test_a_visual_stream_that_saw_smaller_frames_is_not_scored(tmp_path, modalit
     run_files.check_config(tmp_path / "today", config(stills), resume=False)
 
 
+@pytest.mark.parametrize(("agreement", "spectrum", "told"), [(8, False, True), (0, True, True), (0, False, False)])
+def test_numbers_that_were_read_otherwise_are_not_scored(tmp_path, agreement, spectrum, told):
+    def config(**visual):
+        parts = {
+            "rppg": {"agreement": agreement},
+            "landmarks": {"spectrum": spectrum},
+            "visual": {"frames": 4, **visual},
+        }
+        return {"model": {"modalities": ["rppg", "landmarks"], **parts}}
+
+    run_files.write_config(tmp_path / "before", config())
+    if told:
+        with pytest.raises(UserError, match="model.(rppg.agreement|landmarks.spectrum) otherwise"):
+            run_files.check_config(tmp_path / "before", config(contrast=0), resume=False)
+    else:
+        run_files.check_config(tmp_path / "before", config(contrast=0), resume=False)
+    run_files.write_config(tmp_path / "today", config(contrast=0))
+    run_files.check_config(tmp_path / "today", config(contrast=0), resume=False)
+
+
 def test_the_size_of_frames_that_nothing_reads_may_change_for_scoring(tmp_path):
     def config(modalities, size):
         return {"model": {"modalities": modalities, "rppg": {"frame_size": size}}}
