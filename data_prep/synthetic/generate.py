@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
-from data_prep.synthetic.encode import constant_rate_factor, encode
+from data_prep.video.encode import constant_rate_factor, encode
 from data_prep.synthetic.forgery import METHODS
 from data_prep.synthetic.identity import STYLES
 from data_prep.synthetic.scene import FRAME_RATE, Scene, film

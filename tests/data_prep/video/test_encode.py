@@ -5,7 +5,7 @@ import pytest
 from drawn import decode
 
 from cpml_jax.schema import compression_rank
-from data_prep.synthetic.encode import constant_rate_factor, encode
+from data_prep.video.encode import constant_rate_factor, encode
 
 
 def test_a_compression_is_named_after_its_constant_rate_factor():
