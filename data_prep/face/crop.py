@@ -24,15 +24,19 @@ class CropPath:
 
     Attributes:
       centre: (T, 2) pixels of the source.
-      side: pixels of the source that become CROP_SIZE.
+      side: pixels of the source that become `size`.
       angle: rad; the crop is rotated so that the line through the eyes is horizontal.
       face: (2,) width and height of the face box, pixels of the crop.
+      size: pixels of the crop's side.
+      border: OpenCV's way of filling what lies outside the picture.
     """
 
     centre: np.ndarray
     side: float
     angle: float
     face: np.ndarray
+    size: int = CROP_SIZE
+    border: int = cv2.BORDER_REPLICATE
 
     def boxes(self) -> np.ndarray:
         """(T, 4) float32: the crop's square in the source, before the rotation."""
@@ -41,7 +45,7 @@ class CropPath:
     @property
     def _rotation(self) -> np.ndarray:
         """(2, 2): axes of the source -> axes of the crop, in its pixels."""
-        c, s = CROP_SIZE / self.side * np.cos(self.angle), CROP_SIZE / self.side * np.sin(self.angle)
+        c, s = self.size / self.side * np.cos(self.angle), self.size / self.side * np.sin(self.angle)
         return np.array([[c, s], [-s, c]])
 
     def offsets(self) -> np.ndarray:
@@ -50,11 +54,11 @@ class CropPath:
 
     def to_crop(self, points: np.ndarray) -> np.ndarray:
         """(T, N, 2) positions in the source -> in the crop, pixels; both count from the upper left corner."""
-        return (points - self.centre[:, None]) @ self._rotation.T + CROP_SIZE / 2
+        return (points - self.centre[:, None]) @ self._rotation.T + self.size / 2
 
     @property
     def _block(self) -> int:
-        return max(1, int(self.side / CROP_SIZE))
+        return max(1, int(self.side / self.size))
 
     @property
     def _reach(self) -> float:
@@ -78,13 +82,13 @@ class CropPath:
         return x, y, w, h
 
     def crop(self, frame: np.ndarray, index: int, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
-        """Frame `index` of the clip; outside the picture its border.
+        """Frame `index` of the clip; outside the picture its border, or as `border` says.
 
         Args:
           frame: (H, W, 3) uint8, the picture or its `region`, whose x and y are the `origin`.
 
         Returns:
-          (CROP_SIZE, CROP_SIZE, 3) uint8.
+          (size, size, 3) uint8.
         """
         block = self._block
         centre = self.centre[index] - origin
@@ -102,14 +106,12 @@ class CropPath:
 
     def _warp(self, frame: np.ndarray, centre: np.ndarray, block: int) -> np.ndarray:
         """`centre` in pixels of `frame`, each the mean of `block` x `block` of the source."""
-        scale = CROP_SIZE / self.side * block
+        scale = self.size / self.side * block
         c, s = scale * np.cos(self.angle), scale * np.sin(self.angle)
         rotation = np.array([[c, s], [-s, c]])
         # A position is half a pixel more than OpenCV's index of the pixel whose middle it is.
-        matrix = np.column_stack([rotation, CROP_SIZE / 2 - 0.5 - rotation @ (centre - 0.5)])
-        return cv2.warpAffine(
-            frame, matrix, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        matrix = np.column_stack([rotation, self.size / 2 - 0.5 - rotation @ (centre - 0.5)])
+        return cv2.warpAffine(frame, matrix, (self.size, self.size), flags=cv2.INTER_LINEAR, borderMode=self.border)
 
 
 def crop_path(track: Track, first: int, length: int) -> CropPath:
