@@ -52,8 +52,9 @@ class Pass:
 
     def options(self) -> dict[str, str]:
         """Of the encoder; H.264's preset as measured above."""
-        own = {"preset": FINE if self.crf <= RAW_CRF else COARSE} if self.codec == "h264" else CODECS[self.codec].options
-        return {"crf": str(self.crf)} | own
+        if self.codec == "h264":
+            return {"crf": str(self.crf), "preset": FINE if self.crf <= RAW_CRF else COARSE}
+        return {"crf": str(self.crf)} | CODECS[self.codec].options
 
 
 def passes(compression: str) -> tuple[Pass, ...]:
