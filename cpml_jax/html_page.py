@@ -14,4 +14,5 @@ _VIDEOS = "; media-src 'self' file:"  # those that lie beside the page
 
 def document(title: str, style: str, body: str, *, videos: bool = False) -> str:
     """A whole page without scripts. title and body: HTML, already escaped; style: CSS; videos: may be played."""
-    return f"{_HEAD.format(_VIDEOS if videos else '')}<title>{title}</title><style>{style}</style></head><body>{body}</body></html>\n"
+    head = _HEAD.format(_VIDEOS if videos else "")
+    return f"{head}<title>{title}</title><style>{style}</style></head><body>{body}</body></html>\n"

@@ -152,7 +152,7 @@ def write(task: ClipTask) -> None:
 
 
 def write_forgery(task: ClipTask, forgery: Forgery, target: RealClip) -> None:
-    """Write a forgery's mask and videos, then its parameters; or, where it cannot be made, the reason in their place."""
+    """Write a forgery's mask and videos, then its parameters; where it cannot be made, the reason in their place."""
     source = clip_of(task.root, forgery.source)
     about = dict(kind=forgery.kind, target=forgery.target.video, source=forgery.source.video, seed=forgery.seed)
     file = parameters_file(task.root, forgery)

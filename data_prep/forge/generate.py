@@ -10,8 +10,8 @@
     root/forge.json                                            the parameters
     root/forge.html                                            to look at
 
-Two stages in processes or on Beam: a square for each video, then each real clip with all of its forgeries. Started again
-after any interruption it makes what is missing, and ends with the same bytes.
+Two stages in processes or on Beam: a square for each video, then each real clip with all of its forgeries. Started
+again after any interruption it makes what is missing, and ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from cpml_jax.conditions import passes
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_json_lines, write_whole
 from cpml_jax.schema import REAL_METHOD, SPLITS
@@ -41,7 +42,6 @@ from data_prep.prepare import run_jobs
 from data_prep.records import recipe
 from data_prep.records.beam import Pipelines, one_at_a_time
 from data_prep.records.disk import writing
-from data_prep.video.encode import passes
 
 VERSION = 1  # raise it when the same parameters would make other clips of the same videos
 VIDEOS, REFUSED, CLAIM = "videos.csv", "refused.jsonl", "forge.json"
@@ -198,7 +198,8 @@ class Runner:
             files = [Path(lacking[0]) if lacking else Path(__file__) for lacking in missing]
             run_jobs(title, unit, function, [(task,) for task in tasks], files, self.workers, self.progress)
             return
-        waiting = [OnWorker(function, task, software()) for task, lacking in zip(tasks, missing, strict=True) if lacking]
+        lacking = [task for task, paths in zip(tasks, missing, strict=True) if paths]
+        waiting = [OnWorker(function, task, software()) for task in lacking]
         if waiting:
             print(f"{title}: {len(waiting)} of {len(tasks)} go to {self.pipelines.runner}", file=sys.stderr)
             # Which files there are afterwards is known only then: a forgery may turn out impossible.

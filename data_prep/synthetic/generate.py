@@ -29,13 +29,14 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from cpml_jax.conditions import constant_rate_factor
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
 from data_prep.claim import claim, remove_half_written
 from data_prep.synthetic.forgery import METHODS
 from data_prep.synthetic.identity import STYLES
 from data_prep.synthetic.scene import FRAME_RATE, Scene, film
-from data_prep.video.encode import constant_rate_factor, encode
+from data_prep.video.encode import encode
 
 VERSION = 5  # raise it when the same parameters would draw other videos
 REAL_SEQUENCE = "original_sequences/youtube"

@@ -7,7 +7,6 @@ what has been through A once more through B, as a video that is downloaded and p
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -18,15 +17,10 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
-from cpml_jax import conditions
-from cpml_jax.schema import compression_rank
+from cpml_jax.conditions import RAW_CRF, Codec, passes
 from data_prep.video.codecs import CODECS, DECODERS
 from data_prep.video.picture import rgb_frame
 
-# FF++ names its compressions after libx264's constant rate factor. "raw" is CRF 1: near-lossless, and still High
-# profile 4:2:0, which every decoder plays; CRF 0 would switch to the lossless High 4:4:4 profile, which many do not.
-RAW_CRF = 1
-HIGHEST_CRF = 51
 # Measured on 4 drawn videos of 128 frames at 160x160, mean correlation of POS with the true pulse at c23 and c40, and
 # milliseconds of one core a c23 frame: ultrafast 0.66, 0.02, 0.5; superfast 0.65, 0.06, 0.8; veryfast 0.40, -0.18, 0.7;
 # faster 0.54, -0.01; fast 0.69, 0.16; medium (libx264's default) 0.69, 0.05, 2.9. So superfast behaves as medium does
@@ -35,40 +29,11 @@ HIGHEST_CRF = 51
 FINE, COARSE = "ultrafast", "superfast"
 
 
-def constant_rate_factor(compression: str) -> int | None:
-    """Of raw, c0, c1, ..., c51; None for any other name."""
-    if compression == "raw":
-        return RAW_CRF
-    factor = compression_rank(compression)
-    return factor if compression == f"c{factor}" and factor <= HIGHEST_CRF else None
-
-
-@dataclasses.dataclass(frozen=True)
-class Pass:
-    """Once through a codec (a key of CODECS) at a rate factor."""
-
-    codec: str
-    crf: int
-
-    def options(self) -> dict[str, str]:
-        """Of the encoder; H.264's preset as measured above."""
-        if self.codec == "h264":
-            return {"crf": str(self.crf), "preset": FINE if self.crf <= RAW_CRF else COARSE}
-        return {"crf": str(self.crf)} | CODECS[self.codec].options
-
-
-def passes(compression: str) -> tuple[Pass, ...]:
-    """What a compression's name asks for, in that order; empty for a name that means nothing."""
-    result = []
-    for name in compression.split("+"):
-        factor, condition = constant_rate_factor(name), conditions.parse(name)
-        if factor is not None:
-            result.append(Pass("h264", factor))
-        elif isinstance(condition, conditions.Codec):
-            result.append(Pass(condition.codec, condition.crf))
-        else:
-            return ()
-    return tuple(result)
+def options(one: Codec) -> dict[str, str]:
+    """Of the encoder for once through a codec; H.264's preset as measured above."""
+    if one.codec == "h264":
+        return {"crf": str(one.crf), "preset": FINE if one.crf <= RAW_CRF else COARSE}
+    return {"crf": str(one.crf)} | CODECS[one.codec].options
 
 
 class Encoder:
@@ -89,7 +54,7 @@ class Encoder:
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = Fraction(1, rate)
         self._stream.codec_context.thread_count = 1  # the workers are the parallelism; same bytes each time
-        self._stream.options = last.options()
+        self._stream.options = options(last)
 
     def add(self, frame: av.VideoFrame) -> None:
         """The next frame, with its time."""
@@ -131,7 +96,7 @@ class Upload:
         self._encoder.time_base = Fraction(1, rate)
         self._encoder.thread_count = 1
         quick = {"crf": str(factor), "preset": FINE, "tune": "zerolatency"}
-        self._encoder.options = quick if codec == "h264" else Pass(codec, factor).options()
+        self._encoder.options = quick if codec == "h264" else options(Codec(codec, factor))
         self._decoder = av.CodecContext.create(DECODERS[codec], "r")
         self._decoder.thread_count = 1
 
