@@ -1,4 +1,4 @@
-"""prepare -> train -> evaluate -> report: one verb, or everything that is missing, in that order."""
+"""forge -> prepare -> train -> evaluate -> report: one verb, or everything that is missing, in that order."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from cpml_jax.validation.weights import check_weights
 Folder = str | Path
 
 if TYPE_CHECKING:
+    from data_prep.records.beam import Pipelines
     from data_prep.sources import Source
 
 
@@ -33,7 +34,7 @@ def run(
     """Run a verb, or, with None, what is missing.
 
     Args:
-      verb: prepare, train, evaluate or report.
+      verb: forge, prepare, train, evaluate or report.
       protocols: to evaluate in place of the configuration's.
       beam_runner, beam_options: prepare as an Apache Beam pipeline, if a runner is named.
       crop_tree: folder for the prepared crops as a tree of files; none if empty.
@@ -47,8 +48,10 @@ def run(
     validate(config, verb, protocols, workdir)
     if verb in (None, "train") and not has_checkpoint(workdir):
         check_weights(config, rootless(config, workdir) if verb is None else ())
-    if verb in (None, "prepare", "train"):
+    if verb in (None, "forge", "prepare", "train"):
         make_workdir(workdir)
+    if verb == "forge":
+        forge(config, workdir, beam_runner, beam_options)
     if verb in (None, "prepare"):
         prepare(config, workdir, beam_runner, beam_options)
     if crop_tree:
@@ -62,10 +65,15 @@ def run(
 
 
 def rootless(config: ConfigDict, workdir: Folder) -> tuple[str, ...]:
-    """Keys of the roots that preparation would need and that are empty."""
+    """Keys of the places of videos that preparation would need and that are empty."""
     records = records_root(config, workdir)
     waiting = [name for name in config.data.sources if not is_finished(records / name)]
-    return tuple(f"data.sources.{name}.root" for name in waiting if not config.data.sources[name].root)
+    keys = []
+    for name in waiting:
+        source = config.data.sources[name]
+        keys += [] if source.root else [f"data.sources.{name}.root"]
+        keys += [f"data.sources.{name}.forge.input"] if "forge" in source and not source.forge.input else []
+    return tuple(keys)
 
 
 def has_checkpoint(workdir: Folder) -> bool:
@@ -111,6 +119,9 @@ def verify(config: ConfigDict, workdir: Folder) -> None:
         if "draw" in source and not Path(root).exists():
             inform(f"{name}: not drawn yet; `main.py prepare` draws it")
             continue
+        if "forge" in source and not Path(root).exists():
+            inform(f"{name}: not forged yet; `main.py forge` does it")
+            continue
         keys = ("compressions", "methods", "splits")
         result = verification.verify(source.kind, root, **{key: source[key] for key in keys})
         print(verification.report_text(result))
@@ -127,18 +138,14 @@ def source_root(name: str, source: ConfigDict, workdir: Folder) -> str:
 
 
 def prepare(config: ConfigDict, workdir: Folder, beam_runner: str = "", beam_options: tuple[str, ...] = ()) -> None:
-    """Draw what is to be drawn, then turn every source's videos into records.
+    """Draw and forge what is to be drawn and forged, then turn every source's videos into records.
 
     Raises:
       UserError: before any source is prepared, that one has no root or was prepared with other parameters; later, that
         a root is not such a data set.
     """
     prepare = preparation()
-    pipelines = None
-    if beam_runner:
-        from data_prep.records.beam import Pipelines
-
-        pipelines = Pipelines(beam_runner, beam_options)
+    pipelines = pipelines_of(beam_runner, beam_options)
     records = records_root(config, workdir)
     sampling = prepare.Sampling(config.data.num_frames, config.data.max_windows, config.data.windows)
     waiting = []
@@ -148,13 +155,61 @@ def prepare(config: ConfigDict, workdir: Folder, beam_runner: str = "", beam_opt
             inform(f"{records}/{name} is prepared: nothing to do")
         else:
             source_root(name, config.data.sources[name], workdir)  # refuses an empty one before any work
+            real_input(name, config.data.sources[name])
             waiting.append(source)
     for source in waiting:
         if source.draw is not None:
             from data_prep.synthetic import generate
 
             generate.generate(str(source.root), workers=config.data.workers, **source.draw)
+        if source.forge is not None:
+            forge_source(source, config, pipelines)
         prepare.prepare(source, sampling, records, workers=config.data.workers, pipelines=pipelines)
+
+
+def pipelines_of(beam_runner: str, beam_options: tuple[str, ...]) -> Pipelines | None:
+    """Beam's, if a runner is named. Raises UserError if it cannot run."""
+    if not beam_runner:
+        return None
+    from data_prep.records.beam import Pipelines
+
+    return Pipelines(beam_runner, beam_options)
+
+
+def real_input(name: str, source: ConfigDict) -> None:
+    """Raise UserError where a source is to be forged and no real videos are named."""
+    if "forge" in source and not source.forge.input:
+        key = f"data.sources.{name}.forge.input"
+        raise UserError(
+            f"{key} is empty; give the folder or CSV of real videos: --config=configs/forged.py:FOLDER or "
+            f"--config.{key}=FOLDER"
+        )
+
+
+def forge(config: ConfigDict, workdir: Folder, beam_runner: str = "", beam_options: tuple[str, ...] = ()) -> None:
+    """Forge the real videos of every source that says how, or what is missing of that.
+
+    Raises:
+      UserError: no source does; no real videos are named, or too few of them can be used.
+    """
+    preparation()  # says what to install
+    names = [name for name in config.data.sources if "forge" in config.data.sources[name]]
+    if not names:
+        raise UserError(f"config {config.name!r} has no source to forge; --config=configs/forged.py:FOLDER has one")
+    for name in names:
+        source_root(name, config.data.sources[name], workdir)
+        real_input(name, config.data.sources[name])
+    pipelines = pipelines_of(beam_runner, beam_options)
+    for name in names:
+        forge_source(source_of(config, workdir, name), config, pipelines)
+
+
+def forge_source(source: Source, config: ConfigDict, pipelines: Pipelines | None) -> None:
+    """Forge a source's real videos."""
+    from data_prep.forge import generate
+
+    assert source.forge is not None
+    generate.generate(source.root, workers=config.data.workers, pipelines=pipelines, **source.forge)
 
 
 def source_of(config: ConfigDict, workdir: Folder, name: str) -> Source:

@@ -1,7 +1,8 @@
 """Flags and dispatch: cpml-jax [VERB] --config=F [--workdir=D] [--config.key=value ...]; the verbs are in VERBS.
 
-With no verb: whatever is missing of prepare, train, evaluate, report. prepare --verify looks at the data sets'
-roots and stops. export --out=FOLDER writes the best checkpoint's model for init_from.
+With no verb: whatever is missing of forge, prepare, train, evaluate, report. forge --config=configs/forged.py:FOLDER
+makes forgeries of a folder or CSV of real videos. prepare --verify looks at the data sets' roots and stops.
+export --out=FOLDER writes the best checkpoint's model for init_from.
 compare RUN RUN ... [--out=FOLDER] takes no configuration: it reads finished runs.
 In a checkout, main.py is the same command.
 """
@@ -19,7 +20,7 @@ from ml_collections import ConfigDict, config_flags
 from cpml_jax import configuration
 from cpml_jax.errors import UserError, one_line
 
-VERBS = ("prepare", "train", "evaluate", "report", "predict", "sweep", "compare", "export")
+VERBS = ("forge", "prepare", "train", "evaluate", "report", "predict", "sweep", "compare", "export")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration, as configs/synthetic.py[:argument].")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run's files go; runs/<name of the config> if not given.")
@@ -33,7 +34,7 @@ _CROP_TREE = flags.DEFINE_string(
     "crop_tree", "", "With prepare: also write the crops and landmarks as a tree of files, FOLDER/<source>/...."
 )
 _BEAM_RUNNER = flags.DEFINE_string(
-    "beam_runner", "", "Prepare as an Apache Beam pipeline on this runner: FlinkRunner, DataflowRunner, ..."
+    "beam_runner", "", "Prepare and forge as an Apache Beam pipeline on this runner: FlinkRunner, DataflowRunner, ..."
 )
 _BEAM_OPTIONS = flags.DEFINE_list("beam_options", [], "Options of --beam_runner: key=value,key=value.")
 _PROTOCOL = flags.DEFINE_list("protocol", [], "With evaluate and sweep: protocols in place of eval.protocols.")
@@ -48,8 +49,8 @@ _OUT = flags.DEFINE_string("out", "", "With export: the model's folder. With com
 OWNERS = (
     (_VERIFY, ("prepare",)),
     (_CROP_TREE, ("prepare",)),
-    (_BEAM_RUNNER, ("prepare", None)),
-    (_BEAM_OPTIONS, ("prepare", None)),
+    (_BEAM_RUNNER, ("prepare", "forge", None)),
+    (_BEAM_OPTIONS, ("prepare", "forge", None)),
     (_PROTOCOL, ("evaluate", "sweep")),
     (_SEEDS, ("sweep",)),
     (_ROWS, ("sweep",)),

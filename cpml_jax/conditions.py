@@ -12,6 +12,7 @@ import difflib
 import re
 
 from cpml_jax.errors import UserError
+from cpml_jax.schema import compression_rank
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,9 @@ CODECS: dict[str, Encoder] = {
     "vp9": Encoder(63, (14, 28, 43, 58)),
     "av1": Encoder(63, (7, 18, 43, 61)),
 }
+# FF++ names its compressions after libx264's constant rate factor. "raw" is CRF 1: near-lossless, and still High
+# profile 4:2:0, which every decoder plays; CRF 0 would switch to the lossless High 4:4:4 profile, which many do not.
+RAW_CRF = 1
 CORRUPTIONS = ("jpeg", "blur", "noise", "downscale", "gamma", "blocks", "frames", "social")
 STRENGTHS = (1, 2, 3, 4, 5)
 
@@ -89,6 +93,31 @@ def parse(name: str) -> Condition | None:
     if corruption and corruption[1] in CORRUPTIONS and int(corruption[2]) in STRENGTHS:
         return Corruption(corruption[1], int(corruption[2]))
     return None
+
+
+def constant_rate_factor(compression: str) -> int | None:
+    """H.264's, of raw, c0, c1, ..., c51; None for any other name."""
+    if compression == "raw":
+        return RAW_CRF
+    factor = compression_rank(compression)
+    return factor if compression == f"c{factor}" and factor <= CODECS["h264"].highest_crf else None
+
+
+def passes(compression: str) -> tuple[Codec, ...]:
+    """What a compression of made videos asks for, in that order; empty for a name that means nothing.
+
+    raw, c23, ... are H.264's; CODEC-crfN is any codec's; A+B is first A, then B: c23+c28.
+    """
+    result = []
+    for name in compression.split("+"):
+        factor, condition = constant_rate_factor(name), parse(name)
+        if factor is not None:
+            result.append(Codec("h264", factor))
+        elif isinstance(condition, Codec):
+            result.append(condition)
+        else:
+            return ()
+    return tuple(result)
 
 
 def named(name: str) -> Condition:

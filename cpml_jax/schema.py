@@ -19,6 +19,7 @@ NUM_LANDMARKS = 68  # iBUG-68
 REAL, FAKE = 0, 1  # label convention of the field's benchmarks
 REAL_METHOD = "real"  # the `method` of unmanipulated video
 FFPP_METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")  # of FaceForensics++ as published in 2019
+FORGED_METHODS = ("swap", "selfblend", "reenact", "regen", "motion")  # kinds of data_prep/forge
 UNKNOWN_COMPRESSION = "unknown"  # of a source that does not name it
 SPLITS = ("train", "val", "test")
 SCHEMA_VERSION = "1.2.0"

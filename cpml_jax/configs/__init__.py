@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ffpp,
         flip,
         folder,
+        forged,
         lrnet,
         protocols,
         reference,
@@ -34,5 +35,5 @@ if TYPE_CHECKING:
 
     __all__ = [
         "_bases", "_random_start", "ablation", "base", "celebdf", "crop_tree", "dfd", "dfdc", "ffpp", "flip", "folder",
-        "lrnet", "protocols", "reference", "synthetic",
+        "forged", "lrnet", "protocols", "reference", "synthetic",
     ]  # fmt: skip

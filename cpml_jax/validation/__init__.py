@@ -55,7 +55,8 @@ def validate(
     check_heads(flat)
     check_visual(flat)
     check_text(flat)
-    if verb != "prepare" or not any(flat[f"model.{name}.weights"] for name in ("rppg", "text_encoder", "visual")):
+    weights = any(flat[f"model.{name}.weights"] for name in ("rppg", "text_encoder", "visual"))
+    if verb not in ("forge", "prepare") or not weights:
         check_model(config, workdir)  # weights need not lie on the machine that prepares
 
 

@@ -12,6 +12,7 @@ from cpml_jax.configuration import Flat
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import protocols
 from cpml_jax.schema import SPLITS
+from cpml_jax.validation.forging import check_forge, check_forging
 
 _SOURCE_KEYS = frozenset(base.source("", "").keys())
 _DRAW_KEYS = frozenset(("style", "identities", "frames", "size", "compressions", "methods", "seed"))
@@ -27,11 +28,14 @@ def check_sources(sources: Mapping[str, Any]) -> None:
         where = f"data.sources.{name}"
         if not re.fullmatch(r"[\w.+-]+", name) or protocols.holds_conditions(name):
             raise UserError(f"{where}: {name!r} names a folder of records; use letters, digits and _ + - alone")
-        wrong = sorted(source.keys() - _SOURCE_KEYS - {"draw"}) + sorted(source.get("draw", {}).keys() - _DRAW_KEYS)
+        wrong = sorted(source.keys() - _SOURCE_KEYS - {"draw", "forge"})
+        wrong += sorted(source.get("draw", {}).keys() - _DRAW_KEYS)
         lacking = sorted(_SOURCE_KEYS - source.keys())
         if wrong or lacking:
             problem = f"unknown key {wrong[0]!r}" if wrong else f"{lacking[0]!r} is missing"
             raise UserError(f"{where}: {problem}; make it with base.source() of configs/base.py")
+        if "forge" in source:
+            check_forge(f"{where}.forge", source["forge"])
         if source["kind"] not in kinds():
             raise UserError(f"{where}.kind={source['kind']!r}; it is one of {', '.join(kinds())}")
         for split in source["splits"]:
@@ -59,6 +63,8 @@ def check_training_data(flat: Flat, sources: Mapping[str, Any], verb: str | None
         )
     if "draw" in source:
         check_drawing(flat, source["draw"], where)
+    if "forge" in source:
+        check_forging(flat, source["forge"], f"{where}.forge")
 
 
 def check_drawing(flat: Flat, draw: Mapping[str, Any], where: str) -> None:

@@ -29,10 +29,9 @@ from cpml_jax.conditions import Codec, Condition, Corruption
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FRAME_RATE
 from data_prep.conditions import corruptions
+from data_prep.video.codecs import CODECS, Settings
 from data_prep.video.picture import Picture, rgb_frame
 from data_prep.video.reader import StreamInfo, VideoReader
-
-os.environ.setdefault("SVT_LOG", "-1")  # SVT-AV1 writes its settings to stderr for every video
 
 CLOCK = 90_000  # ticks/s: whole for 24, 25, 30, 50, 60 and 30000/1001 frames/s
 KEPT = 256e6  # bytes of decoded frames that are kept for the next condition; longer videos are decoded again for each
@@ -40,30 +39,6 @@ KEPT = 256e6  # bytes of decoded frames that are kept for the next condition; lo
 EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 Frames = Iterator[tuple[float, av.VideoFrame]]  # times in s
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """An encoder: its name in FFmpeg, pixel format and options."""
-
-    encoder: str
-    pixels: str
-    options: dict[str, str]
-
-
-# Fast presets. CPU ms a frame of 160x160, and kbit/s at 37 dB against the next slower one: libx264 superfast 0.2 (why
-# not ultrafast: see data_prep.synthetic.encode); libx265 superfast 0.8 and 23, ultrafast 0.6 and 38; libvpx-vp9
-# realtime 0.4 and 30, good 2.1 and 18; SVT-AV1 10 0.9 and 16, 12 0.9 and 20.
-CODECS = {
-    "h264": Settings("libx264", "yuv420p", {"preset": "superfast"}),
-    "h265": Settings(
-        "libx265",
-        "yuv420p",
-        {"preset": "superfast", "x265-params": "log-level=none:info=0:pools=none:frame-threads=1"},
-    ),
-    "vp9": Settings("libvpx-vp9", "yuv420p", {"deadline": "realtime", "cpu-used": "8", "b": "0"}),
-    "av1": Settings("libsvtav1", "yuv420p", {"preset": "10", "svtav1-params": "lp=1"}),
-}
 # A corruption's pictures are stored bit for bit, so that nothing but the corruption changes them. Milliseconds to write
 # and to read a frame, and MB of 128 frames of 160x160, clean and with noise (0.005): libx264rgb 0.6 + 1.0, 4.2 and
 # 10.5; FFV1 1.7 + 1.5, 2.4 and 8.3; and with losses, libx264 4:4:4 1.1 + 0.8, 2.5 and 8.6 (52 dB), 4:2:0 0.9 + 0.4

@@ -165,7 +165,7 @@ def pulse_table(correlations: dict[str, list]) -> str:
     )
 
 
-def excluded_list(excluded: list[dict]) -> str:
+def excluded_list(excluded: list[dict], listed_in: str = "excluded.jsonl") -> str:
     """Files by reason; reasons that differ only in numbers count as one. Long lists are cut, with a count."""
     if not excluded:
         return "<h2>Excluded</h2><p>Nothing: every file yielded its clips.</p>"
@@ -178,13 +178,13 @@ def excluded_list(excluded: list[dict]) -> str:
         same = len({row["reason"] for row in rows}) == 1
         items = "".join(f"<li>{_file(row, same)}</li>" for row in rows[:FILES_SHOWN])
         more = len(rows) - FILES_SHOWN
-        items += f"<li><b>and {more:,} more</b>, all listed in excluded.jsonl</li>" if more > 0 else ""
+        items += f"<li><b>and {more:,} more</b>, all listed in {listed_in}</li>" if more > 0 else ""
         reason = rows[0]["reason"] if same else pattern
         parts.append(f"<details><summary><b>{len(rows):,}</b> {foreign(reason)}</summary><ul>{items}</ul></details>")
     hidden = sum(len(rows) for _, rows in ordered[REASONS_SHOWN:])
     if hidden:
         left = len(ordered) - REASONS_SHOWN
-        parts.append(f"<p><b>{hidden:,} more</b> for {left:,} other reasons, all listed in excluded.jsonl</p>")
+        parts.append(f"<p><b>{hidden:,} more</b> for {left:,} other reasons, all listed in {listed_in}</p>")
     return f"<h2>Excluded</h2>{''.join(parts)}"
 
 

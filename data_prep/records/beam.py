@@ -14,7 +14,7 @@ import io
 import pickle
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,11 +148,18 @@ def process(group: Group) -> None:
     if differing:
         key, expected, actual = differing
         raise UserError(f"a worker has {key}={actual!r} in place of {expected!r}; install the same packages and code")
-    with _ONE_AT_A_TIME:
-        start_worker()
+    with one_at_a_time():
         if not file.is_file():
             process_group(group.videos, file, group.sampling)
         write_whole(_description(file), pickle.dumps(describe(group.dataset, file), protocol=5))
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """On a worker: the work of one item, while its process's other threads wait."""
+    with _ONE_AT_A_TIME:
+        start_worker()
+        yield
 
 
 def _description(file: Path) -> Path:

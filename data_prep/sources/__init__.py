@@ -82,6 +82,7 @@ class Source:
       kind: name of a module here. root: its folder.
       compressions, methods, splits: see list_videos.
       draw: how the videos were drawn (arguments of synthetic.generate); None for real ones.
+      forge: how they were forged from real ones (arguments of forge.generate); None for those that came forged.
     """
 
     name: str
@@ -91,11 +92,15 @@ class Source:
     methods: Sequence[str] = ()
     splits: Sequence[str] = ()
     draw: dict[str, Any] | None = None
+    forge: dict[str, Any] | None = None
 
     def parameters(self) -> dict[str, Any]:
         """What its records depend on: all but the place of the videos."""
         chosen = dict(kind=self.kind, compressions=self.compressions, methods=self.methods, splits=self.splits)
-        return chosen | ({} if self.draw is None else {"draw": self.draw})
+        made = {} if self.draw is None else {"draw": self.draw}
+        if self.forge is not None:
+            made["forge"] = {key: value for key, value in self.forge.items() if key != "input"}
+        return chosen | made
 
     def list_videos(self, **chosen: Sequence[str]) -> list[Video]:
         """Its videos, with absolute paths; `chosen` replaces its compressions, methods or splits.

@@ -29,12 +29,14 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from cpml_jax.conditions import constant_rate_factor
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
-from data_prep.synthetic.encode import constant_rate_factor, encode
+from data_prep.claim import claim, remove_half_written
 from data_prep.synthetic.forgery import METHODS
 from data_prep.synthetic.identity import STYLES
 from data_prep.synthetic.scene import FRAME_RATE, Scene, film
+from data_prep.video.encode import encode
 
 VERSION = 5  # raise it when the same parameters would draw other videos
 REAL_SEQUENCE = "original_sequences/youtube"
@@ -109,24 +111,6 @@ def draw(task: Task) -> int:
     return len(task.videos)
 
 
-def _claim(root: str, parameters: dict) -> None:
-    """Mark `root` as this benchmark's; UserError if it holds another."""
-    path = os.path.join(root, "synthetic.json")
-    if os.path.exists(path):
-        with open(path) as file:
-            drawn = json.load(file)
-        differ = sorted(key for key in parameters.keys() | drawn.keys() if parameters.get(key) != drawn.get(key))
-        if differ:
-            key = differ[0]
-            raise UserError(
-                f"{root} holds a benchmark drawn with other parameters ({key}: {drawn.get(key)!r}, now "
-                f"{parameters.get(key)!r}); name another folder or delete this one"
-            )
-        return
-    os.makedirs(root, exist_ok=True)
-    write_whole(Path(path), json.dumps(parameters, indent=1))
-
-
 def _check(
     style: str,
     identities: dict[str, int],
@@ -180,14 +164,6 @@ def plan(
     return tasks, pairs
 
 
-def _remove_parts(root: str) -> None:
-    """Delete what a killed run left half-written."""
-    for folder, _, names in os.walk(root):
-        for name in names:
-            if name.endswith((".part", ".tmp")):
-                os.remove(os.path.join(folder, name))
-
-
 def generate(
     root: str | os.PathLike[str],
     *,
@@ -228,8 +204,8 @@ def generate(
         methods=list(methods),
         seed=int(seed),
     )
-    _claim(root, dict(version=VERSION) | parameters)
-    _remove_parts(root)
+    claim(os.path.join(root, "synthetic.json"), dict(version=VERSION) | parameters, "a benchmark drawn")
+    remove_half_written(root)
     tasks, pairs = plan(root, **parameters)
     todo = [task for task in tasks if task.missing()]
     count = sum(len(task.videos) for task in tasks)

@@ -16,10 +16,10 @@ import os
 import sys
 
 import av
-import cv2
 import numpy as np
 
 from cpml_jax.errors import UserError
+from data_prep import shortcut
 from data_prep.synthetic.generate import FAKE_SEQUENCE, REAL_SEQUENCE
 
 
@@ -33,11 +33,7 @@ def statistics(path: str, truth: str) -> np.ndarray:
                 continue
             picture = frame.to_ndarray(format="rgb24")
             x0, y0, x1, y1 = np.clip(np.round(boxes[number]).astype(int), 0, picture.shape[0])
-            row = []
-            for part in (picture, picture[y0:y1, x0:x1]):
-                grey = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)
-                row += [*part.mean((0, 1)), *part.var((0, 1)), cv2.Laplacian(grey, cv2.CV_32F).var()]
-            rows.append(row)
+            rows.append([*shortcut.of_picture(picture), *shortcut.of_picture(picture[y0:y1, x0:x1])])
     return np.array([*np.mean(rows, 0), os.path.getsize(path)])
 
 
@@ -59,37 +55,14 @@ def table(root: str, compression: str) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def shortcut_auc(root: str, compression: str = "c23", folds: int = 5, repeats: int = 4) -> dict[str, float]:
-    """Area under the ROC curve on held-out identities: {method: auc, "all": auc}, mean over `repeats` divisions."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import roc_auc_score
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    features, methods, groups = table(root, compression)
-    pairs = np.unique(groups)
-    folds = min(folds, len(pairs))
-    result = {}
-    for name in [*sorted(set(methods) - {""}), "all"]:
-        use = (methods == "") | (methods == name) | (name == "all")
-        label = (methods != "").astype(int)
-        scores = []
-        for repeat in range(repeats):
-            fold_of = np.random.default_rng(repeat).permutation(len(pairs)) % folds
-            for fold in range(folds):
-                held = np.isin(groups, pairs[fold_of == fold])
-                model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
-                model.fit(features[use & ~held], label[use & ~held])
-                test = use & held
-                scores.append(roc_auc_score(label[test], model.decision_function(features[test])))
-        result[name] = float(np.mean(np.array(scores)))
-    return result
+    """Area under the ROC curve on held-out pairs of identities: see shortcut.auc_by_method."""
+    return shortcut.auc_by_method(*table(root, compression), folds, repeats)
 
 
 def main(arguments: list[str]) -> int:
     try:
         for compression in arguments[1:] or ["raw", "c23"]:
-            row = "  ".join(f"{name} {auc:.2f}" for name, auc in shortcut_auc(arguments[0], compression).items())
-            print(f"{compression}: {row}")
+            print(shortcut.line(compression, shortcut_auc(arguments[0], compression)))
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

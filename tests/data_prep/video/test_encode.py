@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from drawn import decode
 
+from cpml_jax.conditions import constant_rate_factor
 from cpml_jax.schema import compression_rank
-from data_prep.synthetic.encode import constant_rate_factor, encode
+from data_prep.video.encode import encode
 
 
 def test_a_compression_is_named_after_its_constant_rate_factor():
