@@ -52,6 +52,9 @@ def get_config() -> ConfigDict:
     train.methods = FFPP_METHODS
     train.batch_size = 8  # clips per step over all devices; half of them real
     train.steps = 1000  # 0: the model that training would start from is kept as it is, to be scored
+    # How often noise may give as strong a pulse as a clip's classical trace (snr_p_pos) for that to teach, and for
+    # push_skip_matching to read it; 1: every trace is read. Footage that was compressed hard has none to learn from.
+    train.pulse_snr_p = 1.0
     train.flip = True  # mirror clips (frames and landmarks) left to right, half of the time
     train.log_every = 10  # steps
     train.eval_every = 200  # steps between validations; the best AUC is kept

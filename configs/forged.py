@@ -50,4 +50,5 @@ def model(config: ConfigDict) -> None:
     """The streams and their training, from scratch: those of the drawn default."""
     synthetic.small(config)
     config.loss.teacher = 2.0
+    config.train.pulse_snr_p = 0.05
     config.loss.ce_views = "all"

@@ -121,6 +121,7 @@ def batches(
         process_index=jax.process_index(),
         process_count=jax.process_count(),
         classes={name: number for number, name in enumerate(classes)} if numbered else None,
+        pulse_snr_p=config.train.pulse_snr_p,
     )
 
 

@@ -93,11 +93,13 @@ def training_batches(
     process_index: int = 0,
     process_count: int = 1,
     classes: Mapping[str, int] | None = None,
+    pulse_snr_p: float = 1.0,
 ) -> grain.DatasetIterator:
     """An iterator over this process's rows of every step's batch; its Grain state is the position in the data.
 
     Args:
       classes: number of the class of each `method`, real too; None: a clip's class is its label.
+      pulse_snr_p: below 1, a clip whose snr_p_pos is not as low has no pulse to learn from: its trace is all 0.
 
     Raises (while iterating):
       UserError: a record is corrupt. A training run does not change its data in silence.
@@ -116,6 +118,8 @@ def training_batches(
                 "delete that folder and run `main.py prepare` again"
             ) from None
         batch = stack_views(views, [clip[0]["label"] for clip in clips])
+        if pulse_snr_p < 1:
+            batch["pulse"][[not clip[0]["snr_p_pos"] <= pulse_snr_p for clip in clips]] = 0.0
         numbers = batch["label"] if classes is None else [classes[clip[0]["method"]] for clip in clips]
         return batch | {"class_index": np.asarray(numbers, np.int32), "pair": np.asarray(pairs, np.int32)}
 

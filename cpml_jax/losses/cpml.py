@@ -137,13 +137,14 @@ def pulse_teacher(
 
     Args:
       wave: (B, T) waves of the best compression.
-      trace: (B, T) the record's classical trace.
+      trace: (B, T) the record's classical trace; all 0 where there is none to learn from.
       label: (B,).
       weight: (B,).
       valid: (B, T) True where the frame could be measured; None: all are.
 
     Returns:
-      () float32 in [0, 2]; 0 without a real clip.
+      () float32 in [0, 2]; 0 without a real clip that has a trace.
     """
     measured = None if valid is None else jnp.asarray(valid, jnp.float32)
-    return weighted_mean(1.0 - signal.pearson(wave, trace, measured), weight * (label == REAL))
+    taught = (label == REAL) & jnp.any(jnp.asarray(trace) != 0, axis=1)
+    return weighted_mean(1.0 - signal.pearson(wave, trace, measured), weight * taught)

@@ -112,6 +112,7 @@ RULES: Mapping[str, Rule] = {
     "train.downsampled": subset_of(*STEPS),
     "train.methods": names_of("method", REAL_METHOD),
     "train.batch_size": Rule("even, half of a batch is real", lambda value: value > 0 and value % 2 == 0),
+    "train.pulse_snr_p": SHARE,
     "train.steps": COUNT,
     "train.log_every": POSITIVE,
     "train.eval_every": POSITIVE,

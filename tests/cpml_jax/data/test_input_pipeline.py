@@ -119,6 +119,20 @@ def test_classes_are_numbers_of_methods(tiny_records):
     assert set(numbers.tolist()) == {0, 1, 2}
 
 
+def test_a_clip_without_a_measurable_pulse_has_no_trace_to_teach(tiny_records):
+    """Noise gives as strong a pulse too often, or it was not measured; the default keeps every trace."""
+    records = RecordSet(tiny_records / "faces")
+    kept = next(training_batches(reader_of(records), sampler_of(records), steps=1, read_threads=1))
+    ratios = {row["clip_key"]: value for row, value in zip(records.rows, [0.2, np.nan, 0.05, 0.01] * 100, strict=False)}
+    for row in records.rows:
+        row["snr_p_pos"] = ratios[row["clip_key"]]
+    batch = next(training_batches(reader_of(records), sampler_of(records), steps=1, read_threads=1, pulse_snr_p=0.05))
+    expected = [ratios[clip[0]["clip_key"]] <= 0.05 for clip in sampler_of(records).batch(0)]
+    assert np.any(kept["pulse"] != 0, axis=1).all() and len(set(expected)) == 2
+    np.testing.assert_array_equal(np.any(batch["pulse"] != 0, axis=1), expected)
+    np.testing.assert_array_equal(batch["pulse"][expected], kept["pulse"][expected])
+
+
 def test_a_training_batch_says_which_clips_are_a_pair(tiny_records):
     records = RecordSet(tiny_records / "faces")
     sampler = sampler_of(records)

@@ -129,6 +129,9 @@ def test_teacher_looks_at_real_clips_only():
     actual = cpml.pulse_teacher(wave, trace, np.array([0, 1, 0]), np.ones(3, np.float32))
     np.testing.assert_allclose(actual, np.mean([1 - rho(wave[i], trace[i]) for i in (0, 2)]), rtol=1e-4)
     assert cpml.pulse_teacher(wave, trace, np.ones(3, int), np.ones(3, np.float32)) == 0
+    silent = trace * np.array([1.0, 1.0, 0.0], np.float32)[:, None]
+    alone = cpml.pulse_teacher(wave[:1], trace[:1], np.array([0]), np.ones(1, np.float32))
+    np.testing.assert_allclose(cpml.pulse_teacher(wave, silent, np.array([0, 1, 0]), np.ones(3, np.float32)), alone)
 
 
 def test_equal_views_have_no_pull_rate_or_steadiness_to_pay():
