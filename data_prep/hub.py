@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import glob
+import os
 import posixpath
 import re
 import sys
@@ -43,12 +44,12 @@ class Address:
         return [f"{glob.escape(folder)}/*"] if folder else None
 
 
-def is_address(root: str | Path) -> bool:
+def is_address(root: str | os.PathLike[str]) -> bool:
     """Whether a root is written as an address, of the hub or of anything else, and not as a path on the disk."""
     return bool(SCHEME.match(str(root)))
 
 
-def parse(root: str | Path) -> Address:
+def parse(root: str | os.PathLike[str]) -> Address:
     """The parts of an address.
 
     Raises:
@@ -77,7 +78,7 @@ def parse(root: str | Path) -> Address:
     return Address(text, parts.id, parts.revision, parts.path_in_repo)
 
 
-def check(key: str, root: str | Path) -> None:
+def check(key: str, root: str | os.PathLike[str]) -> None:
     """Refuse what is no path and no address either, naming its key. Raises UserError as parse does."""
     if is_address(root):
         try:
@@ -86,7 +87,7 @@ def check(key: str, root: str | Path) -> None:
             raise UserError(f"{key}={error}") from None
 
 
-def local(root: str | Path) -> str:
+def local(root: str | os.PathLike[str]) -> str:
     """The folder, or CSV file, on this machine: a path as it is; what an address names, downloaded.
 
     Raises:

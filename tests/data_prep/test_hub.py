@@ -252,6 +252,13 @@ def test_records_of_a_data_set_on_the_hub_are_those_of_its_copy(tmp_path, monkey
         assert "is prepared: nothing to do" in capsys.readouterr().err
 
 
+def test_verify_looks_at_what_the_hub_holds(tmp_path, monkeypatch, capsys):
+    with online(monkeypatch):
+        root = "--config=configs/folder.py:hf://datasets/someone/faces/clips"
+        assert run_main("prepare", "--verify", root, f"--workdir={tmp_path / 'run'}") == 0
+    assert "test/real/unknown" in capsys.readouterr().out and not (tmp_path / "run").exists()
+
+
 def test_sources_that_lack_a_root_are_refused_before_anything_is_downloaded(tmp_path, monkeypatch, capsys):
     with online(monkeypatch) as server:
         arguments = ("--config=configs/protocols.py:cross_dataset:ffpp", f"--workdir={tmp_path / 'run'}")
