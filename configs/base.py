@@ -14,7 +14,7 @@ def source(kind: str, root: str, **changes: Any) -> ConfigDict:
     """One data set: where its videos lie and which of them to prepare. Empty compressions and methods mean all."""
     config = ConfigDict()
     config.kind = kind  # a module of data_prep/sources: ffpp, dfd, celebdf, dfdc, crop_tree, folder, ...
-    config.root = root  # folder of the videos
+    config.root = root  # folder of the videos, or hf://datasets/OWNER/NAME[@REVISION][/SUBFOLDER] (data_prep/hub.py)
     config.compressions = ()
     config.methods = ()  # manipulations; real videos are always taken
     config.splits = ("train", "val", "test")

@@ -2,7 +2,8 @@
 
 Its columns: path,label[,identity,method,compression,split,video,target].
 
-main.py prepare --config=configs/folder.py:/path/to/videos      records and a page to look at
+main.py prepare --config=configs/folder.py:/path/to/videos                records and a page to look at
+main.py prepare --config=configs/folder.py:hf://datasets/OWNER/NAME       of the Hugging Face hub (docs/open_data.md)
 """
 
 from ml_collections import ConfigDict

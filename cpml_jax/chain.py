@@ -115,7 +115,7 @@ def verify(config: ConfigDict, workdir: Folder) -> None:
 
     wrong = []
     for name, source in config.data.sources.items():
-        root = source_root(name, source, workdir)
+        root = source_of(config, workdir, name).folder()
         if "draw" in source and not Path(root).exists():
             inform(f"{name}: not drawn yet; `main.py prepare` draws it")
             continue
@@ -131,7 +131,7 @@ def verify(config: ConfigDict, workdir: Folder) -> None:
 
 
 def source_root(name: str, source: ConfigDict, workdir: Folder) -> str:
-    """Folder of a source's videos. Raises UserError if none is configured."""
+    """Where a source's videos lie: a path, or an address. Raises UserError if none is configured."""
     if not source.root:
         raise UserError(f"data.sources.{name}.root is empty; give the folder: --config.data.sources.{name}.root=FOLDER")
     return source.root.replace("{workdir}", str(workdir))
@@ -141,8 +141,8 @@ def prepare(config: ConfigDict, workdir: Folder, beam_runner: str = "", beam_opt
     """Draw and forge what is to be drawn and forged, then turn every source's videos into records.
 
     Raises:
-      UserError: before any source is prepared, that one has no root or was prepared with other parameters; later, that
-        a root is not such a data set.
+      UserError: before any source is prepared, that one has no root, was prepared with other parameters or cannot be
+        downloaded; later, that a root is not such a data set.
     """
     prepare = preparation()
     pipelines = pipelines_of(beam_runner, beam_options)
@@ -157,6 +157,8 @@ def prepare(config: ConfigDict, workdir: Folder, beam_runner: str = "", beam_opt
             source_root(name, config.data.sources[name], workdir)  # refuses an empty one before any work
             real_input(name, config.data.sources[name])
             waiting.append(source)
+    for source in waiting:
+        source.folder()  # downloads what lies on the hub, or ends the run here
     for source in waiting:
         if source.draw is not None:
             from data_prep.synthetic import generate

@@ -21,7 +21,8 @@ _EVALUATING = (None, "evaluate")
 
 
 def check_sources(sources: Mapping[str, Any]) -> None:
-    """Refuse data sets that no module reads, or with keys that mean nothing."""
+    """Refuse data sets that no module reads, with keys that mean nothing, or at addresses that are none."""
+    from data_prep import hub
     from data_prep.sources import kinds
 
     for name, source in sources.items():
@@ -38,6 +39,9 @@ def check_sources(sources: Mapping[str, Any]) -> None:
             check_forge(f"{where}.forge", source["forge"])
         if source["kind"] not in kinds():
             raise UserError(f"{where}.kind={source['kind']!r}; it is one of {', '.join(kinds())}")
+        hub.check(f"{where}.root", source["root"])
+        if "draw" in source and hub.is_address(source["root"]):
+            raise UserError(f"{where}.root={source['root']!r}: what is drawn needs a folder on this machine")
         for split in source["splits"]:
             if split not in SPLITS:
                 raise UserError(f"{where}.splits={source['splits']!r}; they are of {', '.join(SPLITS)}")

@@ -33,6 +33,7 @@ from typing import Any
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FAKE, REAL, SPLITS, compression_rank
+from data_prep import hub
 
 VAL_SHARE = 0.1  # of the identities, where a data set has no validation split of its own
 
@@ -79,7 +80,7 @@ class Source:
 
     Attributes:
       name: of the folder of its records.
-      kind: name of a module here. root: its folder.
+      kind: name of a module here. root: its folder, or its address on the hub (hub.py).
       compressions, methods, splits: see list_videos.
       draw: how the videos were drawn (arguments of synthetic.generate); None for real ones.
       forge: how they were forged from real ones (arguments of forge.generate); None for those that came forged.
@@ -106,14 +107,22 @@ class Source:
         """Its videos, with absolute paths; `chosen` replaces its compressions, methods or splits.
 
         Raises:
-          UserError: as list_videos does, or it has no root.
+          UserError: as list_videos and folder do.
+        """
+        chosen = dict(compressions=self.compressions, methods=self.methods, splits=self.splits) | chosen
+        return list_videos(self.kind, self.folder(), **chosen)
+
+    def folder(self) -> str:
+        """Its root's absolute path on this machine, downloaded where the root is an address and it is not there yet.
+
+        Raises:
+          UserError: it has no root, or hub.local does.
         """
         if not self.root:
             key = f"data.sources.{self.name}.root"
             raise UserError(f"{key} is empty; give the folder: --config.{key}=FOLDER")
-        chosen = dict(compressions=self.compressions, methods=self.methods, splits=self.splits) | chosen
         # Absolute: a worker on another machine has another working folder.
-        return list_videos(self.kind, os.path.abspath(self.root), **chosen)
+        return os.path.abspath(hub.local(self.root))
 
 
 @dataclasses.dataclass(frozen=True)
