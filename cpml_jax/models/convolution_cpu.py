@@ -70,6 +70,37 @@ def depthwise3d(x: Float[Array, "N T H W C"], kernel: Float[Array, "kt kh kw C"]
     return total
 
 
+def depthwise2d(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """(N, H, W, C) and (kh, kw, C): the sum of kh*kw shifted products.
+
+    CPU milliseconds of one core, 12 images, forward; gradient of x; of x and kernel, against XLA's grouped convolution:
+    64x64x32, 3x3: 1.5, 9, 41 against 42, 85, 112. 64x64x96, 3x3 of stride 2: 4, 13, 42 against 33, 478, 513.
+    8x8x672, 5x5 of stride 2: 0.3, 5, 11 against 6, 94, 189. Sums for the kernel's gradient by a matrix product with
+    ones, or of stacked shifts, are slower than what autodiff writes (69 and 97 for the first, against 43).
+    """
+    kh, kw, _ = kernel.shape
+    padded, shape = _padded_same(x, kernel.shape[:2], stride)
+    total = jnp.zeros(shape, x.dtype)
+    for i in range(kh):
+        for j in range(kw):
+            total += _shifted(padded, i, j, shape, stride) * kernel[i, j]
+    return total
+
+
+def _padded_same(x: jax.Array, sizes: tuple[int, ...], stride: int) -> tuple[jax.Array, tuple[int, ...]]:
+    """TensorFlow's padding, and the shape of what a convolution gives of it."""
+    n, *sides, c = x.shape
+    out = [-(-side // stride) for side in sides]
+    lacking = [max((o - 1) * stride + k - side, 0) for o, k, side in zip(out, sizes, sides, strict=True)]
+    return jnp.pad(x, ((0, 0), *((p // 2, p - p // 2) for p in lacking), (0, 0))), (n, *out, c)
+
+
+def _shifted(padded: jax.Array, i: int, j: int, shape: tuple[int, ...], stride: int) -> jax.Array:
+    n, h, w, c = shape
+    end = (n, i + stride * (h - 1) + 1, j + stride * (w - 1) + 1, c)
+    return lax.slice(padded, (0, i, j, 0), end, (1, stride, stride, 1))
+
+
 def patches3d(
     x: Float[Array, "N T H W C"], kernel: Float[Array, "kt kh kw C D"]
 ) -> Float[Array, "N T//kt H//kh W//kw D"]:

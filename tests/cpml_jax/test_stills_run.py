@@ -2,14 +2,18 @@
 
 import json
 
+import numpy as np
 from command import run_main
+from safetensors.numpy import load_file
+
+from cpml_jax.pretrained import efficientnet_lite, torch_file
 
 CONFIG = """
 import tiny
 
 def get_config():
     return tiny.training_config({records!r}, **{{
-        "model.modalities": ("visual",), "model.visual.encoder": False, "model.head": "prototypes",
+        "model.modalities": ("visual",), "model.visual.encoder": "none", "model.head": "prototypes",
         "loss.cqsl": 0.0, "loss.teacher": 0.0, "train.steps": 2, "train.eval_every": 2,
         "eval.protocols": ("in_dataset",),
     }})
@@ -33,3 +37,48 @@ def test_contrast_alone_is_trained_and_evaluated(tiny_records, tmp_path, capsys)
     config.write_text(json.dumps(saved))
     assert run_main("evaluate", *arguments) == 2
     assert "visual stream was trained on frames of 16 pixels" in capsys.readouterr().err
+
+
+LITE = (
+    "--config.model.visual.encoder=efficientnet_lite0", "--config.model.visual.weights=package",
+    "--config.model.visual.image_size=32", "--config.model.visual.trained=none",
+)  # fmt: skip
+
+
+def test_a_pretrained_encoder_is_trained_scored_and_handed_on(tiny_records, tmp_path, capsys):
+    file, first, second = tmp_path / "lite.py", tmp_path / "first", tmp_path / "second"
+    file.write_text(CONFIG.format(records=str(tiny_records)))
+    arguments = (f"--config={file}", *LITE)
+    assert run_main("train", *arguments, f"--workdir={first}", "--config.model.visual.weights=x.pth") == 2
+    assert (
+        capsys.readouterr().err
+        == "error: model.visual.weights=x.pth: no such file; give EfficientNet-Lite0's .pth file, or 'package'\n"
+    )
+    for verb in ("train", "evaluate"):
+        assert run_main(verb, *arguments, f"--workdir={first}") == 0
+    printed = capsys.readouterr()
+    assert "model.visual.weights=package: 239 arrays loaded" in printed.out + printed.err
+    assert "EfficientNet-Lite0 weights" not in printed.out + printed.err
+    assert run_main("export", *arguments, f"--workdir={first}", f"--out={tmp_path / 'model'}") == 0
+    arrays = load_file(tmp_path / "model/model.safetensors")
+    package = torch_file.read(efficientnet_lite.locate("package")).state
+    for ours, theirs in (("params/%s/scale", "weight"), ("batch_stats/%s/mean", "running_mean")):
+        np.testing.assert_array_equal(
+            arrays[ours % "visual/backbone/block_15/project/norm"], package[f"_blocks.15._bn2.{theirs}"]
+        )
+    assert arrays["batch_stats/visual/standard/batches"] == 2
+    # From the folder, without a step: the same scores, statistics and all.
+    handed_on = (
+        *arguments,
+        f"--workdir={second}",
+        f"--config.init_from={tmp_path / 'model'}",
+        "--config.train.steps=0",
+    )
+    for verb in ("train", "evaluate"):
+        assert run_main(verb, *handed_on) == 0
+    scores = [
+        [json.loads(line)["p_fake"] for line in (workdir / "scores.jsonl").read_text().splitlines()]
+        for workdir in (first, second)
+    ]
+    assert len(set(scores[0])) > 1
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)

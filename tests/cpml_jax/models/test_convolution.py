@@ -32,6 +32,16 @@ def test_depthwise_forms_agree():
     same_values_and_gradients(C.depthwise3d, normal(2, 5, 4, 3, 6), normal(3, 3, 3, 6, seed=2))
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [3, 5])
+def test_depthwise_forms_of_images_agree_at_odd_and_even_sizes(size, stride):
+    def function(x, kernel, form):
+        return C.depthwise2d(x, kernel, stride, form)
+
+    for height, width in ((7, 8), (1, 2), (4, 5)):
+        same_values_and_gradients(function, normal(2, height, width, 6), normal(size, size, 6, seed=2))
+
+
 def test_patch_forms_agree():
     same_values_and_gradients(C.patches3d, normal(2, 8, 4, 6, 3), normal(4, 2, 3, 3, 5, seed=2))
 
