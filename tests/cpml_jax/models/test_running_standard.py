@@ -10,6 +10,7 @@ MODULE = RunningStandard()
 
 
 def seen(batches, variables=None):
+    batches = [jnp.asarray(batch) for batch in batches]
     variables = variables or MODULE.init(jax.random.key(0), batches[0], train=False)
     for batch in batches:
         out, variables = MODULE.apply(variables, batch, train=True, mutable=["batch_stats"])
@@ -18,15 +19,15 @@ def seen(batches, variables=None):
 
 def test_batches_that_were_seen_count_alike():
     """NumPy's mean and deviation of all rows together, not of the last batch; large offsets do no harm."""
-    rows = np.random.default_rng(0).normal([0, 50, -3], [1, 0.1, 30], (40, 3)).astype(np.float32)
-    out, variables = seen(np.split(rows, 5))
+    rows = jnp.asarray(np.random.default_rng(0).normal([0, 50, -3], [1, 0.1, 30], (40, 3)), jnp.float32)
+    out, variables = seen(jnp.split(rows, 5))
     expected = (rows - rows.mean(0)) / rows.std(0)
     np.testing.assert_allclose(MODULE.apply(variables, rows, train=False), expected, atol=3e-3)
     np.testing.assert_allclose(out, expected[-8:], atol=3e-3)  # training and evaluation give the same numbers
 
 
 def test_evaluation_changes_nothing_and_a_clip_does_not_see_its_neighbours():
-    rows = np.random.default_rng(1).normal(size=(16, 4)).astype(np.float32)
+    rows = jnp.asarray(np.random.default_rng(1).normal(size=(16, 4)), jnp.float32)
     _, variables = seen([rows])
     together = MODULE.apply(variables, rows, train=False)
     np.testing.assert_allclose(MODULE.apply(variables, rows[:1], train=False), together[:1], atol=1e-6)
