@@ -56,7 +56,7 @@ def test_a_pretrained_encoder_is_trained_scored_and_handed_on(tiny_records, tmp_
     )
     assert run_main("train", *arguments, f"--workdir={first}") == 0
     printed = capsys.readouterr().err
-    assert "model.visual.weights=package: 240 arrays loaded; ignored: _conv_head.weight" in printed
+    assert "model.visual.weights=package: 240 arrays loaded; left fresh: standard; ignored: " in printed
     assert "EfficientNet-Lite0 weights" not in printed
     # From the folder of its export, without a step: the same numbers, statistics and all.
     handed_on = (f"--config.init_from={tmp_path / 'of_first'}", "--config.train.steps=0")
