@@ -20,8 +20,8 @@ _LINEAR = {"model.head": "linear", "loss.cmcl": 0.0}
 _FRAMES = {"model.modalities": ("visual",), **_ALONE}
 # u is the image embedding itself, as in FLIP: no random projection, no dropout, nothing beside it.
 _IMAGES = _FRAMES | {
-    "model.visual.encoder": True, "model.visual.contrast": 0, "model.fusion_projection": "none",
-    "model.fusion_dropout": 0.0, "loss.sparsity": 0.0,
+    "model.visual.encoder": "clip", "model.visual.trained": "all", "model.visual.projection": 0,
+    "model.visual.contrast": 0, "model.fusion_projection": "none", "model.fusion_dropout": 0.0, "loss.sparsity": 0.0,
 }  # fmt: skip
 _FLIP_IT = _IMAGES | {"model.head": "prompts", "model.text_encoder.prompts": "ensemble"}
 
@@ -59,7 +59,7 @@ def table() -> dict[str, dict[str, Any]]:
         "flip_mcl": _FLIP_IT | {"loss.simclr": 1.0, "loss.prompt_mse": 1.0},
         # A linear head on the mean of the frames' embeddings is the mean of its answers for each frame. What it finds
         # is CLIP's with model.visual.weights alone: without them the frozen encoder is a random one.
-        "clip_linear_probe": _IMAGES | _LINEAR | {"optim.groups": (("visual/", 0.0),)},
+        "clip_linear_probe": _IMAGES | _LINEAR | {"model.visual.trained": "none"},
     }  # fmt: skip
 
 

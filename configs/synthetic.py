@@ -146,7 +146,7 @@ def small(config: ConfigDict) -> None:
     text.width, text.layers, text.heads, text.context_length = 64, 2, 4, 24
     visual = config.model.visual
     # An image encoder that starts at random learns nothing of 32 people in 300 steps (FaceSwap: 0.50).
-    visual.encoder = False
+    visual.encoder = "none"
     visual.contrast = 12
     visual.image_size, visual.patch, visual.width, visual.layers, visual.heads = 64, 8, 64, 2, 4
 

@@ -27,6 +27,9 @@ RENAMED = {
 # Keys that are gone, with the reason; the configurations of earlier runs have them still.
 REMOVED = {"eval.bootstrap": "intervals are computed without resamples"}
 
+# Today's key that was true or false -> today's words for the two.
+OLD_VALUES: Mapping[str, Mapping[bool, str]] = {"model.visual.encoder": {True: "clip", False: "none"}}
+
 
 def flattened(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Nested dictionaries as {dotted key: value}; empty ones have none. (flax has it too, but loads jax.)"""
@@ -55,8 +58,12 @@ def changed(key: str) -> str | None:
 
 
 def current_names(flat: Mapping[str, object]) -> dict[str, object]:
-    """A flattened configuration with today's keys."""
-    return {renamed(key): value for key, value in flat.items() if key not in REMOVED}
+    """A flattened configuration with today's keys and values."""
+    today = {renamed(key): value for key, value in flat.items() if key not in REMOVED}
+    for key in OLD_VALUES.keys() & today.keys():
+        if isinstance(today[key], bool):
+            today[key] = OLD_VALUES[key][today[key]]
+    return today
 
 
 def bundled() -> dict[str, Path]:

@@ -26,6 +26,7 @@ from cpml_jax.files import write_json
 from cpml_jax.losses import total
 from cpml_jax.metrics import detection
 from cpml_jax.metrics.pair_loss import pair_loss
+from cpml_jax.models import visual
 from cpml_jax.pretrained import absent, apply
 from cpml_jax.schema import FAKE
 from cpml_jax.training import checkpoint, optimizer, run_files, sharding, steps
@@ -150,8 +151,9 @@ def prepare_state(
 
 
 def frozen_parts(config: ConfigDict) -> tuple[str, ...]:
-    """Prefixes of the parameters that nothing trains, whatever optim.groups say."""
-    return () if config.model.text_encoder.mode == "finetune" else ("text_encoder/",)
+    """Regular expressions of the parameters that nothing trains, whatever optim.groups say."""
+    text = () if config.model.text_encoder.mode == "finetune" else ("text_encoder/",)
+    return text + visual.frozen_parts(config.model.visual.to_dict())
 
 
 def with_weights(

@@ -1,8 +1,9 @@
 """Convolutions over (time, height, width): XLA's own, and on CPUs the same numbers in forms that are fast there.
 
 All arrays are channels-last, (N, T, H, W, C); kernels are (kt, kh, kw, C_in, C_out), all odd, with zero padding that
-keeps the size ("SAME"), except the patch embedding. `form` names one of FORMS for tests and benchmarks; None lets the
-platform that the program is lowered for choose, which need not be the one that traces it.
+keeps the size ("SAME"), except the patch embedding and depthwise2d, which is of images. `form` names one of FORMS for
+tests and benchmarks; None lets the platform that the program is lowered for choose, which need not be the one that
+traces it.
 """
 
 from __future__ import annotations
@@ -117,6 +118,37 @@ def depthwise3d(
         )
 
     return _in_form(form, convolution_cpu.depthwise3d, direct, x, kernel)
+
+
+def depthwise2d(
+    x: Float[Array, "N H W C"], kernel: Float[Array, "kh kw C"], stride: int = 1, form: str | None = None
+) -> Float[Array, "N h w C"]:
+    """One filter per channel over height and width, padded as TensorFlow's "SAME": at stride 2 more at the end.
+
+    Args:
+      x: (N, H, W, C).
+      kernel: (kh, kw, C).
+      stride: along both.
+      form: see the module.
+
+    Returns:
+      (N, ceil(H / stride), ceil(W / stride), C).
+    """
+
+    def direct(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return lax.conv_general_dilated(
+            x,
+            kernel[..., None, :],
+            (stride, stride),
+            "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=kernel.shape[-1],
+        )
+
+    def folded(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return convolution_cpu.depthwise2d(x, kernel, stride)
+
+    return _in_form(form, folded, direct, x, kernel)
 
 
 def patches3d(

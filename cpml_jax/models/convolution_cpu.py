@@ -6,6 +6,8 @@ convolutions with time in the batch, shifted products, and matrix products. Shap
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -68,6 +70,73 @@ def depthwise3d(x: Float[Array, "N T H W C"], kernel: Float[Array, "kt kh kw C"]
             for k in range(kw):
                 total += padded[:, i : i + t, j : j + h, k : k + w] * kernel[i, j, k]
     return total
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def depthwise2d(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """(N, H, W, C) and (kh, kw, C): the sum of kh*kw shifted products.
+
+    Milliseconds of one core, 12 images, forward; gradient of x; of x and kernel, against XLA's grouped convolution:
+    64x64x32, 3x3: 1.5, 3, 12 against 42, 85, 112. 64x64x96, 3x3 of stride 2: 4, 13, 44 against 33, 478, 513.
+    16x16x240, 5x5: 1.5, 4, 11 against 31, 61, 148.
+    """
+    return _shifted_products(x, kernel, stride)
+
+
+def _shifted_products(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    kh, kw, _ = kernel.shape
+    padded, shape = _padded_same(x, (kh, kw), stride)
+    total = jnp.zeros(shape, x.dtype)
+    for i in range(kh):
+        for j in range(kw):
+            total += _every(padded, i, j, shape, stride) * kernel[i, j]
+    return total
+
+
+def _depthwise2d_forward(x: jax.Array, kernel: jax.Array, stride: int) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _shifted_products(x, kernel, stride), (x, kernel)
+
+
+def _depthwise2d_backward(
+    stride: int, saved: tuple[jax.Array, jax.Array], dy: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """What autodiff writes takes 9 and 43 ms for the first of the three above, 9 and 51 for the last.
+
+    And the whole network's gradient takes a minute to compile with it: the kernel's taps are a loop here.
+    """
+    x, kernel = saved
+    kh, kw, c = kernel.shape
+    if stride == 1:  # odd sizes: padded alike on both sides
+        dx = _shifted_products(lax.optimization_barrier(dy), kernel[::-1, ::-1], 1)
+    else:
+        (dx,) = jax.vjp(lambda x: _shifted_products(x, kernel, stride), x)[1](dy)
+    padded, (n, h, w, _) = _padded_same(x, (kh, kw), stride)
+
+    def tap(_: None, at: jax.Array) -> tuple[None, jax.Array]:
+        size = (n, stride * (h - 1) + 1, stride * (w - 1) + 1, c)
+        seen = lax.dynamic_slice(padded, (0, at // kw, at % kw, 0), size)[:, ::stride, ::stride]
+        return None, (seen * dy).astype(jnp.float32).sum((0, 1, 2))
+
+    taps = lax.scan(tap, None, jnp.arange(kh * kw))[1]
+    return dx, taps.reshape(kernel.shape).astype(kernel.dtype)
+
+
+depthwise2d.defvjp(_depthwise2d_forward, _depthwise2d_backward)
+
+
+def _padded_same(x: jax.Array, sizes: tuple[int, ...], stride: int) -> tuple[jax.Array, tuple[int, ...]]:
+    """TensorFlow's padding, and the shape of what a convolution gives of it."""
+    n, *sides, c = x.shape
+    out = [-(-side // stride) for side in sides]
+    lacking = [max((o - 1) * stride + k - side, 0) for o, k, side in zip(out, sizes, sides, strict=True)]
+    return jnp.pad(x, ((0, 0), *((p // 2, p - p // 2) for p in lacking), (0, 0))), (n, *out, c)
+
+
+def _every(padded: jax.Array, i: int, j: int, shape: tuple[int, ...], stride: int) -> jax.Array:
+    """Every stride-th pixel from (i, j) on, of that shape."""
+    n, h, w, c = shape
+    end = (n, i + stride * (h - 1) + 1, j + stride * (w - 1) + 1, c)
+    return lax.slice(padded, (0, i, j, 0), end, (1, stride, stride, 1))
 
 
 def patches3d(

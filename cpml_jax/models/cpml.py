@@ -13,13 +13,13 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
 from cpml_jax.data.augment_images import two_views
-from cpml_jax.models import views
+from cpml_jax.models import visual
 from cpml_jax.models.class_embeddings import TAU_LIMIT, ensemble, inserted_context, unit
 from cpml_jax.models.clip import TextEncoder
 from cpml_jax.models.fusion import Fusion
 from cpml_jax.models.heads import ContrastHead
 from cpml_jax.models.prompts import present
-from cpml_jax.models.streams import STREAMS, Pass, embed_images
+from cpml_jax.models.streams import STREAMS, Pass
 
 
 class CPML(nn.Module):
@@ -187,9 +187,9 @@ class CPML(nn.Module):
         Returns:
           features (2, B, D) and, with SimCLR's projection, projected (2, B, D / 2); float32.
         """
-        size = self.streams["visual"]["image_size"]
-        both = two_views(key, stills.astype(jnp.float32) / 255.0, size)
-        features = embed_images(self.visual, views.clip_images(255.0 * both, size))
+        settings = self.streams["visual"]
+        both = two_views(key, stills.astype(jnp.float32) / 255.0, settings["image_size"])
+        features = visual.embed_pictures(self.visual, settings, 255.0 * both.reshape(-1, *both.shape[2:]))
         augmented = {"features": features.reshape(2, len(stills), -1)}
         if "simclr" in self.projections:
             augmented["projected"] = jnp.stack([self.contrast_head(one, weight) for one in augmented["features"]])

@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float, Num, Shaped
+from jaxtyping import Array, Shaped
 
 from cpml_jax.data import augment
 from cpml_jax.errors import UserError
-from cpml_jax.models import views
-from cpml_jax.models.clip import ImageEncoder
+from cpml_jax.models import views, visual
 from cpml_jax.models.landmark_rnn import LandmarkRNN
 from cpml_jax.models.motion_spectrum import motion_spectrum
 from cpml_jax.models.physformer import PhysFormer
@@ -123,47 +122,18 @@ def check_landmarks(settings: Settings) -> None:
         raise UserError(f"model.landmarks.memory={settings['memory']} is 0 or more than 1 frame")
 
 
-def build_visual(settings: Settings, unified_dim: int, dtype: Any) -> ImageEncoder | None:
-    if not settings["encoder"]:
-        return None
-    shape = {k: settings[k] for k in ("patch", "width", "layers", "heads", "activation") if k in settings}
-    return ImageEncoder(projection=unified_dim, dtype=dtype, **shape)
-
-
-def encode_visual(module: ImageEncoder | None, settings: Settings, inputs: Inputs, forward: Pass) -> Encoded:
-    """The stills' mean embedding, and the contrast of their fine texture; without an encoder the contrast alone."""
+def encode_visual(module: Any, settings: Settings, inputs: Inputs, forward: Pass) -> Encoded:
+    """The stills' features, and the contrast of their fine texture; without an encoder the contrast alone."""
     stills = rows(inputs["stills"])
-    if not settings["contrast"]:
-        assert module is not None  # validation.py refuses a stream of nothing
-        features = embed_stills(module, settings, stills, forward)
-        return Encoded(features, features, {}, {"z_visual": features})
-    contrast = texture_contrast(stills, settings["contrast"], forward.downsampled)
+    contrast = None
+    if settings["contrast"]:
+        contrast = texture_contrast(stills, settings["contrast"], forward.downsampled)
     if module is None:
+        assert contrast is not None  # validation refuses a stream of nothing
         return Encoded((None, contrast), contrast, {}, {})
-    features = embed_stills(module, settings, stills, forward)
-    return Encoded((features, contrast), features, {}, {"z_visual": features})
-
-
-def embed_stills(
-    module: ImageEncoder, settings: Settings, stills: Num[Array, "N K S S 3"], forward: Pass
-) -> Float[Array, "NV D"]:
-    return embed_images(module, views.visual_views(stills, forward.downsampled, settings["image_size"]))
-
-
-def embed_images(module: ImageEncoder, images: Float[Array, "N V K S S 3"]) -> Float[Array, "NV D"]:
-    """The mean embedding of K images, CLIP-normalised; float32."""
-    n, count, k = images.shape[:3]
-    return module(images.reshape(-1, *images.shape[3:])).reshape(n * count, k, -1).mean(axis=1)
-
-
-def check_visual(settings: Settings) -> None:
-    if settings["width"] % settings["heads"]:
-        raise UserError(f"model.visual.width={settings['width']} must be a multiple of its {settings['heads']} heads")
-    if settings["image_size"] % settings["patch"]:
-        raise UserError(
-            f"model.visual.image_size={settings['image_size']} must be a multiple of "
-            f"model.visual.patch={settings['patch']}"
-        )
+    features = visual.embed_stills(module, settings, stills, forward.downsampled, train=forward.train)
+    fused = features if contrast is None else (features, contrast)
+    return Encoded(fused, features, {}, {"z_visual": features})
 
 
 # In the order of the model's random draws, and of the features that the fusion concatenates.
@@ -172,7 +142,7 @@ STREAMS: Mapping[str, Stream] = {
     for stream in (
         Stream("rppg", ("frames",), build_rppg, encode_rppg, check_rppg),
         Stream("landmarks", ("landmarks",), build_landmarks, encode_landmarks, check_landmarks),
-        Stream("visual", ("stills",), build_visual, encode_visual, check_visual),
+        Stream("visual", ("stills",), visual.build, encode_visual, visual.check),
     )
 }
 

@@ -21,8 +21,10 @@ REGIONS = (
     (range(27, 36), {"quarter": (0.001, 0.0015), "half": (0.0001, 0.0001)}),  # nose
 )
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of RGB in [0, 1], as CLIP's weights expect
+Norm = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation of RGB in [0, 1]
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # as CLIP's weights expect
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+CLIP_NORM = (CLIP_MEAN, CLIP_STD)
 
 
 def region_amounts(view: str) -> Float[np.ndarray, "68 2"]:
@@ -61,26 +63,27 @@ def landmark_views(
     return jnp.stack(views, axis=1)
 
 
-def clip_images(
-    frames: Num[Array, "*rest S S 3"], image_size: int
+def encoder_images(
+    frames: Num[Array, "*rest S S 3"], image_size: int, norm: Norm = CLIP_NORM
 ) -> Float[Array, "*rest {image_size} {image_size} 3"]:
-    """Grey levels, 0 to 255, as CLIP expects them."""
+    """Grey levels, 0 to 255, as an image encoder expects them: norm is mean and deviation of RGB in [0, 1]."""
     x = frames.astype(jnp.float32) / 255.0
     if x.shape[-2] != image_size:
         x = jax.image.resize(x, (*x.shape[:-3], image_size, image_size, 3), "bilinear")
-    return (x - jnp.asarray(CLIP_MEAN)) / jnp.asarray(CLIP_STD)
+    mean, deviation = norm
+    return (x - jnp.asarray(mean)) / jnp.asarray(deviation)
 
 
 def visual_views(
-    stills: Num[Array, "N K S S 3"], names: tuple[str, ...], image_size: int
+    stills: Num[Array, "N K S S 3"], names: tuple[str, ...], image_size: int, norm: Norm = CLIP_NORM
 ) -> Float[Array, "N V K {image_size} {image_size} 3"]:
-    """The K stills of each clip as CLIP expects them, and one view per name.
+    """The K stills of each clip as an image encoder expects them, and one view per name.
 
     The image encoder sees colours, not the learned down-sampler's features: a low-resolution view is the image
     averaged down by 2 (half) or 4 (quarter).
     """
-    low = [clip_images(averaged_down(stills, name), image_size) for name in names]
-    return jnp.stack([clip_images(stills, image_size), *low], axis=1)
+    low = [encoder_images(averaged_down(stills, name), image_size, norm) for name in names]
+    return jnp.stack([encoder_images(stills, image_size, norm), *low], axis=1)
 
 
 def averaged_down(stills: Num[Array, "N K S S C"], name: str) -> Float[Array, "N K s s C"]:

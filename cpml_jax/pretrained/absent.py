@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cpml_jax.models import visual as visual_stream
+
 
 def stand_ins(config: Mapping[str, Any]) -> str:
     """One line for a run that starts anew; "" if it lacks none of CLIP, PhysFormer and LRNet that its model could use.
@@ -58,6 +60,8 @@ def landmarks(config: Mapping[str, Any]) -> str:
 
 def visual(config: Mapping[str, Any]) -> str:
     settings = config["model"]["visual"]
-    if settings["weights"] or not settings["encoder"]:
+    if settings["weights"] or settings["encoder"] == visual_stream.NONE:
         return ""
-    return "no CLIP weights: an image encoder that starts at random"
+    whose = "CLIP" if settings["encoder"] == visual_stream.CLIP else "EfficientNet-Lite0"
+    stays = {"all": "", "norm": ", of which only norms are trained", "none": " and stays so"}[settings["trained"]]
+    return f"no {whose} weights: an image encoder that starts at random{stays}"

@@ -18,6 +18,7 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 
 from cpml_jax.errors import UserError
+from cpml_jax.models import visual
 from cpml_jax.pretrained import huggingface, open_rppg
 from cpml_jax.pretrained.source import Loaded, flat
 
@@ -32,6 +33,7 @@ class Loader:
       takes: whether a value of the option is of this kind.
       function: "module:name" of load(source, variables, ...) -> Loaded, imported when it is used.
       keywords: further arguments -> the options that they are read from.
+      when: option -> the value that it must have, for options whose sources another one tells apart.
     """
 
     option: str
@@ -39,6 +41,12 @@ class Loader:
     takes: Callable[[str], bool]
     function: str
     keywords: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    when: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def serves(self, option: str, source: str, config: Mapping[str, Any]) -> bool:
+        """Whether it is the one for an option's value."""
+        meant = all(value_of(config, key) == value for key, value in self.when.items())
+        return option == self.option and meant and self.takes(source)
 
     def load(self, source: str, variables: Mapping[str, Any], config: Mapping[str, Any]) -> Loaded:
         """The source's weights for a part with these variables, arrays or shapes."""
@@ -62,11 +70,13 @@ def anything(source: str) -> bool:
 
 # The first of an option that takes its value counts.
 NORM, SCALE = {"input_norm": "model.rppg.input_norm"}, {"delta_scale": "model.landmarks.delta_scale"}
+LITE = {"model.visual.encoder": visual.LITE}
 LOADERS = (
     Loader("model.rppg.weights", "rppg", lambda s: s.startswith(open_rppg.PREFIX), "open_rppg:load"),
     Loader("model.rppg.weights", "rppg", anything, "physformer:load", NORM),
     Loader("model.landmarks.weights", "landmarks", anything, "lrnet:load", SCALE),
     Loader("model.text_encoder.weights", "text_encoder", anything, "huggingface:load_text"),
+    Loader("model.visual.weights", "visual", anything, "efficientnet_lite:load", when=LITE),
     Loader("model.visual.weights", "visual", anything, "huggingface:load_image"),
     Loader("init_from", "", lambda s: Path(s).expanduser().is_dir(), "export:load"),
     Loader("init_from", "", anything, "cpml_torch:load", NORM | SCALE),
@@ -103,7 +113,7 @@ def shapes(model: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     given: dict[str, dict[str, Any]] = {}
     for name, kind in (("text_encoder", "text"), ("visual", "image")):
         source = model[name].get("weights", "")
-        if not source:
+        if not source or model[name].get("encoder", visual.CLIP) != visual.CLIP:
             continue
         with named(f"model.{name}.weights", source):
             clip = huggingface.settings(huggingface.locate(source))
@@ -142,7 +152,7 @@ def initialise(variables: dict[str, Any], config: Mapping[str, Any]) -> tuple[di
     """
     arrays, report = flat(variables), []
     for option, source in sources(config).items():
-        kind = next(k for k in LOADERS if k.option == option and k.takes(source))
+        kind = next(k for k in LOADERS if k.serves(option, source, config))
         part = kind.part
         entry = {"option": option, "source": source, "loaded": [], "fresh": [], "ignored": []}
         report.append(entry)

@@ -28,7 +28,7 @@ def group_labels(params: Any, groups: Sequence[tuple[str, float]], frozen: Seque
     Args:
       params: tree of arrays or shapes.
       groups: (regular expression, learning-rate factor) pairs; the first that matches a path from its start counts.
-      frozen: prefixes of paths that nothing trains, whatever the groups are.
+      frozen: regular expressions of paths that nothing trains, whatever the groups are; matched from the start.
 
     Returns:
       A tree of the same structure: "base", "frozen", or the matching expression.
@@ -45,7 +45,7 @@ def group_labels(params: Any, groups: Sequence[tuple[str, float]], frozen: Seque
         name = parameter_path(path)
         group = next((pattern for pattern, _ in groups if re.match(pattern, name)), BASE_GROUP)
         unused.discard(group)
-        return FROZEN_GROUP if name.startswith(tuple(frozen)) else group
+        return FROZEN_GROUP if any(re.match(pattern, name) for pattern in frozen) else group
 
     labels = jax.tree_util.tree_map_with_path(label, params)
     if unused:

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from cpml_jax.configuration import Flat
 from cpml_jax.errors import UserError
+from cpml_jax.models import visual
 
 # Losses that compare with the class prompts, and those on augmented images.
 _WITH_PROMPTS = ("cmcl", "prompt_mse", "affinity")
@@ -31,11 +32,11 @@ def check_heads(flat: Flat) -> None:
                 f"loss.{name}={flat[f'loss.{name}']} needs the visual stream; model.modalities is {modalities}: "
                 f"add 'visual' or set loss.{name}=0.0"
             )
-    alone = modalities == ("visual",) and flat["model.visual.encoder"] and not flat["model.visual.contrast"]
+    alone = modalities == ("visual",) and compares_with_prompts(flat) and not flat["model.visual.contrast"]
     if head != "linear" and flat["model.fusion_projection"] == "none" and not alone:
         raise UserError(
             f"model.fusion_projection='none' with model.modalities={modalities}: only the visual stream alone, without "
-            "contrast, is as wide as the class prompts; set it to 'linear', or model.head='linear'"
+            f"contrast, is as wide as the class prompts{narrower(flat)}; set it to 'linear', or model.head='linear'"
         )
     if flat["loss.sparsity"] and flat["model.fusion_projection"] == "none":
         raise UserError(
@@ -51,19 +52,43 @@ def check_heads(flat: Flat) -> None:
         )
 
 
+def compares_with_prompts(flat: Flat) -> bool:
+    """Whether the visual stream has an encoder, and its features are as wide as the class prompts."""
+    encoder, wanted = flat["model.visual.encoder"], flat["model.unified_dim"]
+    return encoder != visual.NONE and wanted == visual.feature_width(encoder, flat["model.visual.projection"], wanted)
+
+
+def narrower(flat: Flat) -> str:
+    """How to give efficientnet_lite0's features the prompts' width, where they have another."""
+    if flat["model.visual.encoder"] != visual.LITE or compares_with_prompts(flat):
+        return ""
+    return f" (with efficientnet_lite0 set model.visual.projection={flat['model.unified_dim']})"
+
+
 def check_visual(flat: Flat) -> None:
     """Refuse a visual stream of nothing, what only its image encoder could use, and more stills than a clip has."""
     if "visual" not in flat["model.modalities"]:
         return
-    if not flat["model.visual.encoder"]:
+    encoder = flat["model.visual.encoder"]
+    if encoder == visual.NONE:
         if not flat["model.visual.contrast"]:
             raise UserError(
-                "model.visual.encoder=False with model.visual.contrast=0 leaves the visual stream nothing; set one of "
+                "model.visual.encoder='none' with model.visual.contrast=0 leaves the visual stream nothing; set one of "
                 "them, or take 'visual' out of model.modalities"
             )
         for key in (*(f"loss.{name}" for name in _ON_IMAGES), "model.visual.weights"):
             if flat[key]:
-                raise UserError(f"{key}={flat[key]!r} needs the image encoder; set model.visual.encoder=True")
+                raise UserError(f"{key}={flat[key]!r} needs the image encoder; set model.visual.encoder='clip'")
+    if encoder != visual.LITE and flat["model.visual.projection"]:
+        raise UserError(
+            f"model.visual.projection={flat['model.visual.projection']} is of model.visual.encoder={visual.LITE!r}; "
+            f"with {encoder!r} set it to 0"
+        )
+    for name in _ON_IMAGES:
+        if flat[f"loss.{name}"] and not compares_with_prompts(flat):
+            raise UserError(
+                f"loss.{name}={flat[f'loss.{name}']} compares the image features with the class prompts{narrower(flat)}"
+            )
     if flat["model.visual.frames"] > flat["data.num_frames"]:
         raise UserError(
             f"model.visual.frames={flat['model.visual.frames']} is more than a clip has, data.num_frames="

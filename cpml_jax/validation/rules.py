@@ -17,6 +17,7 @@ from cpml_jax.models.physformer import INPUT_NORMS
 from cpml_jax.models.prompt_bank import CLASSES
 from cpml_jax.models.resolution import PFE_VIEWS, STEPS
 from cpml_jax.models.streams import STREAMS
+from cpml_jax.models.visual import ENCODERS, TRAINED
 from cpml_jax.schema import REAL_METHOD
 
 
@@ -185,6 +186,11 @@ RULES: Mapping[str, Rule] = {
     "model.text_encoder.layers": POSITIVE,
     "model.text_encoder.heads": POSITIVE,
     "model.text_encoder.context_length": POSITIVE,
+    "model.visual.encoder": Rule(
+        f"one of {', '.join(ENCODERS)} (True and False of earlier versions are clip and none)", lambda v: v in ENCODERS
+    ),
+    "model.visual.trained": one_of(*TRAINED),
+    "model.visual.projection": COUNT,
     "model.visual.contrast": Rule("0 (off) or 2 to 32 cells a side", lambda value: value == 0 or 2 <= value <= 32),
     "model.visual.frames": POSITIVE,
     "model.visual.image_size": POSITIVE,
@@ -206,6 +212,6 @@ UNRESTRICTED = frozenset(
         "init_from", "train.dataset", "train.flip", "train.shard_params", "optim.groups", "loss.stop_better",
         "model.rppg.weights", "model.landmarks.weights", "model.landmarks.spectrum", "model.text_encoder.weights",
         "model.text_encoder.bank", "model.text_encoder.context_per_class", "model.text_encoder.context_init",
-        "model.visual.weights", "model.visual.encoder", "eval.diagnostics",
+        "model.visual.weights", "eval.diagnostics",
     )
 )  # fmt: skip

@@ -9,6 +9,8 @@ from ml_collections import ConfigDict
 
 from cpml_jax.configuration import flattened
 from cpml_jax.errors import UserError
+from cpml_jax.models import visual
+from cpml_jax.pretrained import apply, efficientnet_lite
 from cpml_jax.validation.rules import NEEDED
 
 
@@ -33,6 +35,10 @@ def check_weights(config: ConfigDict, rootless: Sequence[str] = ()) -> None:
         for option in ("init_from", *weights)
         if flat[option] and not flat[option].startswith("open-rppg:") and not Path(flat[option]).expanduser().exists()
     ]
+    encoder, source = flat["model.visual.encoder"], flat["model.visual.weights"]
+    if source and encoder == visual.LITE and "visual" in config.model.modalities:
+        with apply.named("model.visual.weights", source):
+            efficientnet_lite.locate(source)
     if lacking and config.needs:
         gone.insert(0, f"{config.name} needs, and has not: " + ", ".join(f"--config.{words}" for words in lacking))
     if gone:

@@ -19,6 +19,7 @@ from cpml_jax.validation.rules import RULES, UNRESTRICTED
 from cpml_jax.validation.weights import check_weights
 
 VISUAL = {"model.modalities": ("visual",)}
+LITE = VISUAL | {"model.visual.encoder": "efficientnet_lite0", "model.visual.image_size": 32}
 LINEAR = {"model.head": "linear", "loss.cmcl": 0.0}
 DRAW = dict(
     style="a", identities={"train": 2}, frames=16, size=64, compressions={"train": ("raw", "c23")},
@@ -110,9 +111,16 @@ BAD = [
     ({"model.visual.frames": 17, **VISUAL}, "more than a clip has"),
     ({"model.visual.patch": 5}, "visual"),
     ({"model.visual.contrast": 1}, "2 to 32 cells"),
-    ({"model.visual.encoder": False, **VISUAL}, "leaves the visual stream nothing"),
-    ({"loss.simclr": 1.0, "model.visual.encoder": False, "model.visual.contrast": 4, **VISUAL}, "needs the image"),
+    ({"model.visual.encoder": "none", **VISUAL}, "leaves the visual stream nothing"),
+    ({"loss.simclr": 1.0, "model.visual.encoder": "none", "model.visual.contrast": 4, **VISUAL}, "needs the image"),
     ({"model.fusion_projection": "none", "model.visual.contrast": 4, **VISUAL}, "without contrast"),
+    ({"model.visual.encoder": "resnet"}, "one of clip, efficientnet_lite0, none"),
+    ({"model.visual.trained": "some"}, "one of all, norm, none"),
+    ({"model.visual.projection": -1}, "0 or more"),
+    ({"model.visual.projection": 16, **VISUAL}, "is of model.visual.encoder='efficientnet_lite0'"),
+    ({"model.visual.image_size": 31, **LITE}, "is below 32"),
+    ({"model.fusion_projection": "none", **LITE}, "set model.visual.projection=16"),
+    ({"loss.prompt_mse": 1.0, **LITE}, "set model.visual.projection=16"),
     ({"model.text_encoder.mode": "thawed"}, "one of finetune, frozen, context"),
     ({"model.text_encoder.prompts": "sample"}, "one of sampled, ensemble"),
     ({"model.text_encoder.classes": "many"}, "one of binary, methods"),

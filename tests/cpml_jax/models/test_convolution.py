@@ -1,5 +1,7 @@
 """The folded forms give the numbers and gradients of XLA's own convolutions, and of torch's definition."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,6 +32,20 @@ def test_forms_agree(kernel, function):
 
 def test_depthwise_forms_agree():
     same_values_and_gradients(C.depthwise3d, normal(2, 5, 4, 3, 6), normal(3, 3, 3, 6, seed=2))
+
+
+@pytest.mark.parametrize(("size", "stride"), [(3, 1), (5, 1), (3, 2), (5, 2)])
+def test_depthwise_forms_of_images_agree_at_odd_and_even_sizes(size, stride):
+    x, kernel = normal(2, 4, 7, 6), normal(size, size, 6, seed=2)
+
+    @partial(jax.jit, static_argnums=2)
+    def given(x, kernel, form):
+        y, pull = jax.vjp(lambda x, k: C.depthwise2d(x, k, stride, form), x, kernel)
+        return y, *pull(jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape))
+
+    assert given(x, kernel, "direct")[0].shape == (2, -(-4 // stride), -(-7 // stride), 6)
+    for folded, direct in zip(given(x, kernel, "folded"), given(x, kernel, "direct"), strict=True):
+        np.testing.assert_allclose(folded, direct, atol=1e-4)
 
 
 def test_patch_forms_agree():

@@ -34,7 +34,7 @@ def test_views_without_a_key_are_the_points_themselves():
     assert jnp.abs(moved[:, 1] - points).max() > 0 and jnp.abs(moved[:, 1] - moved[:, 2]).max() > 0
 
 
-def test_clip_images():
+def test_images_as_an_encoder_expects_them():
     frames = np.random.default_rng(0).integers(0, 255, (1, 2, 16, 16, 3), dtype=np.uint8)
     expected = (frames / 255 - np.array(views.CLIP_MEAN)) / np.array(views.CLIP_STD)
     made = views.visual_views(jnp.asarray(frames), ("half", "quarter"), 16)

@@ -39,7 +39,12 @@ def test_a_part_with_weights_or_without_its_stream_is_not_named():
     assert line(**given | {"model.modalities": ("rppg", "visual")}) == (
         "no CLIP weights: an image encoder that starts at random"
     )
-    contrast = {"model.visual.encoder": False, "model.visual.contrast": 8}
+    for trained, words in (("all", ""), ("norm", ", of which only norms are trained"), ("none", " and stays so")):
+        lite = {"model.visual.encoder": "efficientnet_lite0", "model.visual.trained": trained}
+        assert line(**given | lite | {"model.modalities": ("rppg", "visual")}) == (
+            f"no EfficientNet-Lite0 weights: an image encoder that starts at random{words}"
+        )
+    contrast = {"model.visual.encoder": "none", "model.visual.contrast": 8}
     assert line(**given | {"model.modalities": ("rppg", "visual")} | contrast) == ""
 
 

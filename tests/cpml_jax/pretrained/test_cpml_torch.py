@@ -21,7 +21,9 @@ SMALL = PUBLISHED | dict(frame_size=32, stem=(2, 4, 8), patch=(4, 1, 1), dim=8, 
 
 
 def cpml(physformer, text, modalities=("rppg", "landmarks"), vocab=49408, frames=160, wiring="specified"):
-    visual = dict(encoder=True, contrast=0, frames=1, image_size=32, patch=16, width=8, layers=1, heads=1)
+    visual = dict(
+        encoder="clip", trained="all", contrast=0, frames=1, image_size=32, patch=16, width=8, layers=1, heads=1
+    )
     model = CPML(
         modalities=modalities,
         unified_dim=512,

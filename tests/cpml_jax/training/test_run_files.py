@@ -54,7 +54,7 @@ def test_a_visual_stream_that_saw_smaller_frames_is_not_scored(tmp_path, modalit
     def config(visual):
         return {"model": {"modalities": modalities, "rppg": {"frame_size": size}, "visual": {"frames": 4} | visual}}
 
-    stills = {"contrast": 0, "encoder": True}
+    stills = {"contrast": 0, "encoder": "clip"}
     run_files.write_config(tmp_path / "before", config({}))
     if told:
         with pytest.raises(UserError, match=f"visual stream was trained on frames of {size} pixels") as error:
@@ -64,6 +64,18 @@ def test_a_visual_stream_that_saw_smaller_frames_is_not_scored(tmp_path, modalit
         run_files.check_config(tmp_path / "before", config(stills), resume=False)
     run_files.write_config(tmp_path / "today", config(stills))
     run_files.check_config(tmp_path / "today", config(stills), resume=False)
+
+
+@pytest.mark.parametrize(("before", "today"), [(True, "clip"), (False, "none")])
+def test_an_encoder_that_was_true_or_false_is_read_as_todays_word(tmp_path, before, today):
+    def config(encoder, **more):
+        return {"model": {"modalities": ["visual"], "visual": {"contrast": 8, "encoder": encoder, **more}}}
+
+    run_files.write_config(tmp_path, config(before))
+    run_files.check_config(tmp_path, config(today, trained="all", projection=0), resume=False)
+    run_files.check_config(tmp_path, config(today), resume=True)
+    with pytest.raises(UserError, match=f"model.visual.encoder was '{today}', is 'efficientnet_lite0'"):
+        run_files.check_config(tmp_path, config("efficientnet_lite0", trained="all"), resume=False)
 
 
 @pytest.mark.parametrize(("agreement", "spectrum", "told"), [(8, False, True), (0, True, True), (0, False, False)])
