@@ -60,9 +60,7 @@ def forge_clip(kind: str, target: RealClip, source: RealClip, seed: int) -> Forg
     if kind not in KINDS:
         raise UserError(f"unknown kind of forgery {kind!r}: one of {', '.join(KINDS)}")
     if KINDS[kind].needs_other and source.identity == target.identity:
-        raise UserError(
-            f"{kind} of {target.video} needs another person, {source.video} is the same ({source.identity})"
-        )
+        raise UserError(f"{kind} needs another person: {target.video} and {source.video} both show {source.identity}")
     for clip in (target, source):
         if not len(clip) or not clip.valid.any():
             raise UserError(f"{clip.video}: no frame with a face")

@@ -21,7 +21,7 @@ CHANGES = ("damped", "delayed", "exchanged")
 FARTHEST = 0.09  # face sizes that a point may move
 # Face sizes, root mean square over frames and the twelve points that move most: what the weakest forgery shows. A face
 # that hardly moves would give nothing when it is damped: its changes are made larger, up to LARGEST times.
-LEAST, LARGEST = 0.008, 4.0
+LEAST, LARGEST = 0.012, 4.0
 MOVES = 1 / 32  # pixels, in which OpenCV counts when it warps: less is no movement
 PARTS = {"face": range(68), "mouth": [*range(3, 14), *MOUTH], "eyes": [*BROWS, *EYES]}
 

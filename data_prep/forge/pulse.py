@@ -16,6 +16,7 @@ from cpml_jax.schema import FRAME_RATE
 from data_prep.face import rppg
 from data_prep.forge.clip import Forged, RealClip
 from data_prep.forge.draws import Draws, bounce
+from data_prep.forge.region import POINTS, Region, alphas
 from data_prep.forge.shape import face_size, with_forehead
 
 SHARES = {"whole": 0.5, "removed": 0.2, "transplanted": 0.15, "delayed": 0.15}
@@ -42,7 +43,7 @@ def change(draw: Draws, made: Forged, landmarks: np.ndarray, source: RealClip, o
     if choice == "whole" or not made.mask.any() or len(made.frames) < 2:
         return made.frames
     small, inside = coarse(made.frames, made.mask)
-    weights = regions(landmarks, inside)
+    weights = regions(landmarks, inside * face(landmarks, inside.shape[1:]))
     removal = removed(small, weights)
     gains = removal
     if choice == "transplanted":
@@ -55,7 +56,7 @@ def change(draw: Draws, made: Forged, landmarks: np.ndarray, source: RealClip, o
         for region, delay in enumerate(delays):
             late = of_pulse[bounce(np.arange(len(small)) - delay, len(small)), region]
             gains[:, region] += late[:, None] * _PULSE
-    return multiplied(made.frames, made.mask, weights, gains)
+    return multiplied(made.frames, made.mask, weights, gains, draw.rng)
 
 
 def coarse(frames: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -65,6 +66,12 @@ def coarse(frames: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray
     covered = [cv2.resize(plane.astype(np.float32) / 255, size, interpolation=cv2.INTER_AREA) for plane in mask]
     inside = np.clip(2 * np.stack([cv2.blur(plane, (3, 3)) for plane in covered]) - 1, 0, 1)
     return small, inside
+
+
+def face(landmarks: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """(T, a, b) float32, 1 on the face and its forehead: a mask may reach beyond, hair and background have no pulse."""
+    skin = Region("whole", 1.0, 0.1, 1.0, np.zeros((POINTS, 2)))
+    return alphas((landmarks + 0.5) / _BLOCK - 0.5, skin, shape)
 
 
 def regions(landmarks: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -114,13 +121,22 @@ def spread(weights: np.ndarray, gains: np.ndarray) -> np.ndarray:
     return np.einsum("tkab,tkc->tabc", weights, gains).astype(np.float32)
 
 
-def multiplied(frames: np.ndarray, mask: np.ndarray, weights: np.ndarray, gains: np.ndarray) -> np.ndarray:
-    """The frames times 1 + gains, inside the mask."""
+def multiplied(
+    frames: np.ndarray, mask: np.ndarray, weights: np.ndarray, gains: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """The frames times 1 + gains, inside the mask.
+
+    A pulse is less than a grey level, so that whole numbers times a gain would round back to themselves. Each place
+    gets the fraction that a camera's rounding took from it, drawn once: on the mean over the skin nothing is lost, and
+    where there is no gain nothing changes.
+    """
     made, size = frames.copy(), frames.shape[2:0:-1]
+    fraction = rng.uniform(-0.49, 0.49, frames.shape[1:]).astype(np.float32)
     for frame, gain in enumerate(spread(weights, gains)):
         factor = 1 + cv2.resize(gain, size, interpolation=cv2.INTER_LINEAR)
         inside = mask[frame] > 0
-        made[frame][inside] = np.clip(np.rint(frames[frame][inside] * factor[inside]), 0, 255).astype(np.uint8)
+        value = (frames[frame][inside] + fraction[inside]) * factor[inside]
+        made[frame][inside] = np.clip(np.rint(value), 0, 255).astype(np.uint8)
     return made
 
 
