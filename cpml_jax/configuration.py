@@ -60,9 +60,10 @@ def changed(key: str) -> str | None:
 def current_names(flat: Mapping[str, object]) -> dict[str, object]:
     """A flattened configuration with today's keys and values."""
     today = {renamed(key): value for key, value in flat.items() if key not in REMOVED}
-    for key in OLD_VALUES.keys() & today.keys():
-        if isinstance(today[key], bool):
-            today[key] = OLD_VALUES[key][today[key]]
+    for key, words in OLD_VALUES.items():
+        value = today.get(key)
+        if isinstance(value, bool):
+            today[key] = words[value]
     return today
 
 

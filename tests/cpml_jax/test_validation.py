@@ -118,7 +118,7 @@ BAD = [
     ({"model.visual.trained": "some"}, "one of all, norm, none"),
     ({"model.visual.projection": -1}, "0 or more"),
     ({"model.visual.projection": 16, **VISUAL}, "is of model.visual.encoder='efficientnet_lite0'"),
-    ({"model.visual.image_size": 31, **LITE}, "is below 32"),
+    ({"model.visual.image_size": 31, **VISUAL, "model.visual.encoder": "efficientnet_lite0"}, "is below 32"),
     ({"model.fusion_projection": "none", **LITE}, "set model.visual.projection=16"),
     ({"loss.prompt_mse": 1.0, **LITE}, "set model.visual.projection=16"),
     ({"model.text_encoder.mode": "thawed"}, "one of finetune, frozen, context"),
