@@ -25,9 +25,9 @@ from data_prep.forge.clip import FRAMES, SIZE, RealClip
 from data_prep.video.reader import VideoReader
 
 # Sides over the longer side of the face box: wanted, and the least, where the picture is small. A crop has 1.3.
-SIDE, LEAST_SIDE = 1.85, 1.45
+SIDE, LEAST_SIDE = 1.85, 1.2
 PAD = 0.06  # of the side: how far the square may leave the picture, filled by reflection
-OUTSIDE = 0.05  # of the face box's side: how far a face may leave the picture
+OUTSIDE = 0.15  # of the face box's side: how far a face may leave the picture, as where hair or chin is cut off
 STILL = 0.1  # of the side: a face that stays within it to both sides of its middle gets a square that does not move
 SLOWNESS = 15.0  # frames, standard deviation of the Gaussian over the path of a square that does
 SMALLEST_FACE = 48.0  # pixels of the source, longer side of the face box: below, the square is a blur
