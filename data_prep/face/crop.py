@@ -28,7 +28,6 @@ class CropPath:
       angle: rad; the crop is rotated so that the line through the eyes is horizontal.
       face: (2,) width and height of the face box, pixels of the crop.
       size: pixels of the crop's side.
-      border: OpenCV's way of filling what lies outside the picture.
     """
 
     centre: np.ndarray
@@ -36,7 +35,6 @@ class CropPath:
     angle: float
     face: np.ndarray
     size: int = CROP_SIZE
-    border: int = cv2.BORDER_REPLICATE
 
     def boxes(self) -> np.ndarray:
         """(T, 4) float32: the crop's square in the source, before the rotation."""
@@ -82,7 +80,7 @@ class CropPath:
         return x, y, w, h
 
     def crop(self, frame: np.ndarray, index: int, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
-        """Frame `index` of the clip; outside the picture its border, or as `border` says.
+        """Frame `index` of the clip; outside the picture its border.
 
         Args:
           frame: (H, W, 3) uint8, the picture or its `region`, whose x and y are the `origin`.
@@ -111,7 +109,9 @@ class CropPath:
         rotation = np.array([[c, s], [-s, c]])
         # A position is half a pixel more than OpenCV's index of the pixel whose middle it is.
         matrix = np.column_stack([rotation, self.size / 2 - 0.5 - rotation @ (centre - 0.5)])
-        return cv2.warpAffine(frame, matrix, (self.size, self.size), flags=cv2.INTER_LINEAR, borderMode=self.border)
+        return cv2.warpAffine(
+            frame, matrix, (self.size, self.size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
 
 
 def crop_path(track: Track, first: int, length: int) -> CropPath:

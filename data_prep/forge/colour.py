@@ -48,4 +48,8 @@ def shifted(rng: np.random.Generator, strength: float) -> np.ndarray:
 
 def recoloured(pictures: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """(T, h, w, 3) uint8 through a (3, 4) matrix."""
-    return np.stack([cv2.transform(picture, matrix) for picture in pictures])
+    # In floats: OpenCV's arithmetic on bytes is off by up to a grey level.
+    made = np.empty_like(pictures)
+    for frame, picture in enumerate(pictures):
+        made[frame] = np.clip(np.rint(cv2.transform(picture.astype(np.float32), matrix)), 0, 255)
+    return made

@@ -42,7 +42,7 @@ class Draws:
 
 
 def wander(rng: np.random.Generator, length: int, columns: int, slowness: float) -> np.ndarray:
-    """(length, columns) float64 of standard deviation 1 before it is cut: noise through a Gaussian of `slowness` frames.
+    """(length, columns) float64 of standard deviation 1: noise through a Gaussian of `slowness` frames.
 
     slowness 0: jitter, new in every frame.
     """

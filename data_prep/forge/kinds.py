@@ -10,8 +10,9 @@ from types import MappingProxyType
 import numpy as np
 
 from cpml_jax.errors import UserError
-from data_prep.forge import selfblend, swap
+from data_prep.forge import motion, pulse, reenact, regen, selfblend, swap
 from data_prep.forge.clip import Forged, RealClip
+from data_prep.forge.draws import Draws
 from data_prep.forge.shape import face_size, ring
 
 MARGIN = 0.35  # face sizes around the face and its forehead, within which a forger works
@@ -39,6 +40,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         for kind in (
             Kind("swap", True, swap.forge),
             Kind("selfblend", False, selfblend.forge),
+            Kind("reenact", False, reenact.forge),
+            Kind("regen", False, regen.forge),
+            Kind("motion", False, motion.forge),
         )
     }
 )
@@ -56,9 +60,7 @@ def forge_clip(kind: str, target: RealClip, source: RealClip, seed: int) -> Forg
     if kind not in KINDS:
         raise UserError(f"unknown kind of forgery {kind!r}: one of {', '.join(KINDS)}")
     if KINDS[kind].needs_other and source.identity == target.identity:
-        raise UserError(
-            f"{kind} of {target.video} needs another person, {source.video} is the same ({source.identity})"
-        )
+        raise UserError(f"{kind} needs another person: {target.video} and {source.video} both show {source.identity}")
     for clip in (target, source):
         if not len(clip) or not clip.valid.any():
             raise UserError(f"{clip.video}: no frame with a face")
@@ -72,7 +74,11 @@ def forge_clip(kind: str, target: RealClip, source: RealClip, seed: int) -> Forg
     )
     rng = np.random.default_rng([seed, zlib.crc32(kind.encode())])
     made = KINDS[kind].forge(part, source, rng)
-    pictures, masks = made.frames, made.mask
+    draw = Draws(rng)
+    pictures, masks = (
+        pulse.change(draw, made, part.landmarks, source, other=source.identity != target.identity),
+        made.mask,
+    )
     for frame in np.flatnonzero(target.repeats()):  # a repeated picture is forged once
         pictures[frame], masks[frame] = pictures[frame - 1], masks[frame - 1]
     frames, mask = target.frames.copy(), np.zeros(target.frames.shape[:3], np.uint8)
@@ -81,7 +87,7 @@ def forge_clip(kind: str, target: RealClip, source: RealClip, seed: int) -> Forg
     about = dict(
         kind=kind, target=target.video, source=source.video, identity=target.identity, source_identity=source.identity
     )
-    return Forged(frames, mask, about | dict(seed=seed, forgery=made.parameters))
+    return Forged(frames, mask, about | dict(seed=seed, forgery=made.parameters, pulse=draw.parameters))
 
 
 def window(clip: RealClip) -> tuple[slice, slice]:

@@ -13,14 +13,16 @@ from data_prep.forge.shape import face_size, with_forehead
 _POINTS = {
     "whole": [list(range(17)) + list(range(68, 76))],  # with the forehead
     "hull": [list(range(27))],
-    "inner": [[*range(17, 27), *range(31, 36), *range(48, 60)]],
+    "inner": [[*range(17, 27), *range(76, 91)]],  # from the brows to below the lips
     "lower": [[*range(2, 15), *range(31, 36)]],
     "mouth": [list(range(48, 60))],
     "eyes": [[*range(17, 22), *range(36, 42)], [*range(22, 27), *range(42, 48)]],
 }
 # What a region is grown by before anything is drawn, about its middle: lips and lids alone would show no skin.
-_GROWN = {"whole": 0.98, "hull": 0.98, "inner": 1.12, "lower": 0.95, "mouth": 1.35, "eyes": 1.25}
+_GROWN = {"whole": 0.98, "hull": 0.98, "inner": 1.0, "lower": 0.95, "mouth": 1.35, "eyes": 1.4}
 NAMES = tuple(_POINTS)
+POINTS = 91  # landmarks, forehead, and fifteen on the cheeks
+INWARDS = 0.3  # of the way from the jaw to the tip of the nose: where the inner face ends
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,7 +34,7 @@ class Region:
       grow: of the polygon, a factor.
       feather: width of the soft edge, in face sizes.
       opacity: 0..1.
-      wobble: (76, 2) by which the polygon's points are off, in face sizes; the same in all frames.
+      wobble: (POINTS, 2) by which the polygon's points are off, in face sizes; the same in all frames.
     """
 
     name: str
@@ -43,13 +45,13 @@ class Region:
 
 
 def draw_region(draw: Draws, shares: dict[str, float], softest: float = 0.16) -> Region:
-    """A region of one of these names; its edge is anything from hard to as wide as `softest`."""
+    """A region of one of these names; its edge is anything from hard to as wide as `softest`, in face sizes."""
     name = draw.choose("region", shares)
     grow = draw.uniform("region_grow", 0.92, 1.06)
     # Even in the logarithm: a hard edge is as frequent as a soft one.
-    feather = float(np.exp(draw.uniform("region_feather_log", np.log(0.015), np.log(softest))))
+    feather = float(np.exp(draw.uniform("region_feather_log", np.log(0.012), np.log(softest))))
     opacity = draw.uniform("region_opacity", 0.85, 1.0) if draw.flag("region_translucent", 0.3) else 1.0
-    wobble = draw.uniform("region_wobble", 0.0, 0.02) * draw.rng.standard_normal((76, 2))
+    wobble = draw.uniform("region_wobble", 0.0, 0.02) * draw.rng.standard_normal((POINTS, 2))
     return Region(name, grow, feather, opacity, wobble)
 
 
@@ -63,8 +65,9 @@ def alphas(landmarks: np.ndarray, region: Region, shape: tuple[int, int]) -> np.
       (T, h, w) float32 in 0..1; exactly 0 outside, the edge lies inside the polygon.
     """
     size = face_size(landmarks)
-    points = with_forehead(landmarks) + size * region.wobble
-    radius = max(1, round(region.feather * size / 4))  # of a box filter that is applied twice
+    cheeks = landmarks[:, 1:16] + INWARDS * (landmarks[:, 30:31] - landmarks[:, 1:16])
+    points = np.concatenate([with_forehead(landmarks), cheeks], axis=1) + size * region.wobble
+    radius = round(region.feather * size / 4)  # of a box filter that is applied twice; 0: a hard edge
     alpha = np.zeros((len(landmarks), *shape), np.float32)
     for chosen in _POINTS[region.name]:
         polygon = points[:, chosen]

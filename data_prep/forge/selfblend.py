@@ -27,7 +27,7 @@ def forge(target: RealClip, source: RealClip, rng: np.random.Generator) -> Forge
     region = draw_region(draw, {"whole": 0.2, "hull": 0.35, "inner": 0.2, "lower": 0.1, "mouth": 0.1, "eyes": 0.05})
     alpha = alphas(target.landmarks, region, shape) * float(draw.choose("blend", _OPACITY))
     layer = displaced(draw, target)
-    layer = recoloured(layer, shifted(rng, draw.uniform("colour", 0.01, 0.06)))
+    layer = recoloured(layer, shifted(rng, draw.uniform("colour", 0.015, 0.06)))
     layer = through(layer, draw.uniform("resolution", 0.35, 1.0), draw.uniform("sharpen", -0.8, 0.8))
     frames = blend(target.frames, layer, alpha)
     return Forged(frames, (alpha > 0).astype(np.uint8) * 255, draw.parameters)
@@ -36,7 +36,7 @@ def forge(target: RealClip, source: RealClip, rng: np.random.Generator) -> Forge
 def displaced(draw: Draws, target: RealClip) -> np.ndarray:
     """(T, h, w, 3): the frames, moved and scaled about the face's middle by an offset, a drift and a jitter."""
     rng, length, size = draw.rng, len(target), face_size(target.landmarks)
-    offset = draw.uniform("offset", 0.0, 0.03) * rng.standard_normal(2)
+    offset = draw.uniform("offset", 0.005, 0.03) * rng.standard_normal(2)
     drift = draw.uniform("drift", 0.0, 0.015) * wander(rng, length, 2, draw.uniform("drift_slowness", 8, 30))
     jitter = draw.uniform("jitter", 0.0, 0.003) * wander(rng, length, 2, 0)
     shift = size * (offset + drift + jitter)

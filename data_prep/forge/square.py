@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
@@ -25,12 +24,13 @@ from data_prep.forge.clip import FRAMES, SIZE, RealClip
 from data_prep.video.reader import VideoReader
 
 # Sides over the longer side of the face box: wanted, and the least, where the picture is small. A crop has 1.3.
-SIDE, LEAST_SIDE = 1.85, 1.2
-PAD = 0.06  # of the side: how far the square may leave the picture, filled by reflection
-OUTSIDE = 0.15  # of the face box's side: how far a face may leave the picture, as where hair or chin is cut off
+SIDE, LEAST_SIDE = 1.85, 1.1
+# Of the face box's longer side: how far landmarks may lie outside the picture, and the box, which has a forehead too.
+POINTS_OUTSIDE, BOX_OUTSIDE = 0.02, 0.2
 STILL = 0.1  # of the side: a face that stays within it to both sides of its middle gets a square that does not move
 SLOWNESS = 15.0  # frames, standard deviation of the Gaussian over the path of a square that does
 SMALLEST_FACE = 48.0  # pixels of the source, longer side of the face box: below, the square is a blur
+BORDER = "the face lies over the border of the picture"
 SECOND_FACE = 0.5  # of the first's longer side: another face as large, shown as long, and nobody knows which is meant
 
 
@@ -71,7 +71,7 @@ class Square:
 
     def path(self) -> CropPath:
         """What cuts the frames out."""
-        return CropPath(self.centre, self.side, 0.0, np.zeros(2), self.size, cv2.BORDER_REFLECT_101)
+        return CropPath(self.centre, self.side, 0.0, np.zeros(2), self.size)
 
 
 def find_square(
@@ -113,7 +113,11 @@ def find_square(
             continue
         if np.ptp(centre, axis=0).any():
             centre = centre[repeated_from(path, window.first, length)]
-        points = (agreement.in_source(result.landmarks, window.path) - centre[:, None] + side / 2) * (size / side) - 0.5
+        points = agreement.in_source(result.landmarks, window.path)
+        if over_border(points, float(np.median(track.size, axis=0).max()), picture.height, picture.width):
+            reason = reason or BORDER
+            continue
+        points = (points - centre[:, None] + side / 2) * (size / side) - 0.5
         return Square(window.first, size, side, centre, points.astype(np.float32), result.valid)
     raise UserError(reason)
 
@@ -144,9 +148,9 @@ def square_path(track: Track, begin: int, length: int, height: int, width: int) 
     centre, sizes = track.centre[begin : begin + length], track.size[begin : begin + length]
     limits, face = np.array([width, height]), float(np.median(sizes, axis=0).max())
     outside = np.maximum(sizes / 2 - centre, centre + sizes / 2 - limits).max(axis=1) / face
-    if np.mean(outside > OUTSIDE) > clips.MAX_INVALID:
-        raise UserError("the face lies over the border of the picture")
-    side = min(SIDE * face, (1 + 2 * PAD) * float(limits.min()))
+    if np.mean(outside > BOX_OUTSIDE) > clips.MAX_INVALID:
+        raise UserError(BORDER)
+    side = min(SIDE * face, float(limits.min()))
     if side < LEAST_SIDE * face:
         raise UserError(
             f"the face fills the picture: its square needs {LEAST_SIDE:g} times its {face:.0f} pixels, "
@@ -157,8 +161,13 @@ def square_path(track: Track, begin: int, length: int, height: int, width: int) 
         centre = np.repeat(middle[None], length, axis=0)
     else:
         centre = gaussian_filter1d(centre, SLOWNESS, axis=0, mode="nearest")
-    reach = side * (0.5 - PAD)
-    return side, np.clip(centre, reach, np.maximum(limits - reach, reach))
+    return side, np.clip(centre, side / 2, limits - side / 2)  # wholly inside the picture: nothing has to be made up
+
+
+def over_border(points: np.ndarray, face: float, height: int, width: int) -> bool:
+    """Whether too many frames have landmarks (T, 68, 2), pixels of the source, outside the picture."""
+    outside = np.maximum(-points, points - np.array([width, height])).max(axis=(1, 2)) / face
+    return float(np.mean(outside > POINTS_OUTSIDE)) > clips.MAX_INVALID
 
 
 def repeated_from(path: str | Path, first: int, length: int) -> np.ndarray:

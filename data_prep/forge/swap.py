@@ -35,7 +35,8 @@ def forge(target: RealClip, source: RealClip, rng: np.random.Generator) -> Forge
     alpha = alphas(target.landmarks, region, shape)
     layer = recoloured(layer, match(layer, target.frames, alpha, draw.uniform("colour_match", 0.6, 1.0)))
     layer = through(layer, draw.uniform("resolution", 0.4, 1.0), draw.uniform("sharpen", -0.5, 0.5))
-    how = draw.choose("blending", {"alpha": 0.75, "poisson": 0.25})
+    # Along hair Poisson blending pulls the whole face towards the hair's colour: forgers use it inside the face.
+    how = draw.choose("blending", {"alpha": 0.7, "poisson": 0.3}) if region.name != "whole" else "alpha"
     frames = blend(target.frames, layer, alpha, how)
     return Forged(frames, (alpha > 0).astype(np.uint8) * 255, draw.parameters)
 
