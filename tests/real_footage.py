@@ -14,7 +14,7 @@ from data_prep.synthetic.generate import generate
 LENGTH, SIDE = 40, 192  # frames, pixels
 PEOPLE = ("anna_1", "ben", "cleo", "dan/one", "half_rate", "phone")
 USELESS = {  # file -> what the reason holds
-    "border.mp4": "border",
+    "border.mp4": "face",
     "empty.mp4": "empty",
     "noise.mp4": "no face",
     "short.mp4": "32",
@@ -49,7 +49,7 @@ def write(root: Path, scratch: Path) -> Path:
     anna, ben = (decode(root / f"{name}.mp4") for name in PEOPLE[:2])
     encode(root / "short.mp4", list(anna[:12]))
     encode(root / "two.mp4", list(np.concatenate([anna, ben], axis=2)))
-    encode(root / "border.mp4", list(np.ascontiguousarray(anna[:, :, 80:])))
+    encode(root / "border.mp4", list(np.ascontiguousarray(anna[:, :, 66:])))
     noise = np.random.default_rng(0).integers(0, 255, (LENGTH, 24, 24, 3), dtype=np.uint8)
     encode(root / "noise.mp4", list(noise.repeat(4, axis=1).repeat(4, axis=2)))
     (root / "empty.mp4").write_bytes(b"")
