@@ -36,7 +36,7 @@ def forge(target: RealClip, source: RealClip, rng: np.random.Generator) -> Forge
     share, slowness = draw.uniform("smooth_share", 0.3, 0.85), draw.uniform("smooth_slowness", 1.0, 4.0)
     rendered += share * (gaussian_filter1d(rendered, slowness, axis=0, mode="nearest") - rendered)
     amount = draw.uniform("sharpen", 0.2, 1.2)
-    jitter = draw.uniform("jitter", 0.0, 0.006) * side * wander(rng, len(target), 2, draw.uniform("slowness", 0, 2))
+    jitter = draw.uniform("jitter", 0.0, 0.004) * side * wander(rng, len(target), 2, draw.uniform("slowness", 0, 2))
     layer = np.empty_like(target.frames)
     for frame, picture in enumerate(rendered):
         matrix = to[frame].copy()

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.spatial import Delaunay, QhullError
 
 _FLAT = 0.25  # pixels^2, twice the area under which a triangle is a line: a closed mouth's, which no pixel needs
+_NO_MAP = np.empty(0, np.float32)  # OpenCV's second map, where the first has both x and y
 _SHIFT = 4  # binary digits of a pixel that OpenCV draws with
 
 
@@ -54,7 +55,7 @@ def warp_map(places: np.ndarray, origins: np.ndarray, triangles: np.ndarray, sha
 
 def warp(picture: np.ndarray, maps: np.ndarray, interpolation: int = cv2.INTER_CUBIC) -> np.ndarray:
     """A picture (H, W, 3) through `warp_map`'s (h, w, 2); beyond its border it is reflected."""
-    return cv2.remap(picture, maps, None, interpolation, borderMode=cv2.BORDER_REFLECT_101)
+    return cv2.remap(picture, maps, _NO_MAP, interpolation, borderMode=cv2.BORDER_REFLECT_101)
 
 
 def warp_clip(
