@@ -38,12 +38,15 @@ def check_forge(where: str, forge: Mapping[str, Any]) -> None:
     Args:
       where: the key of them all, "data.sources.NAME.forge".
     """
+    from data_prep import hub
+
     wrong, lacking = sorted(forge.keys() - KEYS), sorted(KEYS - forge.keys())
     if wrong or lacking:
         problem = f"unknown key {wrong[0]!r}" if wrong else f"{lacking[0]!r} is missing"
         raise UserError(f"{where}: {problem}; make it with configs/forged.py")
     for key, rule in RULES.items():
         refuse_unless(rule, f"{where}.{key}", forge[key])
+    hub.check(f"{where}.input", forge["input"])
     for key, rule in (("copies", _whole(POSITIVE)), ("compressions", NAMES)):
         if set(forge[key]) != set(SPLITS):
             raise UserError(f"{where}.{key} names {', '.join(forge[key]) or 'no split'}; it has {', '.join(SPLITS)}")

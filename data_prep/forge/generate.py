@@ -21,6 +21,7 @@ import csv
 import dataclasses
 import hashlib
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -156,9 +157,7 @@ def generate(
 
 def parameters(chosen: Settings, found: Sequence[RealVideo]) -> dict[str, Any]:
     """What the bytes of all files depend on, as JSON has it."""
-    plain = dataclasses.asdict(chosen)
-    plain |= {key: list(plain[key]) for key in ("kinds",)}
-    plain["compressions"] = {split: list(names) for split, names in chosen.compressions.items()}
+    plain = json.loads(json.dumps(dataclasses.asdict(chosen)))  # lists for tuples
     listed = [(one.video, one.identity, one.split, bytes_of(one.path)) for one in found]
     digest = hashlib.sha256(repr(listed).encode("utf-8", "surrogatepass")).hexdigest()
     return {"version": VERSION, "videos": len(found), "videos_sha256": digest} | plain

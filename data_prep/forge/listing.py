@@ -24,6 +24,7 @@ from typing import NoReturn
 from cpml_jax.errors import UserError
 from cpml_jax.schema import REAL, SPLITS
 from cpml_jax.video_files import expand
+from data_prep import hub
 from data_prep.sources.folder import LABELS
 
 COLUMNS = "path[,identity,split,label]"
@@ -56,7 +57,7 @@ def real_videos(place: str | os.PathLike[str], output: str | os.PathLike[str]) -
     Raises:
       UserError: no such folder or CSV, one that cannot be read, or too few people.
     """
-    path = Path(os.path.abspath(place))
+    path = Path(os.path.abspath(hub.local(place)))
     if path.is_dir():
         found, notes = of_folder(path, output), []
     elif path.is_file():

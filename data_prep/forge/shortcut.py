@@ -37,7 +37,7 @@ def statistics(path: str) -> np.ndarray:
                 inner = picture[height // 4 : height - height // 4, width // 4 : width - width // 4]
                 rows.append([*shortcut.of_picture(picture), *shortcut.of_picture(inner)])
             count += 1
-        seconds = float((stream.duration or 0) * stream.time_base)
+        seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
     size = os.path.getsize(path)
     return np.array([*np.mean(rows, 0), size, size / max(seconds, 1e-3), seconds, count])
 

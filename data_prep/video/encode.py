@@ -16,6 +16,7 @@ import av
 import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 
 from cpml_jax.conditions import RAW_CRF, Codec, passes
 from data_prep.video.codecs import CODECS, DECODERS
@@ -49,12 +50,12 @@ class Encoder:
         self._path, self._part = path, f"{path}.part"
         os.makedirs(os.path.dirname(path), exist_ok=True)
         self._container = av.open(self._part, "w", format="mp4")
-        self._stream = self._container.add_stream(CODECS[last.codec].encoder, rate=rate)
+        self._stream = cast(VideoStream, self._container.add_stream(CODECS[last.codec].encoder, rate=rate))
         self._stream.width = self._stream.height = size
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = Fraction(1, rate)
         self._stream.codec_context.thread_count = 1  # the workers are the parallelism; same bytes each time
-        self._stream.options = options(last)
+        self._stream.options = dict[str, object](options(last))
 
     def add(self, frame: av.VideoFrame) -> None:
         """The next frame, with its time."""
