@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from cpml_jax import conditions, schema
+from cpml_jax.doubt import figures as doubt
 from cpml_jax.evaluation import diagnostics, protocols, versions, video_score
 from cpml_jax.evaluation.clip_scores import ROW_KEYS
 from cpml_jax.json_schema import (
@@ -109,10 +110,11 @@ def _result() -> Schema:
             "threshold": ref("threshold"),
             "clip": ref("figures"),
             "video": ref("figures"),
+            "doubt": doubt.definition(),
             "pulse": ref("pulse"),
             "note": STRING,
         },
-        optional=("pulse", "note"),
+        optional=("doubt", "pulse", "note"),
     )
 
 
@@ -138,14 +140,25 @@ def evaluation() -> Schema:
             "provenance": closed(
                 {"records": mapping(ref("records")), "commit": OPTIONAL_STRING, "versions": mapping(OPTIONAL_STRING)}
             ),
-            "calibration": closed({"temperature": OPTIONAL_NUMBER, "note": STRING}, ["note"]),
+            "calibration": closed(
+                {
+                    "temperature": OPTIONAL_NUMBER,
+                    "bounds": array(_PROBABILITY, minItems=2, maxItems=2)
+                    | {"description": "the least and the greatest P(fake) that is given"},
+                    "people": closed({"real": COUNT, "fake": COUNT})
+                    | {"description": "that validation shows: what the bounds come from"},
+                    "note": STRING,
+                },
+                ["note"],
+            ),
+            "doubt": doubt.summary_definition(),
             "results": array(ref("result")),
             "pulse_across_compressions": array(across)
             | {"description": "how alike a clip's wave stays between two compressions (Pearson)"},
             "excluded": array(OBJECT | {"required": ["reason"]}),
             "diagnostics": diagnostics.definition(),
         },
-        optional=("diagnostics",),
+        optional=("diagnostics", "doubt"),
     )
 
 
@@ -190,6 +203,7 @@ def scores() -> Schema:
              "heart_rate_pos_bpm", "heart_rate_truth_bpm")  # fmt: skip
     optional = {
         "logit_margin": NUMBER | {"description": "logit of fake minus logit of real"},
+        "p_known": _PROBABILITY | {"description": "conformal p-value of the clip's video (doubt)"},
         "valid": _PROBABILITY | {"description": "share of the clip's frames that could be measured"},
         **{name: OPTIONAL_NUMBER for name in pulse},
         "condition": STRING | {"description": "the condition, of re-encoded and corrupted clips"},
