@@ -18,7 +18,8 @@ from cpml_jax.console import inform
 from cpml_jax.data.input_pipeline import sampler_description
 from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import RecordSet, records_dir
-from cpml_jax.doubt.knowledge import Knowledge, by_video
+from cpml_jax.doubt.calibration import by_video, calibrate
+from cpml_jax.doubt.knowledge import Knowledge
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import (
     diagnostics,
@@ -290,26 +291,33 @@ def _doubt(
 
     The lines of all scored clips get their video's p-value.
     """
-    validation = [row for row in validation if row["clip_id"] in scores.known]
     training = sample_of(protocols.training_rows(records.rows, plan.training))
     if not (plan.doubt_level > 0 and validation and training):
         return None
     reference = score_clips(scorer, records, training, plan.size, excluded=[], doubt=True)
-    if not reference.known:
+    known = reference.known | scores.known
+    knowledge = calibrate(training, validation, known, scorer.parameters_sha256, plan.doubt_level)
+    if knowledge is None:
         return None
-    known = list(reference.known.values())
-    knowledge = Knowledge.of(known, scores.known, validation, scorer.parameters_sha256, plan.doubt_level)
-    for windows in by_video(list(scores.lines.values())).values():
-        p = knowledge.judge([scores.known[line["clip_id"]] for line in windows]).p
-        for line in windows:
-            line["p_known"] = p
+    lines = list(scores.lines.values())
+    p_values = {
+        video: knowledge.judge([scores.known[clip] for clip in clips]).p for video, clips in by_video(lines).items()
+    }
+    for line in lines:
+        line["p_known"] = p_values[line["video_key"]]
     return knowledge
 
 
 def sample_of(rows: Sequence[Row], limit: int = REFERENCE_CLIPS) -> list[Row]:
-    """At most `limit` rows, the same ones every time, of every part of the index alike."""
-    places = np.random.default_rng(0).permutation(len(rows))[:limit]
-    return [rows[place] for place in sorted(places.tolist())]
+    """The rows of whole videos, the same ones every time, until there are `limit` clips or more, or all."""
+    videos = by_video(rows)
+    keys = list(videos)
+    chosen: set[str] = set()
+    for place in np.random.default_rng(0).permutation(len(keys)).tolist():
+        if len(chosen) >= limit:
+            break
+        chosen.update(videos[keys[place]])
+    return [row for row in rows if row["clip_id"] in chosen]
 
 
 def _diagnostics(

@@ -33,14 +33,23 @@ def p_values(
     Returns:
       (M,) in (0, 1].
     """
+    far, count = as_far(scores, calibration, groups)
+    return (1.0 + far) / (count + 1.0)
+
+
+def as_far(
+    scores: Num[np.ndarray, " M"] | Sequence[float],
+    calibration: Num[np.ndarray, " N"] | Sequence[float],
+    groups: Sequence[Hashable] | None = None,
+) -> tuple[Float[np.ndarray, " M"], int]:
+    """(the number of calibration videos, or of groups, that are at least as far; how many there are). See p_values."""
     scores, calibration = np.asarray(scores, np.float64), np.asarray(calibration, np.float64)
     weights, count = group_weights(len(calibration), groups)
     order = np.argsort(calibration)
     # The weight of all from each place of the sorted scores on, and 0 beyond the last.
     remaining = np.append(np.cumsum(weights[order][::-1])[::-1], 0.0)
-    as_far = remaining[np.searchsorted(calibration[order], scores, side="left")]
-    as_far = np.where(np.isnan(scores), 0.0, as_far)
-    return (1.0 + as_far) / (count + 1.0)
+    far = remaining[np.searchsorted(calibration[order], scores, side="left")]
+    return np.where(np.isnan(scores), 0.0, far), count
 
 
 def group_weights(number: int, groups: Sequence[Hashable] | None) -> tuple[Float[np.ndarray, " N"], int]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from cpml_jax.doubt.knowledge import OVER, SOURCES
 from cpml_jax.json_schema import COUNT, NUMBER, SHARE, STRING, Schema, array, closed
 from cpml_jax.metrics import detection
 from cpml_jax.schema import FAKE, REAL
@@ -127,9 +128,10 @@ def summary_definition() -> Schema:
         {
             "level": NUMBER,
             "score": STRING,
-            "p_over": {"enum": ["people", "videos"]},
+            "p_over": {"enum": list(OVER)} | {"description": "what p-values count as independent"},
+            "count": COUNT | {"description": "of them"},
+            "sources": {"enum": list(SOURCES)} | {"description": "whose videos they are"},
             "videos": COUNT,
-            "people": COUNT | {"description": "connected groups of people in validation"},
             "smallest_p": NUMBER,
             "reference_clips": COUNT | {"description": "training clips that distances are measured from"},
             "note": STRING,

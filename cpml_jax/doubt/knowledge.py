@@ -1,4 +1,4 @@
-"""What a run knows: how far its validation videos lie from its training clips, and how far a new video does.
+"""What a run knows: how far held-out videos lie from its training clips, and how far a new video does.
 
 Evaluation makes it, `predict` reads it back. It belongs to the parameters that it was made with: another checkpoint has
 other features.
@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from cpml_jax.doubt import conformal, distance
 from cpml_jax.doubt.distance import Cloud, Measured, Reference
 from cpml_jax.doubt.properties import NAMES, PROPERTIES, Property
 from cpml_jax.files import write_whole
-from cpml_jax.metrics.people import connected_groups, people_of
 
 FILE = "doubt.npz"
 SCORE = (
@@ -30,6 +29,18 @@ FAR = 3.0  # spreads from the median: from there on a property is named as a rea
 NAMED = 3  # properties at most
 UNLIKE = "the features are unlike those of any training data"
 TOGETHER = "the properties of the picture and its motion occur in a combination that training did not show"
+# What p-values count, and whose videos (calibration.py).
+GROUPS, PEOPLE, VIDEOS = "groups of people", "people", "videos"
+OVER = (GROUPS, PEOPLE, VIDEOS)
+VALIDATION, BOTH = "validation", "training and validation"
+SOURCES = (VALIDATION, BOTH)
+_NOTES = {
+    BOTH: "validation shows too few people for this level by itself, so people of training are left out of the "
+    "reference in turn and counted too; the model was fitted to them",
+    PEOPLE: "people are counted as independent though some are seen in one forgery together",
+    VIDEOS: "videos are counted as independent though several show the same people: there are too few people for this "
+    "level, and more than its share of videos may be undetermined",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,55 +58,49 @@ class Judgement:
 
 
 @dataclasses.dataclass(frozen=True)
-class Knowledge:
-    """A reference and the validation videos' distances from it.
+class Fold:
+    """A reference, and the distances from it of videos of people whom it does not hold.
 
     Attributes:
       reference: of training clips.
-      scores: (N,) of validation videos. groups: (N,) the connected group of people of each.
-      parameters_sha256: of the model whose features they are.
-      level: eval.doubt_level; above 0.
+      scores: (N,) distance.score of the videos. groups: (N,) names of whom each counts for.
     """
 
     reference: Reference
     scores: Float[np.ndarray, " N"]
-    groups: Int[np.ndarray, " N"]
+    groups: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Knowledge:
+    """Distances of videos that the reference has not seen; calibration.py makes it.
+
+    Attributes:
+      folds: one, of validation videos; or several, where people of training had to be left out in turn.
+      over: what is counted as independent: OVER. sources: whose videos: SOURCES.
+      parameters_sha256: of the model whose features they are.
+      level: eval.doubt_level; above 0.
+    """
+
+    folds: tuple[Fold, ...]
+    over: str
+    sources: str
     parameters_sha256: str
     level: float
 
-    @classmethod
-    def of(
-        cls,
-        training: Sequence[Measured],
-        validation: Mapping[str, Measured],
-        lines: Sequence[Mapping[str, Any]],
-        parameters_sha256: str,
-        level: float,
-    ) -> Knowledge:
-        """From training clips (at least one), and validation's: `validation` by clip_id, `lines` of the index."""
-        reference = Reference.of(training)
-        videos = by_video(lines)
-        scores = [
-            distance.score(reference.distances([validation[line["clip_id"]] for line in windows]))
-            for windows in videos.values()
-        ]
-        groups = connected_groups([people_of(windows[0]) for windows in videos.values()])
-        return cls(reference, np.asarray(scores, np.float64), groups, parameters_sha256, level)
+    @property
+    def videos(self) -> int:
+        return sum(len(fold.scores) for fold in self.folds)
 
     @property
-    def people(self) -> int:
-        """Connected groups of people in validation."""
-        return len(np.unique(self.groups))
-
-    @property
-    def over_people(self) -> bool:
-        """Whether validation shows enough people for the level; if not, its videos are taken as independent."""
-        return self.people >= conformal.fewest(self.level)
+    def count(self) -> int:
+        """How many groups, people or videos p-values count."""
+        return sum(conformal.group_weights(len(fold.scores), fold.groups)[1] for fold in self.folds)
 
     @property
     def smallest_p(self) -> float:
         """The smallest p-value there can be."""
-        return conformal.smallest(self.people if self.over_people else len(self.scores))
+        return conformal.smallest(self.count)
 
     @property
     def note(self) -> str | None:
@@ -103,70 +108,69 @@ class Knowledge:
         if self.smallest_p > self.level:
             return (
                 f"nothing can be undetermined at level {self.level:g}: that takes {conformal.fewest(self.level)} "
-                f"validation videos or more, and there are {len(self.scores)}"
+                f"{self.over}, and there are {self.count}"
             )
-        if not self.over_people:
-            return (
-                f"p-values count {len(self.scores)} validation videos as independent, though they show only "
-                f"{self.people} independent groups of people: a level of {self.level:g} over people takes "
-                f"{conformal.fewest(self.level)}"
-            )
-        return None
-
-    def p_values(self, scores: Sequence[float] | Float[np.ndarray, " M"]) -> Float[np.ndarray, " M"]:
-        """Of videos' nonconformity scores."""
-        return conformal.p_values(scores, self.scores, self.groups.tolist() if self.over_people else None)
+        notes = [_NOTES[key] for key in (self.sources, self.over) if key in _NOTES]
+        return "; ".join(notes) or None
 
     def judge(self, windows: Sequence[Measured]) -> Judgement:
         """One video, or one face of it, of its windows: at least one."""
-        parts = self.reference.distances(windows)
-        score = distance.score(parts)
-        p = float(self.p_values([score])[0])
-        reasons = self._reasons(windows, parts) if p <= self.level else ()
-        return Judgement(p, score, reasons)
+        parts = [fold.reference.distances(windows) for fold in self.folds]
+        scores = [distance.score(each) for each in parts]
+        far = [
+            conformal.as_far([score], fold.scores, fold.groups)[0][0]
+            for score, fold in zip(scores, self.folds, strict=True)
+        ]
+        p = (1.0 + float(np.sum(far))) / (self.count + 1.0)
+        reasons = self._reasons(windows, np.mean(parts, axis=0)) if p <= self.level else ()
+        return Judgement(p, float(np.mean(scores)), reasons)
 
     def _reasons(self, windows: Sequence[Measured], parts: Float[np.ndarray, "N 2"]) -> tuple[str, ...]:
-        usual = np.quantile(self.scores, 1.0 - self.level)
+        usual = np.quantile(np.concatenate([fold.scores for fold in self.folds]), 1.0 - self.level)
         features, properties = parts.mean(axis=0)
         values = np.stack([window.properties for window in windows])
-        z = self.reference.scaled(values).mean(axis=0)
-        known = [_middle(column) for column in values.T]
+        z = np.mean([fold.reference.scaled(values).mean(axis=0) for fold in self.folds], axis=0)
+        low = np.min([fold.reference.low for fold in self.folds], axis=0)
+        high = np.max([fold.reference.high for fold in self.folds], axis=0)
         named = [
-            _worded(PROPERTIES[i], known[i], self.reference.low[i], self.reference.high[i])
+            _worded(PROPERTIES[i], _middle(values[:, i]), low[i], high[i])
             for i in np.argsort(-np.abs(z))[:NAMED].tolist()
             if abs(z[i]) >= FAR
         ]
         if properties > usual and not named:
             named = [TOGETHER]
-        unlike = [UNLIKE] if features > usual else []
-        if features > properties or not named:
-            return tuple(unlike or [UNLIKE]) + tuple(named)
-        return tuple(named) + tuple(unlike)
+        unlike = [UNLIKE] if features > usual or not named else []
+        return (*unlike, *named) if features > properties else (*named, *unlike)
 
     def describe(self) -> dict[str, Any]:
         """`doubt` of evaluation.json."""
         about = {
             "level": self.level,
             "score": SCORE,
-            "p_over": "people" if self.over_people else "videos",
-            "videos": len(self.scores),
-            "people": self.people,
+            "p_over": self.over,
+            "count": self.count,
+            "sources": self.sources,
+            "videos": self.videos,
             "smallest_p": self.smallest_p,
-            "reference_clips": self.reference.clips,
+            "reference_clips": max(fold.reference.clips for fold in self.folds),
         }
         return about | ({"note": self.note} if self.note else {})
 
     def write(self, path: Path) -> None:
         """As an npz file."""
-        reference, arrays = self.reference, {}
-        for name, cloud in (("features", reference.features), ("properties", reference.properties)):
-            arrays |= {f"{name}_centre": cloud.centre, f"{name}_precision": cloud.precision}
-        arrays |= {name: getattr(reference, name) for name in _RANGES} | {"clips": np.asarray(reference.clips)}
+        arrays: dict[str, Any] = {
+            "names": np.asarray(NAMES), "parameters_sha256": np.asarray(self.parameters_sha256),
+            "over": np.asarray(self.over), "sources": np.asarray(self.sources), "folds": np.asarray(len(self.folds)),
+        }  # fmt: skip
+        for i, fold in enumerate(self.folds):
+            reference = fold.reference
+            arrays |= {f"{name}_{i}": getattr(reference, name) for name in (*_RANGES, "clips")}
+            for part in distance.PARTS:
+                cloud: Cloud = getattr(reference, part)
+                arrays |= {f"{part}_centre_{i}": cloud.centre, f"{part}_precision_{i}": cloud.precision}
+            arrays |= {f"scores_{i}": fold.scores, f"groups_{i}": np.asarray(fold.groups, dtype=np.str_)}
         file = io.BytesIO()
-        np.savez_compressed(
-            file, allow_pickle=False, names=np.asarray(NAMES), scores=self.scores, groups=self.groups,
-            parameters_sha256=np.asarray(self.parameters_sha256), **arrays,
-        )  # fmt: skip
+        np.savez_compressed(file, allow_pickle=False, **arrays)
         write_whole(path, file.getvalue())
 
 
@@ -178,27 +182,25 @@ def read(path: Path, parameters_sha256: str, level: float) -> Knowledge | str:
     if level <= 0:
         return "eval.doubt_level is 0"
     if not path.is_file():
-        return "this run has no doubt.npz: `main.py evaluate` makes it"
+        return f"this run has no {FILE}: `main.py evaluate` makes it"
     try:
         with np.load(path, allow_pickle=False) as file:
             held = {name: file[name] for name in file.files}
         if str(held["parameters_sha256"]) != parameters_sha256:
-            return "doubt.npz is of another checkpoint: `main.py evaluate` makes that of this one"
+            return f"{FILE} is of another checkpoint: `main.py evaluate` makes that of this one"
         if tuple(held["names"].tolist()) != NAMES:
-            return "doubt.npz is of another version, which measured other properties: `main.py evaluate` makes it anew"
-        clouds = (Cloud(held[f"{part}_centre"], held[f"{part}_precision"]) for part in distance.PARTS)
-        reference = Reference(*clouds, **{name: held[name] for name in _RANGES}, clips=int(held["clips"]))
-        return Knowledge(reference, held["scores"], held["groups"], parameters_sha256, level)
+            return f"{FILE} is of another version, which measured other properties: `main.py evaluate` makes it anew"
+        folds = tuple(_fold(held, i) for i in range(int(held["folds"])))
+        return Knowledge(folds, str(held["over"]), str(held["sources"]), parameters_sha256, level)
     except Exception as error:  # NumPy and zipfile raise many kinds of exceptions on damaged bytes
-        return f"doubt.npz cannot be read ({type(error).__name__}): `main.py evaluate` makes it anew"
+        return f"{FILE} cannot be read ({type(error).__name__}): `main.py evaluate` makes it anew"
 
 
-def by_video(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """video_key -> its lines, in order of appearance."""
-    videos: dict[str, list[Mapping[str, Any]]] = {}
-    for line in lines:
-        videos.setdefault(line["video_key"], []).append(line)
-    return videos
+def _fold(held: Mapping[str, np.ndarray], i: int) -> Fold:
+    clouds = (Cloud(held[f"{part}_centre_{i}"], held[f"{part}_precision_{i}"]) for part in distance.PARTS)
+    ranges = {name: held[f"{name}_{i}"] for name in _RANGES}
+    reference = Reference(*clouds, **ranges, clips=int(held[f"clips_{i}"]))
+    return Fold(reference, held[f"scores_{i}"], tuple(held[f"groups_{i}"].tolist()))
 
 
 def _middle(values: Float[np.ndarray, " N"]) -> float:
