@@ -114,7 +114,7 @@ def definition() -> Schema:
         | {
             "determined": closed(determined),
             "false_alarms": closed(alarms)
-            | {"description": "shares of the real videos that are called fake: if all videos were called; with doubt, of "
+            | {"description": "shares of the real videos called fake: if all were called; with doubt, of "
                "all real videos and of the determined ones"},
             "risk_coverage": array(point)
             | {"description": "share of wrong calls as videos of ever smaller p-values are called"},

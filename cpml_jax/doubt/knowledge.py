@@ -22,8 +22,8 @@ from cpml_jax.files import write_whole
 
 FILE = "doubt.npz"
 SCORE = (
-    "the larger of two Mahalanobis distances from the training clips, each divided by what 95 % of those keep within: of "
-    "the unified feature, and of the input's properties (" + ", ".join(NAMES) + "); mean over a video's windows"
+    "the larger of two Mahalanobis distances from the training clips, each divided by what 95 % of those keep within: "
+    "of the unified feature, and of the input's properties (" + ", ".join(NAMES) + "); mean over a video's windows"
 )
 FAR = 3.0  # spreads from the median: from there on a property is named as a reason
 NAMED = 3  # properties at most
@@ -48,13 +48,14 @@ class Judgement:
     """How far a video is from what the run knows.
 
     Attributes:
-      p: conformal p-value. score: the nonconformity score. reasons: in words, the furthest first; empty where the
-      video is not undetermined.
+      p: conformal p-value. score: the nonconformity score. undetermined: whether p is at the level or below.
+      reasons: in words, the furthest first; empty where it is not undetermined.
     """
 
     p: float
     score: float
-    reasons: tuple[str, ...]
+    undetermined: bool
+    reasons: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,8 +123,9 @@ class Knowledge:
             for score, fold in zip(scores, self.folds, strict=True)
         ]
         p = (1.0 + float(np.sum(far))) / (self.count + 1.0)
-        reasons = self._reasons(windows, np.mean(parts, axis=0)) if p <= self.level else ()
-        return Judgement(p, float(np.mean(scores)), reasons)
+        undetermined = p <= self.level
+        reasons = self._reasons(windows, np.mean(parts, axis=0)) if undetermined else ()
+        return Judgement(p, float(np.mean(scores)), undetermined, reasons)
 
     def _reasons(self, windows: Sequence[Measured], parts: Float[np.ndarray, "N 2"]) -> tuple[str, ...]:
         usual = np.quantile(np.concatenate([fold.scores for fold in self.folds]), 1.0 - self.level)

@@ -1,4 +1,4 @@
-"""The files of an evaluation: evaluation.json, scores.jsonl, features.npz, doubt.npz; and what of earlier ones is still true.
+"""The files of an evaluation: evaluation.json, scores.jsonl, features.npz, doubt.npz; and what stays of earlier ones.
 
 An evaluation of some protocols keeps the results of the others, as long as they are of the same training (parameters,
 step, configuration) and of the same records.

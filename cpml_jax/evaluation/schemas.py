@@ -14,6 +14,7 @@ from cpml_jax import conditions, schema
 from cpml_jax.doubt import figures as doubt
 from cpml_jax.evaluation import diagnostics, protocols, versions, video_score
 from cpml_jax.evaluation.clip_scores import ROW_KEYS
+from cpml_jax.evaluation.predict_schema import predict
 from cpml_jax.json_schema import (
     BASIC,
     COUNT,
@@ -209,37 +210,6 @@ def scores() -> Schema:
         "condition": STRING | {"description": "the condition, of re-encoded and corrupted clips"},
     }
     return closed({key: kinds.get(key, STRING) for key in ROW_KEYS} | {"p_fake": _PROBABILITY} | optional, optional)
-
-
-def predict() -> Schema:
-    """Of a line that `main.py predict` prints."""
-    rate = OPTIONAL_NUMBER
-    score = {"margin": NUMBER | {"description": "logit of fake minus logit of real"}, "score": _PROBABILITY}
-    window = closed({"start_s": NUMBER, **score, "face": COUNT, "heart_rate_bpm": rate})
-    face = closed(
-        {
-            "face": COUNT,
-            **score,
-            "heart_rate_bpm": rate,
-            "heart_rate_pos_bpm": rate,
-            "windows": COUNT,
-            "track_quality": OPTIONAL_NUMBER,
-        }
-    )
-    answer = closed(
-        {
-            "video": STRING,
-            "margin": NUMBER | {"description": "the highest of the faces' margins, each the mean of its windows'"},
-            "score": _PROBABILITY | {"description": "P(fake), the margin's sigmoid"},
-            "label": {"enum": ["real", "fake"]},
-            "threshold": closed({"value": _PROBABILITY, "margin": NUMBER, "from": {"enum": ["validation", "default"]}}),
-            "heart_rate_bpm": rate,
-            "heart_rate_pos_bpm": rate,
-            "windows": array(window, minItems=1),
-            "faces": array(face, minItems=1),
-        }
-    )
-    return {"oneOf": [closed({"video": STRING, "error": STRING}), answer]}
 
 
 def prepare() -> Schema:
