@@ -11,9 +11,11 @@ from cpml_jax.report.words import figure_of, text
 
 
 def verdict(answer: Mapping) -> str:
-    """HTML: a list of three, and what is read of the pulse."""
+    """HTML: a list of three, what the guarantee lacks in this run, and what is read of the pulse."""
     items = "".join(f"<li>{sentence}</li>" for sentence in (called(answer), distance(answer), guarantee(answer)))
-    return f'<ol class="verdict">{items}</ol>{_pulse(answer)}'
+    note = answer.get("doubt_note") if answer.get("doubt") else None
+    limits = f'<p class="soft">Of the guarantee: {text(note)}.</p>' if note else ""
+    return f'<ol class="verdict">{items}</ol>{limits}{_pulse(answer)}'
 
 
 def called(answer: Mapping) -> str:

@@ -80,11 +80,12 @@ def test_one_video_says_what_its_score_means(tmp_path):
 
 @pytest.mark.usefixtures("no_drawing")
 def test_an_undetermined_video_says_why_and_what_that_means(tmp_path):
-    doubted = answer() | {"label": "undetermined", "doubt": DOUBT}
+    doubted = answer() | {"label": "undetermined", "doubt": DOUBT, "doubt_note": "videos are counted"}
     _, parsed = written(tmp_path, [doubted, answer()], [arrays(), arrays()])
     assert "Called undetermined: the calibrated P(fake) of 0.800 would be at or above" in parsed.text
     assert "the face is smaller than in any training clip. Undetermined means that the score says" in parsed.text
     assert "at most 1.2 % are as far (p = 0.013 over 79 groups of people of validation; 5 % or less" in parsed.text
+    assert "Of the guarantee: videos are counted." in parsed.text
     assert "(0.800)" in parsed.text  # in the index, in brackets
 
 
