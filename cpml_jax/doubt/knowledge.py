@@ -199,9 +199,9 @@ def read(path: Path, parameters_sha256: str, level: float) -> Knowledge | str:
 
 
 def _fold(held: Mapping[str, np.ndarray], i: int) -> Fold:
-    clouds = (Cloud(held[f"{part}_centre_{i}"], held[f"{part}_precision_{i}"]) for part in distance.PARTS)
+    features, properties = (Cloud(held[f"{part}_centre_{i}"], held[f"{part}_precision_{i}"]) for part in distance.PARTS)
     ranges = {name: held[f"{name}_{i}"] for name in _RANGES}
-    reference = Reference(*clouds, **ranges, clips=int(held[f"clips_{i}"]))
+    reference = Reference(features, properties, **ranges, clips=int(held[f"clips_{i}"]))
     return Fold(reference, held[f"scores_{i}"], tuple(held[f"groups_{i}"].tolist()))
 
 

@@ -22,8 +22,10 @@ def predict() -> Schema:
         "margin": NUMBER | {"description": "logit of fake minus logit of real"},
         "score": _PROBABILITY | {"description": "calibrated P(fake), within the bounds that validation supports"},
     }
-    label = {"label": {"enum": [*LABELS, UNDETERMINED]}, "leaning": {"enum": list(LABELS)}}
-    label["leaning"] |= {"description": "the label without doubt: the margin against the threshold"}
+    label = {
+        "label": {"enum": [*LABELS, UNDETERMINED]},
+        "leaning": {"enum": list(LABELS), "description": "the label without doubt: the margin against the threshold"},
+    }
     window = closed({"start_s": NUMBER, **score, "face": COUNT} | {key: rates[key] for key in KEYS[:2]})
     face = closed(
         {"face": COUNT, **score, **label, "p_known": SHARE, **rates, "windows": COUNT, "track_quality": OPTIONAL_NUMBER}

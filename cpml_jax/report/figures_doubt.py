@@ -27,14 +27,14 @@ def plates(run: RunFiles) -> list[Plate]:
     if not tests:
         why = "evaluation.json holds no doubt: main.py evaluate measures it where eval.doubt_level is above 0."
         raise Absent(why if run.results else run.why(RESULTS))
-    return [_coverage(run, tests), _shares(run, tests)]
+    return [_coverage(tests), _shares(run, tests)]
 
 
 def _level(run: RunFiles) -> float | None:
     return (run.evaluation.get("doubt") or {}).get("level")
 
 
-def _coverage(run: RunFiles, tests: dict[str, dict]) -> Plate:
+def _coverage(tests: dict[str, dict]) -> Plate:
     figure, axes = canvas.panel(4.2 + 0.22 * len(tests))
     columns: dict[str, list] = {"test": [], "p_value": [], "coverage": [], "error": []}
     ends = []
@@ -45,9 +45,8 @@ def _coverage(run: RunFiles, tests: dict[str, dict]) -> Plate:
         p, share, error = (np.array([point[key] for point in points]) for key in ("p", "coverage", "error"))
         look = canvas.look(place)
         axes.plot(100 * share, 100 * error, label=name, markevery=canvas.evenly(len(p), 6), **look)
-        called = share[p > (_level(run) or 0.0)]
-        if len(called):
-            axes.axvline(100 * called[-1], color=look["color"], lw=1, ls=":")
+        if doubt["undetermined"] is not None:
+            axes.axvline(100 * (1 - doubt["undetermined"]), color=look["color"], lw=1, ls=":")
         ends.append(f"{name} {figure_of(100 * error[-1], 1, ' %')} if all are called")
         canvas.extend(columns, name, p, share, error)
     axes.set(xlabel="videos called, the best known first, %", ylabel="wrong calls among them, %", xlim=(-2, 102))
