@@ -291,13 +291,14 @@ def _doubt(
 
     The lines of all scored clips get their video's p-value.
     """
-    training = sample_of(protocols.training_rows(records.rows, plan.training))
-    if not (plan.doubt_level > 0 and validation and training):
+    if plan.doubt_level <= 0:
         return None
+    training = sample_of(protocols.training_rows(records.rows, plan.training))
     reference = score_clips(scorer, records, training, plan.size, excluded=[], doubt=True)
     known = reference.known | scores.known
     knowledge = calibrate(training, validation, known, scorer.parameters_sha256, plan.doubt_level)
     if knowledge is None:
+        inform(f"{records.directory}: no doubt is measured, as no training clips or no validation clips can be read")
         return None
     lines = list(scores.lines.values())
     p_values = {
