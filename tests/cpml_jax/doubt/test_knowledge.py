@@ -46,7 +46,7 @@ def test_who_is_counted_depends_on_how_many_there_are(training, validation, pair
 @pytest.mark.parametrize(("training", "validation"), [(10, 42), (32, 12)])
 def test_new_people_are_undetermined_as_seldom_as_the_level_says(training, validation):
     """Many draws of training, validation and one new video: whole, and with training people left out in turn."""
-    rng, trials = np.random.default_rng(3), 120
+    rng, trials = np.random.default_rng(3), 80
     false = 0
     for _ in range(trials):
         known = known_of(rng, training, validation)
