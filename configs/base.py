@@ -225,6 +225,9 @@ def get_config() -> ConfigDict:
     evaluate.batch_size = 16
     # Untrained baselines and the stream swap (docs/evaluation.md, Diagnostics); a quarter of evaluation's time.
     evaluate.diagnostics = True
+    # A video whose conformal p-value is at most this is called undetermined (docs/evaluation.md, Doubt): at most this
+    # share of videos like those of validation is, wrongly; 0: off, every video is called real or fake.
+    evaluate.doubt_level = 0.05
     # best (lowest pair loss in validation) | latest | the number of a step, labelled as an oracle's
     evaluate.checkpoint = "best"
     return config

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import ml_collections
+import numpy as np
 
 from cpml_jax.console import inform
 from cpml_jax.data.input_pipeline import sampler_description
 from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import RecordSet, records_dir
+from cpml_jax.doubt.calibration import by_video, calibrate
+from cpml_jax.doubt.knowledge import Knowledge
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import (
     diagnostics,
@@ -36,6 +39,7 @@ from cpml_jax.files import finite
 from cpml_jax.training import run_files
 
 Row = dict[str, Any]  # of the index
+REFERENCE_CLIPS = 640  # training clips that doubt measures distances from: ten for each number of the default's u
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Plan:
       size: of the model's input.
       trained_on: whom the checkpoint saw in training (run_files.read_training_data), if that is known.
       diagnostics: whether to measure what the model reads (evaluation/diagnostics.py).
+      doubt_level: eval.doubt_level; 0: no doubt is measured.
       official: name of a data set -> sizes of its published test list (data_prep.sources.official_test).
     """
 
@@ -60,6 +65,7 @@ class Plan:
     size: InputSize
     trained_on: dict[str, Any] | None = None
     diagnostics: bool = False
+    doubt_level: float = 0.0
     official: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
 
 
@@ -93,6 +99,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | Path, names: tuple[str
         size=scoring.input_size(config),
         trained_on=run_files.read_training_data(workdir),
         diagnostics=config.eval.diagnostics,
+        doubt_level=config.eval.doubt_level,
         official=official_tests(config),
     )
     # Every host scores, one writes.
@@ -171,7 +178,8 @@ def evaluate(
     validation = protocols.validation_rows(record_sets[plan.training.dataset].rows, plan.training)
     excluded = [row for records in record_sets.values() for row in records.excluded]
     scores, diagnoses = _score(scorer, record_sets, plan, clips, validation, excluded)
-    validated = results.validate(scores.of(validation))
+    knowledge = _doubt(scorer, record_sets[plan.training.dataset], plan, scores, validation)
+    validated = results.validate(scores.of(validation), knowledge)
     report = finite(
         {
             "schema": versions.EVALUATION,
@@ -180,6 +188,7 @@ def evaluate(
             "rule": video_score.RULE,
             "provenance": provenance.provenance(record_sets),
             "calibration": validated.calibration,
+            **({"doubt": knowledge.describe()} if knowledge else {}),
             "results": [
                 results.result(
                     test,
@@ -198,7 +207,7 @@ def evaluate(
         }
     )
     if write:
-        report = results_file.write(workdir, report, scores, scorer.class_embeddings)
+        report = results_file.write(workdir, report, scores, scorer.class_embeddings, knowledge)
         print(table(report), file=out or sys.stdout, flush=True)
         inform(f"written: {Path(workdir) / RESULTS} and {Path(workdir) / SCORES}")
     return report
@@ -262,8 +271,10 @@ def _score(
         if plan.diagnostics and not protocols.holds_conditions(name):
             rows.sort(key=lambda row: row["label"])  # the diagnosis asks for reals before fakes
             diagnoses[name] = Diagnosis(scorer, rows)
-        scored = score_clips(scorer, records, rows, plan.size, excluded=excluded, diagnosis=diagnoses.get(name))
+        diagnosis, doubt = diagnoses.get(name), plan.doubt_level > 0
+        scored = score_clips(scorer, records, rows, plan.size, excluded=excluded, diagnosis=diagnosis, doubt=doubt)
         scores.lines |= scored.lines
+        scores.known |= scored.known
         if protocols.holds_conditions(name):
             # Their arrays would make the file too large for what the report shows of them.
             for line in scored.lines.values():
@@ -271,6 +282,43 @@ def _score(
         else:
             scores.arrays |= scored.arrays
     return scores, diagnoses
+
+
+def _doubt(
+    scorer: Scorer, records: RecordSet, plan: Plan, scores: ClipScores, validation: Sequence[Row]
+) -> Knowledge | None:
+    """What the run knows, from a sample of its training clips and all validation clips; None without either.
+
+    The lines of all scored clips get their video's p-value.
+    """
+    if plan.doubt_level <= 0:
+        return None
+    training = sample_of(protocols.training_rows(records.rows, plan.training))
+    reference = score_clips(scorer, records, training, plan.size, excluded=[], doubt=True)
+    known = reference.known | scores.known
+    knowledge = calibrate(training, validation, known, scorer.parameters_sha256, plan.doubt_level)
+    if knowledge is None:
+        inform(f"{records.directory}: no doubt is measured, as no training clips or no validation clips can be read")
+        return None
+    lines = list(scores.lines.values())
+    p_values = {
+        video: knowledge.judge([scores.known[clip] for clip in clips]).p for video, clips in by_video(lines).items()
+    }
+    for line in lines:
+        line["p_known"] = p_values[line["video_key"]]
+    return knowledge
+
+
+def sample_of(rows: Sequence[Row], limit: int = REFERENCE_CLIPS) -> list[Row]:
+    """The rows of whole videos, the same ones every time, until there are `limit` clips or more, or all."""
+    videos = by_video(rows)
+    keys = list(videos)
+    chosen: set[str] = set()
+    for place in np.random.default_rng(0).permutation(len(keys)).tolist():
+        if len(chosen) >= limit:
+            break
+        chosen.update(videos[keys[place]])
+    return [row for row in rows if row["clip_id"] in chosen]
 
 
 def _diagnostics(

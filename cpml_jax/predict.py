@@ -1,9 +1,10 @@
 """Scores for any videos: one JSON object a line, printed as soon as a video is done.
 
-Windows, faces and videos are scored by the rule that is evaluated (evaluation/video_score.py). Two things differ from
-an evaluation's records: they hold one face a video, here all faces are seen and the highest decides, so that a crowd
-has more chances of a false alarm than one face (`faces` has them all); and they hold `data.max_windows` windows a
-video, here all of them are averaged.
+Windows, faces and videos are scored by the rule that is evaluated (evaluation/video_score.py), and decided, calibrated
+and doubted as the run's evaluation says (evaluation/verdict.py). Two things differ from an evaluation's records: they
+hold one face a video, here all faces are seen and the highest decides, so that a crowd has more chances of a false
+alarm than one face (`faces` has them all); and they hold `data.max_windows` windows a video, here all of them are
+averaged.
 """
 
 from __future__ import annotations
@@ -23,12 +24,16 @@ from tqdm import tqdm
 from cpml_jax import signal
 from cpml_jax.data.batch import clip_arrays, padded_batch
 from cpml_jax.data.input_size import InputSize
+from cpml_jax.doubt import properties
+from cpml_jax.doubt.distance import Measured
 from cpml_jax.errors import UserError, missing_packages
-from cpml_jax.evaluation import video_score
+from cpml_jax.evaluation import heart_rate, video_score
+from cpml_jax.evaluation import verdict as verdicts
 from cpml_jax.evaluation.evidence import Evidence
-from cpml_jax.evaluation.results_file import RESULTS
+from cpml_jax.evaluation.heart_rate import Pulse
+from cpml_jax.evaluation.verdict import Verdict
 from cpml_jax.files import finite
-from cpml_jax.metrics import detection
+from cpml_jax.metrics import detection, pulse_waves
 from cpml_jax.schema import FRAME_RATE, REAL
 from cpml_jax.video_files import expand
 
@@ -37,22 +42,6 @@ if TYPE_CHECKING:  # the packages that read videos, and the model's
 
     from cpml_jax.evaluation.scoring import Scorer
     from data_prep.face.clips import FaceClip
-
-LABELS = ("real", "fake")
-DEFAULT_THRESHOLD = 0.0  # as a margin: P(fake) of a half
-
-
-@dataclasses.dataclass(frozen=True)
-class Threshold:
-    """From which margin on a video is called fake, and where that number comes from: validation or default."""
-
-    margin: float
-    source: str
-
-    @property
-    def value(self) -> float:
-        """As P(fake)."""
-        return float(detection.sigmoid([self.margin])[0])
 
 
 def run(
@@ -82,7 +71,7 @@ def run(
         scorer,
         paths,
         load_video_clips(),
-        threshold=read_threshold(workdir, scorer.step, scorer.parameters_sha256),
+        verdict=verdicts.read(workdir, scorer.step, scorer.parameters_sha256, config.eval.doubt_level),
         size=scoring.input_size(config),
         page=page,
         out=out,
@@ -90,16 +79,25 @@ def run(
 
 
 def load_video_clips() -> Callable[..., Iterable[FaceClip]]:
-    """data_prep.face.clips.video_clips; its packages (torch, PyAV, dlib) are no part of the lean core.
+    """data_prep.face.clips.video_clips, its frames coded as in records; its packages (torch, PyAV, dlib) are no part of
+    the lean core.
 
     Raises:
       UserError: one of them is missing.
     """
     try:
         from data_prep.face.clips import video_clips
+        from data_prep.video import jpeg
     except ImportError as error:
         raise missing_packages("predict", error) from None
-    return video_clips
+
+    def coded(path: str, *, num_frames: int) -> Iterable[FaceClip]:
+        for clip in video_clips(path, num_frames=num_frames):
+            # The model, and what doubt goes by, have seen frames of records: coding takes some of the finest texture.
+            frames = np.stack([jpeg.decode(frame) for frame in jpeg.encode(clip.frames)])
+            yield dataclasses.replace(clip, frames=frames)
+
+    return coded
 
 
 def predict(
@@ -107,7 +105,7 @@ def predict(
     paths: Sequence[str],
     video_clips: Callable[..., Iterable[FaceClip]],
     *,
-    threshold: Threshold,
+    verdict: Verdict,
     size: InputSize,
     page: str = "",
     out: TextIO | None = None,
@@ -115,7 +113,8 @@ def predict(
     """Score the videos at `paths`; a bad one gives an error object and the others go on.
 
     Args:
-      video_clips: data_prep.face.clips.video_clips.
+      video_clips: as load_video_clips gives it.
+      verdict: how an answer is made of margins.
       page: an HTML file to write, what each answer rests on; none if empty.
       out: gets the lines; standard output if None.
 
@@ -130,8 +129,9 @@ def predict(
             if problem:
                 raise UserError(problem)
             evidence = Evidence(scorer.class_embeddings) if page else None
-            windows = score_windows(scorer, video_clips(path, num_frames=size.num_frames), size, evidence)
-            answer = {"video": path} | describe(windows, threshold)
+            measured = not isinstance(verdict.knowledge, str)
+            windows = score_windows(scorer, video_clips(path, num_frames=size.num_frames), size, evidence, measured)
+            answer = {"video": path} | describe(windows, verdict)
             if evidence:
                 shown.append((answer, evidence.finish(lambda clips: saliency_of(scorer, clips, size))))
         except UserError as error:
@@ -154,25 +154,30 @@ def predict(
 class ScoredWindow(NamedTuple):
     """What an answer holds of a clip: without its frames, since a long video has thousands of clips.
 
-    margin: logit of fake minus logit of real. heart_rate: of the model's wave, beats/min; None without the rppg stream.
+    margin: logit of fake minus logit of real. measured: what doubt goes by; None where it was not asked for.
     """
 
     face: int
     start_s: float
-    heart_rate_pos: float
     track_quality: float
     margin: float
-    heart_rate: float | None
+    pulse: Pulse
+    measured: Measured | None = None
 
 
 def score_windows(
-    scorer: Scorer, clips: Iterable[FaceClip], size: InputSize, evidence: Evidence | None = None
+    scorer: Scorer,
+    clips: Iterable[FaceClip],
+    size: InputSize,
+    evidence: Evidence | None = None,
+    measured: bool = False,
 ) -> list[ScoredWindow]:
     """Scores of one video's clips.
 
     Args:
       clips: as they come.
       evidence: gets what the page shows.
+      measured: whether to measure what doubt goes by.
 
     Raises:
       UserError: no clip, or a score is not finite.
@@ -184,15 +189,16 @@ def score_windows(
         scores = scorer.score(batch_of(some, size, rows))
         margins = detection.fake_margin(scores["logits"])[: len(some)]
         detection.check_scores([0] * len(some), margins, [f"at {clip.start_s} s" for clip in some])
-        rates = [None] * len(some)
-        if "wave" in scores:
-            rates = [float(rate) for rate in np.asarray(signal.heart_rate(scores["wave"], FRAME_RATE))[: len(some)]]
         if evidence:
             evidence.add(some, margins, scores)
-        windows += [
-            ScoredWindow(clip.face, clip.start_s, clip.heart_rate_pos, clip.track_quality, float(margin), rate)
-            for clip, margin, rate in zip(some, margins, rates, strict=True)
-        ]
+        for i, (clip, margin) in enumerate(zip(some, margins, strict=True)):
+            known = Measured(scores["unified"][i], properties.measure(vars(clip))) if measured else None
+            wave = scores["wave"][i] if "wave" in scores else None
+            windows.append(
+                ScoredWindow(
+                    clip.face, clip.start_s, float(clip.track_quality), float(margin), pulse_of(clip, wave), known
+                )
+            )
     if not windows:
         raise UserError("no face in this video could be measured")
     return windows
@@ -213,54 +219,47 @@ def saliency_of(scorer: Scorer, clips: Sequence[FaceClip], size: InputSize) -> n
     return np.concatenate([scorer.saliency(batch_of([clip], size, 1)) for clip in clips])
 
 
-def describe(scored: Sequence[ScoredWindow], threshold: Threshold) -> dict[str, Any]:
-    """One video's answer. Heart rates are medians over windows; the video's are those of the face that decides it."""
+def pulse_of(clip: FaceClip, wave: np.ndarray | None) -> Pulse:
+    """The pulse of a clip by the model's wave (T,), None without the rppg stream, and by the classical trace."""
+    rate = None if wave is None else float(np.asarray(signal.heart_rate(wave[None], FRAME_RATE))[0])
+    snr = None if wave is None or rate is None else pulse_waves.snr_db(wave, rate)
+    return Pulse(rate, snr, float(clip.heart_rate_pos), float(clip.snr_pos), float(clip.snr_p_pos))
+
+
+def describe(scored: Sequence[ScoredWindow], verdict: Verdict) -> dict[str, Any]:
+    """One video's answer. Heart rates, doubt and label are those of the face that decides it."""
     faces: list[dict[str, Any]] = []
+    judgements = []
     margins = video_score.face_margins([w.margin for w in scored], [w.face for w in scored])
     for number, margin in margins.items():
         of_face = [window for window in scored if window.face == number]
-        rates = [window.heart_rate for window in of_face if window.heart_rate is not None]
-        classical = [float(window.heart_rate_pos) for window in of_face if np.isfinite(window.heart_rate_pos)]
+        judgements.append(verdict.judge([window.measured for window in of_face]))
         faces.append(
             {
                 "face": number,
-                **_score(margin),
-                "heart_rate_bpm": float(np.median(rates)) if rates else None,
-                "heart_rate_pos_bpm": float(np.median(classical)) if classical else None,
+                **verdict.score(margin),
+                **verdict.label(margin, judgements[-1]),
+                "p_known": judgements[-1].p if judgements[-1] else None,
+                **heart_rate.of_face([window.pulse for window in of_face]),
                 "windows": len(of_face),
                 "track_quality": float(np.mean([window.track_quality for window in of_face])),
             }
         )
-    decisive = faces[list(margins).index(video_score.deciding_face(margins))]
+    place = list(margins).index(video_score.deciding_face(margins))
+    decisive = faces[place]
     return {
-        **_score(decisive["margin"]),
-        "label": LABELS[int(decisive["margin"] >= threshold.margin)],
-        "threshold": {"value": threshold.value, "margin": threshold.margin, "from": threshold.source},
-        "heart_rate_bpm": decisive["heart_rate_bpm"],
-        "heart_rate_pos_bpm": decisive["heart_rate_pos_bpm"],
+        **{key: decisive[key] for key in ("margin", "score", "label", "leaning")},
+        **verdict.doubt(judgements[place]),
+        **verdict.describe(),
+        **{key: decisive[key] for key in heart_rate.KEYS},
         "windows": [
-            {"start_s": float(w.start_s), **_score(w.margin), "face": w.face, "heart_rate_bpm": w.heart_rate}
+            {
+                "start_s": float(w.start_s),
+                **verdict.score(w.margin),
+                "face": w.face,
+                **heart_rate.of_window(w.pulse),
+            }
             for w in scored
         ],
         "faces": faces,
     }
-
-
-def _score(margin: float) -> dict[str, float]:
-    return {"margin": margin, "score": float(detection.sigmoid([margin])[0])}
-
-
-def read_threshold(workdir: str | Path, step: int, parameters_sha256: str) -> Threshold:
-    """The validation split's video threshold, if evaluation.json is of these very parameters; else P(fake) of a half.
-
-    Files before version 3.0.0 do not name the parameters, and their threshold is one of mean probabilities.
-    """
-    try:
-        written = json.loads((Path(workdir) / RESULTS).read_text())
-        checkpoint, margin = written["checkpoint"], written["results"][0]["threshold"]["video_margin"]
-        same = (checkpoint["step"], checkpoint["parameters_sha256"]) == (step, parameters_sha256)
-        if same and margin is not None:
-            return Threshold(float(margin), "validation")
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
-        pass
-    return Threshold(DEFAULT_THRESHOLD, "default")

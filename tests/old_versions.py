@@ -30,6 +30,16 @@ def _old_names(entry: dict) -> dict:
     }
 
 
+def evaluation_3_0(document: dict) -> dict:
+    """evaluation.json 3.0.0 of today's: no bounds of P(fake), no doubt."""
+    document = copy.deepcopy(document) | {"schema": "cpml-evaluation/3.0.0"}
+    document.pop("doubt", None)
+    document["calibration"] = {k: v for k, v in document["calibration"].items() if k in ("temperature", "note")}
+    for result in document["results"]:
+        result.pop("doubt", None)
+    return document
+
+
 def evaluation_2_0(document: dict) -> dict:
     """evaluation.json 2.0.0 of today's, but for the figures."""
     document = copy.deepcopy(document) | {"schema": "cpml-evaluation/2.0.0"}

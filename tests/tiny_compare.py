@@ -95,7 +95,7 @@ def write(
     config = base.get_config()
     config.update_from_flattened_dict(dict(changes or {}))
     report = {
-        "schema": "cpml-evaluation/3.0.0", "config": config.to_dict(), "results": results or [result(rows)],
+        "schema": "cpml-evaluation/3.1.0", "config": config.to_dict(), "results": results or [result(rows)],
         "checkpoint": {"step": 1, "selection": "validation"}, "provenance": {"records": {"faces": {"sha256": sha}}},
     } | more  # fmt: skip
     folder.mkdir(parents=True)

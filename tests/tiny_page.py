@@ -10,14 +10,15 @@ import numpy as np
 from html_page import Parsed
 
 from cpml_jax.data.records import CorruptRecord
+from cpml_jax.doubt import figures as doubt_figures
 from cpml_jax.evaluation.video_score import RULE
 from cpml_jax.metrics import detection
 from cpml_jax.report import page
 
 LENGTH, WIDTH = 32, 6
 SECTIONS = (
-    "results", "reads", "curves", "compression", "rates", "corruptions", "scores", "calibration", "prompts", "features",
-    "pulse", "saliency", "wrong", "training",
+    "results", "reads", "doubt", "curves", "compression", "rates", "corruptions", "scores", "calibration", "prompts",
+    "features", "pulse", "saliency", "wrong", "training",
 )  # fmt: skip
 
 
@@ -67,6 +68,13 @@ def figures(auc: float, /, **changes: Any) -> dict[str, Any]:
     return known | dict(tpr_at_fpr={"0.01": 0.5, "0.001": None}, ece=0.03, brier=0.1) | changes
 
 
+def doubt() -> dict[str, Any]:
+    """`doubt` of a result."""
+    rng = np.random.default_rng(4)
+    labels, p = np.arange(24) % 3 > 0, rng.uniform(size=24)
+    return doubt_figures.figures(labels, rng.normal(size=24) + labels, p, threshold=0.4, level=0.05)
+
+
 def result(
     auc: float,
     protocol: str = "in_dataset",
@@ -79,7 +87,8 @@ def result(
     return {
         "protocol": protocol, "train": train, "condition": None,
         "test": {"dataset": "faces", "compression": compression, "methods": list(methods)},
-        "sampler": {}, "threshold": {"clip": 0.5, "video": 0.5, "rule": "maximises balanced accuracy"},
+        "doubt": doubt(), "sampler": {},
+        "threshold": {"clip": 0.5, "video": 0.5, "rule": "maximises balanced accuracy"},
         "clip": figures(auc), "video": figures(auc),
     } | changes  # fmt: skip
 
@@ -131,9 +140,10 @@ def evaluation() -> dict[str, Any]:
     corrupted.append(result(0.95, "corruption", condition={"kind": "original", "bitrate_bps": 9e5}))
     plain = [result(0.95), result(0.85, compression="c23"), result(0.9, methods=["FaceSwap"])]
     return {
-        "schema": "cpml-evaluation/3.0.0", "config": {"name": "tiny", "seed": 3},
+        "schema": "cpml-evaluation/3.1.0", "config": {"name": "tiny", "seed": 3},
         "checkpoint": {"step": 1234, "selection": "validation"}, "calibration": {"temperature": 2.0},
         "rule": RULE,
+        "doubt": {"level": 0.05, "count": 22, "p_over": "groups of people", "sources": "validation", "note": "few <b>"},
         "provenance": {"records": {"faces": {"sha256": "ab12", "clips": 24}}, "commit": "c0ffee", "versions": {}},
         "results": [*plain, *codecs, *corrupted], "excluded": [], "diagnostics": diagnostics(),
     }  # fmt: skip

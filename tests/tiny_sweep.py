@@ -59,7 +59,7 @@ class Workshop:
             }
             for t in tests
         ]
-        report = {"schema": "cpml-evaluation/3.0.0", "config": config.to_dict(), "results": results}
+        report = {"schema": "cpml-evaluation/3.1.0", "config": config.to_dict(), "results": results}
         write_json(folder / "evaluation.json", report)
 
 

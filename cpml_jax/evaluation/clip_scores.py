@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -14,9 +14,11 @@ import numpy as np
 from tqdm import tqdm
 
 from cpml_jax import signal
-from cpml_jax.data.input_pipeline import eval_batches
+from cpml_jax.data.input_pipeline import Measure, eval_batches
 from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import RecordSet
+from cpml_jax.doubt import properties
+from cpml_jax.doubt.distance import Measured
 from cpml_jax.evaluation import baselines
 from cpml_jax.evaluation.diagnostics import Diagnosis
 from cpml_jax.evaluation.stream_swap import StreamScorer
@@ -30,6 +32,7 @@ ROW_KEYS = (
     "source_identity", "label",
 )  # fmt: skip
 ARRAYS = ("unified", "logits", "wave", "trace")
+_PROPERTIES = "properties"  # of a batch
 
 
 @dataclasses.dataclass
@@ -39,10 +42,12 @@ class ClipScores:
     Attributes:
       lines: clip_id -> line of scores.jsonl, in the order of scoring.
       arrays: clip_id -> {unified (D,), logits (2,) and, with the rPPG stream, wave (T,), trace (T,)} float32.
+      known: clip_id -> what doubt goes by (doubt/distance.py), where it was asked for.
     """
 
     lines: dict[str, dict] = dataclasses.field(default_factory=dict)
     arrays: dict[str, dict[str, np.ndarray]] = dataclasses.field(default_factory=dict)
+    known: dict[str, Measured] = dataclasses.field(default_factory=dict)
 
     def of(self, rows: list[dict]) -> list[dict]:
         """The lines of those rows that could be scored."""
@@ -81,17 +86,20 @@ def score_clips(
     *,
     excluded: list[dict],
     diagnosis: Diagnosis | None = None,
+    doubt: bool = False,
 ) -> ClipScores:
     """Scores of every clip that can be read; the others are added to `excluded`.
 
     Args:
       diagnosis: takes over the scoring, and gathers what the diagnostics need of the clips.
+      doubt: also measure what doubt goes by; frames are then decoded whole.
 
     Raises:
       UserError: a score is not finite; the clip is named.
     """
     scored = ClipScores()
-    batches = eval_batches(records, rows, size, excluded=excluded, measure=baselines.measure if diagnosis else None)
+    measures = ([baselines.measure] if diagnosis else []) + ([_properties] if doubt else [])
+    batches = eval_batches(records, rows, size, excluded=excluded, measure=_all_of(measures) if measures else None)
     with tqdm(total=len(rows), desc=f"scoring {records.name}", unit="clip", file=sys.stderr, disable=not rows) as bar:
         for batch_rows, batch in batches:
             scores = diagnosis.score(batch_rows, batch) if diagnosis else scorer.score(batch)
@@ -101,8 +109,18 @@ def score_clips(
             for i, line in enumerate(lines):
                 scored.lines[line["clip_id"]] = line
                 scored.arrays[line["clip_id"]] = {k: np.asarray(v[i], np.float32) for k, v in arrays.items()}
+                if doubt:
+                    scored.known[line["clip_id"]] = Measured(scores["unified"][i], batch[_PROPERTIES][i])
             bar.update(len(lines))
     return scored
+
+
+def _properties(record: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {_PROPERTIES: properties.measure(record)}
+
+
+def _all_of(measures: Sequence[Measure]) -> Measure:
+    return lambda record: {name: value for measure in measures for name, value in measure(record).items()}
 
 
 def _lines(rows: list[dict], batch: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]) -> list[dict]:

@@ -219,6 +219,11 @@ def validation_rows(rows: Iterable[dict], training: Training) -> list[dict]:
     return _select(rows, "val", training.compressions, training.methods)
 
 
+def training_rows(rows: Iterable[dict], training: Training) -> list[dict]:
+    """The clips that were trained on."""
+    return _select(rows, "train", training.compressions, training.methods)
+
+
 def _select(rows: Iterable[dict], split: str, compressions: tuple[str, ...], methods: tuple[str, ...]) -> list[dict]:
     return [
         row

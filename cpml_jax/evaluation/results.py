@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from cpml_jax import conditions
+from cpml_jax.doubt import figures as doubt
+from cpml_jax.doubt.knowledge import Knowledge
 from cpml_jax.evaluation import coverage, protocols, video_score
 from cpml_jax.evaluation.clip_scores import ClipScores
 from cpml_jax.evaluation.protocols import Test
 from cpml_jax.metrics import calibration, detection, pulse_waves, summary
 from cpml_jax.metrics.people import people_of
+from cpml_jax.schema import FAKE, REAL
 
 Line = dict[str, Any]  # of scores.jsonl
 
@@ -26,23 +29,35 @@ class Validated:
       thresholds: of clips and of videos, with their rule; as evaluation.json has them.
       temperature: of the calibration, or None.
       note: why there is no temperature, or how it is to be read.
+      people: label -> how many people validation shows.
+      doubt_level: at which p-value and below a video is undetermined; 0: doubt was not measured.
     """
 
     thresholds: dict[str, Any]
     temperature: float | None
     note: str | None
+    people: dict[int, int]
+    doubt_level: float = 0.0
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the greatest P(fake) that is given."""
+        return calibration.bounds(self.people)
 
     @property
     def calibration(self) -> dict[str, Any]:
         """As evaluation.json has it."""
-        return {"temperature": self.temperature} | ({"note": self.note} if self.note else {})
+        people = {"real": self.people[REAL], "fake": self.people[FAKE]}
+        about = {"temperature": self.temperature, "bounds": list(self.bounds), "people": people}
+        return about | ({"note": self.note} if self.note else {})
 
 
-def validate(lines: Sequence[Line]) -> Validated:
-    """Thresholds and temperature from the scores of the validation clips."""
+def validate(lines: Sequence[Line], knowledge: Knowledge | None = None) -> Validated:
+    """Thresholds, temperature and bounds from the scores of the validation clips."""
     labels = [line["label"] for line in lines]
     temperature, note = calibration.fit_temperature(labels, [line["logit_margin"] for line in lines])
-    return Validated(thresholds(lines), temperature, note)
+    people = calibration.people_shown(lines)
+    return Validated(thresholds(lines), temperature, note, people, knowledge.level if knowledge else 0.0)
 
 
 def thresholds(lines: Sequence[Line]) -> dict[str, Any]:
@@ -98,7 +113,7 @@ def result(
             margins,
             [identity_of(line) for line in lines],
             threshold=validated.thresholds[f"{of}_margin"],
-            probabilities=calibration.calibrated(margins, validated.temperature),
+            probabilities=calibration.calibrated(margins, validated.temperature, validated.bounds),
             methods=[line["method"] for line in lines],
             excluded=unscored,
         )
@@ -114,6 +129,14 @@ def result(
         "clip": figures("clip", lines, margins, None),
         "video": figures("video", videos, of_videos, unscored),
     }
+    if validated.doubt_level:
+        entry["doubt"] = doubt.figures(
+            [video["label"] for video in videos],
+            of_videos,
+            [video["p_known"] for video in videos],
+            threshold=validated.thresholds["video_margin"],
+            level=validated.doubt_level,
+        )
     if any("heart_rate_bpm" in line for line in lines):
         entry["pulse"] = pulse_waves.summary(lines)
     missing = sorted(set(test.methods) - {line["method"] for line in lines})

@@ -1,4 +1,4 @@
-"""The files of an evaluation: evaluation.json, scores.jsonl, features.npz; and what of earlier ones is still true.
+"""The files of an evaluation: evaluation.json, scores.jsonl, features.npz, doubt.npz; and what stays of earlier ones.
 
 An evaluation of some protocols keeps the results of the others, as long as they are of the same training (parameters,
 step, configuration) and of the same records.
@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from cpml_jax.console import inform
+from cpml_jax.doubt.knowledge import FILE as DOUBT
+from cpml_jax.doubt.knowledge import Knowledge
 from cpml_jax.evaluation import diagnostics, versions
 from cpml_jax.evaluation.clip_scores import ARRAYS, ClipScores, write_features
 from cpml_jax.evaluation.provenance import config_sha256
@@ -88,8 +90,18 @@ def _difference(earlier: Document, report: Document) -> str:
     return f"other records of {changed[0]!r}" if changed else ""
 
 
-def write(workdir: str | Path, report: Document, scores: ClipScores, class_embeddings: np.ndarray | None) -> Document:
-    """Write the three files, with what stays of earlier ones. Returns what evaluation.json holds."""
+def write(
+    workdir: str | Path,
+    report: Document,
+    scores: ClipScores,
+    class_embeddings: np.ndarray | None,
+    knowledge: Knowledge | None = None,
+) -> Document:
+    """Write the files, with what stays of earlier ones. Returns what evaluation.json holds.
+
+    Args:
+      knowledge: for doubt.npz; without it there is none afterwards.
+    """
     workdir = Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     earlier = read(workdir)
@@ -103,6 +115,10 @@ def write(workdir: str | Path, report: Document, scores: ClipScores, class_embed
         scores = ClipScores(lines | scores.lines, read_arrays(workdir) | scores.arrays)
     write_json_lines(workdir / SCORES, scores.lines.values())
     write_features(workdir / FEATURES, scores, class_embeddings)
+    if knowledge:
+        knowledge.write(workdir / DOUBT)
+    else:
+        (workdir / DOUBT).unlink(missing_ok=True)
     write_json(workdir / RESULTS, report)
     return report
 

@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 
 from cpml_jax import conditions, schema
+from cpml_jax.doubt import figures as doubt
 from cpml_jax.evaluation import diagnostics, protocols, versions, video_score
 from cpml_jax.evaluation.clip_scores import ROW_KEYS
+from cpml_jax.evaluation.predict_schema import predict
 from cpml_jax.json_schema import (
     BASIC,
     COUNT,
@@ -109,10 +111,11 @@ def _result() -> Schema:
             "threshold": ref("threshold"),
             "clip": ref("figures"),
             "video": ref("figures"),
+            "doubt": doubt.definition(),
             "pulse": ref("pulse"),
             "note": STRING,
         },
-        optional=("pulse", "note"),
+        optional=("doubt", "pulse", "note"),
     )
 
 
@@ -138,14 +141,25 @@ def evaluation() -> Schema:
             "provenance": closed(
                 {"records": mapping(ref("records")), "commit": OPTIONAL_STRING, "versions": mapping(OPTIONAL_STRING)}
             ),
-            "calibration": closed({"temperature": OPTIONAL_NUMBER, "note": STRING}, ["note"]),
+            "calibration": closed(
+                {
+                    "temperature": OPTIONAL_NUMBER,
+                    "bounds": array(_PROBABILITY, minItems=2, maxItems=2)
+                    | {"description": "the least and the greatest P(fake) that is given"},
+                    "people": closed({"real": COUNT, "fake": COUNT})
+                    | {"description": "that validation shows: what the bounds come from"},
+                    "note": STRING,
+                },
+                ["note"],
+            ),
+            "doubt": doubt.summary_definition(),
             "results": array(ref("result")),
             "pulse_across_compressions": array(across)
             | {"description": "how alike a clip's wave stays between two compressions (Pearson)"},
             "excluded": array(OBJECT | {"required": ["reason"]}),
             "diagnostics": diagnostics.definition(),
         },
-        optional=("diagnostics",),
+        optional=("diagnostics", "doubt"),
     )
 
 
@@ -190,42 +204,12 @@ def scores() -> Schema:
              "heart_rate_pos_bpm", "heart_rate_truth_bpm")  # fmt: skip
     optional = {
         "logit_margin": NUMBER | {"description": "logit of fake minus logit of real"},
+        "p_known": _PROBABILITY | {"description": "conformal p-value of the clip's video (doubt)"},
         "valid": _PROBABILITY | {"description": "share of the clip's frames that could be measured"},
         **{name: OPTIONAL_NUMBER for name in pulse},
         "condition": STRING | {"description": "the condition, of re-encoded and corrupted clips"},
     }
     return closed({key: kinds.get(key, STRING) for key in ROW_KEYS} | {"p_fake": _PROBABILITY} | optional, optional)
-
-
-def predict() -> Schema:
-    """Of a line that `main.py predict` prints."""
-    rate = OPTIONAL_NUMBER
-    score = {"margin": NUMBER | {"description": "logit of fake minus logit of real"}, "score": _PROBABILITY}
-    window = closed({"start_s": NUMBER, **score, "face": COUNT, "heart_rate_bpm": rate})
-    face = closed(
-        {
-            "face": COUNT,
-            **score,
-            "heart_rate_bpm": rate,
-            "heart_rate_pos_bpm": rate,
-            "windows": COUNT,
-            "track_quality": OPTIONAL_NUMBER,
-        }
-    )
-    answer = closed(
-        {
-            "video": STRING,
-            "margin": NUMBER | {"description": "the highest of the faces' margins, each the mean of its windows'"},
-            "score": _PROBABILITY | {"description": "P(fake), the margin's sigmoid"},
-            "label": {"enum": ["real", "fake"]},
-            "threshold": closed({"value": _PROBABILITY, "margin": NUMBER, "from": {"enum": ["validation", "default"]}}),
-            "heart_rate_bpm": rate,
-            "heart_rate_pos_bpm": rate,
-            "windows": array(window, minItems=1),
-            "faces": array(face, minItems=1),
-        }
-    )
-    return {"oneOf": [closed({"video": STRING, "error": STRING}), answer]}
 
 
 def prepare() -> Schema:

@@ -54,6 +54,7 @@ def _notes(report: dict[str, Any]) -> list[str]:
         f"Set aside as unusable: {len(report['excluded'])} videos or clips.",
         "videos: real+fake. clip, video: AUC of single clips, and of videos (the mean margin of their clips).",
         *_seen(report),
+        *_doubt(report),
         *_listed(report),
         f"{', '.join(titles)}: of videos. The interval is over connected identities, mean that",
         "of the methods' AUCs, acc at the "
@@ -72,6 +73,28 @@ def _seen(report: dict[str, Any]) -> list[str]:
         low, high = min(one["min"] for one in known), max(one["max"] for one in known)
         ranges.append(f"{low}" if low == high else f"{low} to {high}")
     return [f"A video is seen through {ranges[0]} windows, {ranges[1]} frames."]
+
+
+def _doubt(report: dict[str, Any]) -> list[str]:
+    """The share of undetermined videos of each test set, where doubt was measured."""
+    about = report.get("doubt")
+    if not about:
+        return []
+    most: dict[str, dict[str, Any]] = {}
+    for result in sorted(report["results"], key=lambda result: len(result["test"]["methods"])):
+        if result.get("doubt"):
+            most[f"{result['test']['dataset']} {result['test']['compression']}"] = result["doubt"]
+    shares = [f"{name} {_percent(doubt['undetermined'])}" for name, doubt in most.items()]
+    alarms = [f"{name} {_percent(doubt['false_alarms']['of_all'])}" for name, doubt in most.items()]
+    return [
+        f"Undetermined at level {about['level']:g}: {', '.join(shares)}.",
+        f"Real videos called fake, with doubt: {', '.join(alarms)}.",
+        *([f"Doubt: {about['note']}."] if about.get("note") else []),
+    ]
+
+
+def _percent(share: float | None) -> str:
+    return _ABSENT if share is None else f"{100 * share:.1f} %"
 
 
 def _listed(report: dict[str, Any]) -> list[str]:

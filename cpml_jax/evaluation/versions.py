@@ -12,12 +12,13 @@ from flax import traverse_util
 from cpml_jax.configuration import current_names
 from cpml_jax.evaluation.video_score import OLD_RULE
 
-EVALUATION, SWEEP = "cpml-evaluation/3.0.0", "cpml-sweep/2.0.0"
+EVALUATION, SWEEP = "cpml-evaluation/3.1.0", "cpml-sweep/2.0.0"
 _COMPLETE = {"cpml-sweep/1.0.0": SWEEP}  # today's, but for the names
 # They can be shown, and no result of them is kept: before 3.0.0 windows were averaged as probabilities, and a file did
 # not name the parameters that it is of; 1.0.0 also lacks provenance, calibration and most figures.
 _EARLIER = ("cpml-evaluation/2.0.0", "cpml-evaluation/1.1.0", "cpml-evaluation/1.0.0")
-READABLE = (EVALUATION, SWEEP, *_COMPLETE, *_EARLIER)
+_WITHOUT_DOUBT = "cpml-evaluation/3.0.0"  # today's names; lacks bounds of P(fake), and doubt
+READABLE = (EVALUATION, SWEEP, _WITHOUT_DOUBT, *_COMPLETE, *_EARLIER)
 _RENAMED = {"train": {"qualities": "compressions"}, "test": {"quality": "compression"}}
 
 
@@ -27,7 +28,7 @@ def current(document: dict[str, Any]) -> dict[str, Any]:
     `schema` becomes today's, unless the document lacks what today's version requires.
     """
     version = str(document.get("schema"))
-    if version in (EVALUATION, SWEEP):
+    if version in (EVALUATION, SWEEP, _WITHOUT_DOUBT):
         return document
     lists = {key: [_renamed(entry) for entry in document[key]] for key in ("results", "cells") if key in document}
     config = {"config": current_config(document["config"])} if "config" in document else {}

@@ -5,7 +5,7 @@ Guo et al., On calibration of modern neural networks, ICML 2017: temperature sca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from jaxtyping import Float, Num
 from scipy import optimize
 
 from cpml_jax.metrics.detection import Labels, Scores, check_scores, sigmoid, undefined_reason
-from cpml_jax.schema import FAKE
+from cpml_jax.schema import FAKE, REAL
 
 BINS = 15  # Guo et al.
 # A few validation clips cannot tell a temperature beyond these from none.
@@ -51,9 +51,38 @@ def fit_temperature(labels: Labels, margins: Scores) -> tuple[float | None, str 
     return float(1.0 / inverse), "the temperature is at its bound" if bound else None
 
 
-def calibrated(margins: Num[np.ndarray, " N"] | Sequence[float], temperature: float | None) -> Float[np.ndarray, " N"]:
-    """P(fake) (N,) float64 of margins (N,) at a temperature, which is 1 if it is None."""
-    return sigmoid(np.asarray(margins, np.float64) / (temperature or 1.0))
+def calibrated(
+    margins: Num[np.ndarray, " N"] | Sequence[float],
+    temperature: float | None,
+    bounds: tuple[float, float] = (0.0, 1.0),
+) -> Float[np.ndarray, " N"]:
+    """P(fake) (N,) float64 of margins (N,) at a temperature, which is 1 if it is None, within bounds (see below)."""
+    return np.clip(sigmoid(np.asarray(margins, np.float64) / (temperature or 1.0)), *bounds)
+
+
+def bounds(people: Mapping[int, int]) -> tuple[float, float]:
+    """The least and the greatest P(fake) that validation can support: Laplace's rule of succession.
+
+    At best a margin separates validation without an error: everybody with so low a margin was real. After n real
+    people and no fake the rule gives (0 + 1) / (n + 2), the mean of Beta(1, n + 1); likewise at the other end. It
+    counts people, not clips: the videos of one person, and the compressions of one video, err together.
+
+    Args:
+      people: label -> how many people of that class validation shows; a class that is missing has none, and supports
+        no more than a half.
+
+    Returns:
+      (least, greatest), on either side of 0.5.
+    """
+    return 1.0 / (people.get(REAL, 0) + 2.0), 1.0 - 1.0 / (people.get(FAKE, 0) + 2.0)
+
+
+def people_shown(lines: Sequence[Mapping[str, Any]]) -> dict[int, int]:
+    """Label -> how many different people are the target of lines of scores.jsonl; of unknown ones, videos."""
+    shown: dict[int, set[str]] = {REAL: set(), FAKE: set()}
+    for line in lines:
+        shown[line["label"]].add(str(line.get("identity") or f"video {line['video']}"))
+    return {label: len(people) for label, people in shown.items()}
 
 
 def ece(labels: Labels, probabilities: Scores, bins: int = BINS) -> float | None:

@@ -18,6 +18,7 @@ from cpml_jax.report import (
     canvas,
     faces,
     figures_curves,
+    figures_doubt,
     figures_features,
     figures_pulse,
     figures_results,
@@ -93,6 +94,7 @@ def document(run: RunFiles, record_sets: Mapping[str, RecordSet], folder: Path, 
     frames = faces.Frames(record_sets)
     sections = [("results", "Results", _or_reason(lambda: headline.results(run) + headline.provenance(run)))]
     sections.append(("reads", "What the model reads", _or_reason(lambda: _reads(run, folder))))
+    sections.append(("doubt", "Doubt", _or_reason(lambda: _doubt(run, folder))))
     for anchor, title, draw in _FIGURES:
         sections.append((anchor, title, _or_reason(lambda draw=draw: _plates(draw(run), folder))))
     for anchor, title, draw in _PICTURES:
@@ -144,6 +146,11 @@ def plate_html(plate: Plate, folder: Path | None) -> str:
 
 def _reads(run: RunFiles, folder: Path) -> str:
     return _plates(what_is_read.plates(run), folder) + what_is_read.tables(run)
+
+
+def _doubt(run: RunFiles, folder: Path) -> str:
+    plates = figures_doubt.plates(run)
+    return figures_doubt.tables(run) + _plates(plates, folder)
 
 
 def _pictures(name: str, drawn: faces.Pictures, folder: Path) -> str:

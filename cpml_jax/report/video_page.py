@@ -12,18 +12,19 @@ import numpy as np
 
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation.evidence import WindowArrays
+from cpml_jax.evaluation.verdict import UNDETERMINED
 from cpml_jax.files import write_whole
 from cpml_jax.report import canvas, faces, page
 from cpml_jax.report.figures_video import pulses, score_over_time, similarity
 from cpml_jax.report.run_files import number
+from cpml_jax.report.verdict import verdict
 from cpml_jax.report.words import figure_of, foreign, table, text, whole_page
 
 STRIPS = 6  # windows whose faces are shown: the highest scores first
 MEANING = (
-    "The score is the model's P(fake) for the face that looks most forged, averaged over that face's windows. It is "
-    "not a proof and not the probability that this video is forged: it shows how much the clips resemble the forgeries "
-    "of the training data, and it can be wrong for other kinds of forgery, for heavy compression and for small or "
-    "covered faces. A low score does not show that a video is genuine."
+    "The score is the calibrated P(fake) of the face that looks most forged, over all its windows. It is not a proof: "
+    "it shows how much the clips resemble the forgeries of the training data, and it can be wrong for other kinds of "
+    "forgery, for heavy compression and for small or covered faces. A low score does not show that a video is genuine."
 )
 
 
@@ -71,14 +72,21 @@ def _index(answers: Sequence[Mapping]) -> str:
         (
             f'<a href="#video-{n}">{foreign(answer["video"])}</a>',
             text(answer.get("label") or "error"),
-            figure_of(answer.get("score")),
+            _marked_score(answer),
+            figure_of((answer.get("doubt") or {}).get("p")),
             figure_of(answer.get("heart_rate_bpm"), 0),
             figure_of(len(answer.get("windows") or []), 0),
         )
         for n, answer in numbered
     ]
-    listing = table(("video", "called", "score", "beats/min", "windows"), rows, words=2)
+    listing = table(("video", "called", "score", "p (known)", "beats/min", "windows"), rows, words=2)
     return f'<section id="videos"><h2>Videos, the highest score first</h2>{listing}</section>'
+
+
+def _marked_score(answer: Mapping) -> str:
+    """The score; in brackets where it says nothing about the video."""
+    score = figure_of(answer.get("score"))
+    return f"({score})" if answer.get("label") == UNDETERMINED else score
 
 
 def video_html(place: int, answer: Mapping, windows: Sequence[WindowArrays], window_s: float) -> str:
@@ -105,36 +113,23 @@ def video_html(place: int, answer: Mapping, windows: Sequence[WindowArrays], win
     )
 
 
-def verdict(answer: Mapping) -> str:
-    """What the score of this video amounts to, in one or two sentences."""
-    threshold = answer.get("threshold") or {}
-    rule = "chosen on the validation split" if threshold.get("from") == "validation" else "the default, not calibrated"
-    side = "at or above" if answer["label"] == "fake" else "below"
-    rate = number(answer.get("heart_rate_bpm"))
-    pulse = "" if rate is None else f" The model reads a pulse of {rate:.0f} beats/min"
-    if rate is not None:
-        classical = number(answer.get("heart_rate_pos_bpm"))
-        pulse += "." if classical is None else f"; the classical method {classical:.0f}."
-    return (
-        f"<p>Called <b>{text(answer['label'])}</b>: the score {figure_of(answer['score'])} is {side} the threshold "
-        f"{figure_of(threshold.get('value'))} ({rule}).{pulse}</p>"
-    )
-
-
 def _faces(answer: Mapping) -> str:
     if len(answer.get("faces") or []) < 2:
         return ""
     rows = [
         (
             f"face {face['face']}",
-            figure_of(face["score"]),
+            text(face.get("label") or "\N{EN DASH}"),
+            _marked_score(face),
+            figure_of(face.get("p_known")),
             figure_of(face.get("windows"), 0),
             figure_of(face.get("heart_rate_bpm"), 0),
             figure_of(face.get("track_quality"), 2),
         )
         for face in answer["faces"]
     ]
-    return table(("face", "score", "windows", "beats/min", "track quality"), rows)
+    head = ("face", "called", "score", "p (known)", "windows", "beats/min", "track quality")
+    return table(head, rows, words=2)
 
 
 def _window_card(span: Mapping, window: WindowArrays, window_s: float) -> str:

@@ -204,6 +204,7 @@ RULES: Mapping[str, Rule] = {
     "eval.cross_compression": NAMED,
     "eval.conditions": NAMES,
     "eval.batch_size": POSITIVE,
+    "eval.doubt_level": Rule("0 (off) or a share below 1", lambda value: 0 <= value < 1),
     "eval.checkpoint": Rule("best, latest, or the number of a step", is_checkpoint),
 }
 # Keys whose every value of the right type is allowed, or that are checked by other validation_*.py.

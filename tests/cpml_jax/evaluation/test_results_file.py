@@ -42,7 +42,9 @@ def test_protocols_evaluated_one_by_one_end_in_one_file(tmp_path):
     assert {line["split"] for line in strict(tmp_path / "scores.jsonl") if line["dataset"] == "a"} == {"val"}
 
 
-@pytest.mark.parametrize("make", [old_versions.evaluation_2_0, old_versions.evaluation_1_1])
+@pytest.mark.parametrize(
+    "make", [old_versions.evaluation_3_0, old_versions.evaluation_2_0, old_versions.evaluation_1_1]
+)
 def test_results_of_an_earlier_version_are_dropped_and_that_is_said(tmp_path, make, capsys):
     _, records = evaluated(tmp_path, protocols=("in_dataset",), config=CONFIG)
     rewrite(tmp_path, make)
@@ -112,7 +114,13 @@ def test_an_evaluation_is_current_for_its_checkpoint_its_training_and_its_tests(
 
 
 @pytest.mark.parametrize(
-    "make", [old_versions.evaluation_2_0, old_versions.evaluation_1_1, old_versions.evaluation_1_0]
+    "make",
+    [
+        old_versions.evaluation_3_0,
+        old_versions.evaluation_2_0,
+        old_versions.evaluation_1_1,
+        old_versions.evaluation_1_0,
+    ],
 )
 def test_earlier_versions_are_read_and_never_current(tmp_path, make):
     report, _ = evaluated(tmp_path, protocols=("in_dataset",), config=CONFIG)

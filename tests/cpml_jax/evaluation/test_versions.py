@@ -18,6 +18,11 @@ def test_todays_document_stays_as_it_is(report):
     assert versions.current(report) is report
 
 
+def test_version_3_0_has_todays_names_and_keeps_its_version(report):
+    old = old_versions.evaluation_3_0(report)
+    assert versions.current(old) is old and old["schema"] in versions.READABLE and old["schema"] != versions.EVALUATION
+
+
 @pytest.mark.parametrize("make", [old_versions.evaluation_2_0, old_versions.evaluation_1_1])
 def test_earlier_versions_get_todays_names_and_their_own_rule_and_are_left_unchanged(report, make):
     old = make(report)

@@ -70,3 +70,15 @@ def test_the_reliability_curve_counts_every_clip_once():
     assert [b["count"] for b in curve] == [2, 0, 0, 0, 0, 1, 0, 0, 0, 2]
     assert curve[0]["fakes"] == 0.5 and curve[9]["fakes"] == 1.0 and curve[9]["mean"] == pytest.approx(0.975)
     assert curve[1]["mean"] is None and curve[0]["high"] == pytest.approx(curve[1]["low"])
+
+
+def test_no_probability_is_surer_than_the_people_of_validation_support():
+    lines = [{"label": 0, "identity": str(i // 2), "video": str(i)} for i in range(20)]
+    lines += [{"label": 1, "identity": "", "video": str(i)} for i in range(3)]
+    people = calibration.people_shown(lines)
+    assert people == {0: 10, 1: 3}  # two videos a person; unknown ones are their videos
+    low, high = calibration.bounds(people)
+    assert (low, high) == (pytest.approx(1 / 12), pytest.approx(1 - 1 / 5))
+    p = calibration.calibrated([-900.0, -0.1, 0.1, 900.0], 0.5, (low, high))
+    assert p[0] == low and p[-1] == high and (np.diff(p) > 0).all()
+    assert calibration.bounds({}) == (0.5, 0.5)  # nobody supports nothing

@@ -13,6 +13,10 @@ from cpml_jax.report import canvas, video_page
 HOSTILE = "/videos/<img src=x onerror=alert(1)>$a_b$\udcff.mp4"
 
 
+DOUBT = dict(p=0.0125, level=0.05, score=3.0, reasons=["the face is smaller than in any training clip"],
+             p_over="groups of people", count=79, sources="validation")  # fmt: skip
+
+
 def answer(count=3, label="fake", video="/videos/a.mp4", faces=1):
     windows = [
         {
@@ -27,8 +31,11 @@ def answer(count=3, label="fake", video="/videos/a.mp4", faces=1):
         {"face": f, "score": 0.8, "heart_rate_bpm": None, "windows": 1, "track_quality": 0.99} for f in range(faces)
     ]
     return {
-        "video": video, "score": 0.8, "label": label, "threshold": {"value": 0.5, "from": "validation"},
-        "heart_rate_bpm": 71.0, "heart_rate_pos_bpm": 69.0, "windows": windows, "faces": people,
+        "video": video, "score": 0.8, "label": label, "leaning": label,
+        "threshold": {"value": 0.5, "from": "validation"}, "doubt": dict(DOUBT, p=0.4, reasons=[]),
+        "calibration": {"temperature": 1.3, "bounds": [0.07, 0.93], "from": "validation"},
+        "heart_rate_bpm": 71.0, "heart_rate_snr_db": 0.4, "heart_rate_pos_bpm": 69.0, "heart_rate_pos_snr_db": 1.2,
+        "windows": windows, "faces": people,
     }  # fmt: skip
 
 
@@ -61,11 +68,34 @@ def written(tmp_path, answers, windows):
 
 def test_one_video_says_what_its_score_means(tmp_path):
     source, parsed = written(tmp_path, [answer()], [arrays()])
-    assert "Called fake: the score 0.800 is at or above the threshold 0.500 (chosen on the validation" in parsed.text
+    assert "Called fake: the calibrated P(fake) of 0.800 is at or above the threshold 0.500 (chosen on" in parsed.text
+    assert "support no more certainty than from 0.07 to 0.93" in parsed.text
+    assert "no further from the training videos than held-out ones are: 40.0 %" in parsed.text
+    assert "made like the held-out ones (exchangeable with them) about 5 % or fewer" in parsed.text
     assert "not a proof" in parsed.text and "does not show that a video is genuine" in parsed.text
-    assert "71 beats/min" in parsed.text and "the classical method 69" in parsed.text
+    assert "71 beats/min (SNR 0.4 dB)" in parsed.text and "the classical method 69 beats/min (SNR 1.2" in parsed.text
     assert {f"figure-video1-{kind}" for kind in ("score", "prompts", "pulse", "spectrum")} <= parsed.ids
     assert source.count("data:image/jpeg") == 3 * 8 and "videos" not in parsed.ids
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_an_undetermined_video_says_why_and_what_that_means(tmp_path):
+    doubted = answer() | {"label": "undetermined", "doubt": DOUBT, "doubt_note": "videos are counted"}
+    _, parsed = written(tmp_path, [doubted, answer()], [arrays(), arrays()])
+    assert "Called undetermined: the calibrated P(fake) of 0.800 would be at or above" in parsed.text
+    assert "the face is smaller than in any training clip. Undetermined means that the score says" in parsed.text
+    assert "at most 1.2 % are as far (p = 0.013 over 79 groups of people of validation; 5 % or less" in parsed.text
+    assert "Of the guarantee: videos are counted." in parsed.text
+    assert "(0.800)" in parsed.text  # in the index, in brackets
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_an_answer_without_doubt_or_pulse_says_so(tmp_path):
+    nothing = dict.fromkeys(("heart_rate_bpm", "heart_rate_snr_db", "heart_rate_pos_bpm", "heart_rate_pos_snr_db"))
+    bare = answer() | nothing | {"doubt": None, "doubt_note": "this run has no <doubt>.npz"}
+    source, parsed = written(tmp_path, [bare], [arrays()])
+    assert "is not known (this run has no <doubt>.npz)" in parsed.text and "<doubt>" not in source
+    assert "Nothing is guaranteed about this answer" in parsed.text and "No heart rate is given" in parsed.text
 
 
 @pytest.mark.usefixtures("no_drawing")

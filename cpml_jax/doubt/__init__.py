@@ -1,0 +1,1 @@
+"""How far a clip is from what a model was trained and validated on, as a conformal p-value."""

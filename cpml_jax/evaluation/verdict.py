@@ -1,0 +1,136 @@
+"""What an evaluation decides for `predict`: the threshold, the calibration of P(fake), and what the run knows.
+
+All three belong to the parameters that were evaluated; where there are none, the answer says so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cpml_jax.doubt import knowledge
+from cpml_jax.doubt.distance import Measured
+from cpml_jax.doubt.knowledge import Judgement, Knowledge
+from cpml_jax.evaluation.results_file import DOUBT, RESULTS
+from cpml_jax.metrics import calibration
+from cpml_jax.schema import FAKE, REAL
+
+LABELS = ("real", "fake")
+UNDETERMINED = "undetermined"
+DEFAULT_THRESHOLD = 0.0  # as a margin: P(fake) of a half
+# Of a run that nobody has evaluated: what one validation person of each class would support.
+DEFAULT_BOUNDS = calibration.bounds({REAL: 1, FAKE: 1})
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold:
+    """From which margin on a video is called fake, and where that number comes from: validation or default."""
+
+    margin: float
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """How a margin becomes the P(fake) that is given: divided by the temperature, its sigmoid kept within the bounds.
+
+    source: validation, or default where the run was not evaluated.
+    """
+
+    temperature: float = 1.0
+    bounds: tuple[float, float] = DEFAULT_BOUNDS
+    source: str = "default"
+
+    def p_fake(self, margin: float) -> float:
+        return float(calibration.calibrated([margin], self.temperature, self.bounds)[0])
+
+    def describe(self) -> dict[str, Any]:
+        """As an answer has it."""
+        return {"temperature": self.temperature, "bounds": list(self.bounds), "from": self.source}
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """How an answer is made of margins.
+
+    Attributes:
+      knowledge: what the run knows; or why that is not known, in one line.
+    """
+
+    threshold: Threshold = Threshold(DEFAULT_THRESHOLD, "default")
+    calibration: Calibration = Calibration()
+    knowledge: Knowledge | str = "this run was not evaluated"
+
+    def score(self, margin: float) -> dict[str, float]:
+        """{margin, score}: as the model gives it, and as the calibrated, bounded P(fake)."""
+        return {"margin": margin, "score": self.calibration.p_fake(margin)}
+
+    def judge(self, windows: Sequence[Measured | None]) -> Judgement | None:
+        """How far a face's windows are from what is known; None where that is not known."""
+        measured = [window for window in windows if window is not None]
+        return None if isinstance(self.knowledge, str) or not measured else self.knowledge.judge(measured)
+
+    def label(self, margin: float, judgement: Judgement | None) -> dict[str, str]:
+        """{label, leaning}: with doubt, and without it."""
+        leaning = LABELS[int(margin >= self.threshold.margin)]
+        undetermined = judgement is not None and judgement.undetermined
+        return {"label": UNDETERMINED if undetermined else leaning, "leaning": leaning}
+
+    def doubt(self, judgement: Judgement | None) -> dict[str, Any]:
+        """{doubt, doubt_note}: null with the reason, where nothing is known."""
+        if isinstance(self.knowledge, str) or judgement is None:
+            why = self.knowledge if isinstance(self.knowledge, str) else "nothing was measured"
+            return {"doubt": None, "doubt_note": why}
+        known = self.knowledge
+        return {
+            "doubt": {
+                "p": judgement.p, "level": known.level, "score": judgement.score, "reasons": list(judgement.reasons),
+                "p_over": known.over, "count": known.count, "sources": known.sources,
+            }
+        } | ({"doubt_note": known.note} if known.note else {})  # fmt: skip
+
+    def describe(self) -> dict[str, Any]:
+        """{threshold, calibration} of an answer."""
+        margin = self.threshold.margin
+        threshold = {"value": self.calibration.p_fake(margin), "margin": margin, "from": self.threshold.source}
+        return {"threshold": threshold, "calibration": self.calibration.describe()}
+
+
+def read(workdir: str | Path, step: int, parameters_sha256: str, level: float) -> Verdict:
+    """Of a run's evaluation, if it is of these very parameters; else the defaults, which say that they are.
+
+    Files before version 3.0.0 do not name the parameters, and their threshold is one of mean probabilities; those
+    before 3.1.0 have no bounds.
+
+    Args:
+      level: eval.doubt_level.
+    """
+    known = knowledge.read(Path(workdir) / DOUBT, parameters_sha256, level)
+    try:
+        written = json.loads((Path(workdir) / RESULTS).read_text())
+        checkpoint = written["checkpoint"]
+        if (checkpoint["step"], checkpoint["parameters_sha256"]) != (step, parameters_sha256):
+            return Verdict(knowledge=known)
+    except (OSError, ValueError, KeyError, TypeError):
+        return Verdict(knowledge=known)
+    return Verdict(_threshold(written), _calibration(written), known)
+
+
+def _threshold(written: dict[str, Any]) -> Threshold:
+    try:
+        return Threshold(float(written["results"][0]["threshold"]["video_margin"]), "validation")
+    except (KeyError, IndexError, TypeError, ValueError):
+        return Threshold(DEFAULT_THRESHOLD, "default")
+
+
+def _calibration(written: dict[str, Any]) -> Calibration:
+    try:
+        block = written["calibration"]
+        least, greatest = (float(bound) for bound in block["bounds"])
+        temperature = block["temperature"]
+        return Calibration(1.0 if temperature is None else float(temperature), (least, greatest), "validation")
+    except (KeyError, TypeError, ValueError):
+        return Calibration()
