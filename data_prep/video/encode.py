@@ -14,6 +14,7 @@ from typing import cast
 
 import av
 import numpy as np
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
@@ -91,14 +92,14 @@ class Upload:
     """A codec once before, in memory: what a site does to a video before anybody downloads and forges or shows it."""
 
     def __init__(self, factor: int, size: int, rate: int, codec: str = "h264") -> None:
-        self._encoder = av.CodecContext.create(CODECS[codec].encoder, "w")
+        self._encoder = cast(VideoCodecContext, av.CodecContext.create(CODECS[codec].encoder, "w"))
         self._encoder.width = self._encoder.height = size
         self._encoder.pix_fmt = "yuv420p"
         self._encoder.time_base = Fraction(1, rate)
         self._encoder.thread_count = 1
         quick = {"crf": str(factor), "preset": FINE, "tune": "zerolatency"}
         self._encoder.options = quick if codec == "h264" else options(Codec(codec, factor))
-        self._decoder = av.CodecContext.create(DECODERS[codec], "r")
+        self._decoder = cast(VideoCodecContext, av.CodecContext.create(DECODERS[codec], "r"))
         self._decoder.thread_count = 1
 
     def __call__(self, frame: av.VideoFrame | None) -> list[av.VideoFrame]:

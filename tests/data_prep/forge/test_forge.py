@@ -145,28 +145,44 @@ def test_the_source_says_what_lies_there(forged, config, run, capsys):
         sources.list_videos("forged", forged / "real")
 
 
-def test_killed_twice_it_ends_with_the_same_bytes(forged, real, tmp_path):
+def test_killed_twice_it_ends_with_the_same_bytes(forged, real, tmp_path, monkeypatch):
     root = tmp_path / "forged"
     shutil.copytree(forged / "squares", root / "squares")
-    for wanted in (3, 20):
-        # The squares are there: a child needs no detector, and begins with the clips.
-        arguments = f"{str(root)!r}, input={str(real)!r}, **{real_footage.FORGED!r}"
-        code = f"from data_prep.forge.generate import generate; generate({arguments})"
-        child = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, env=os.environ | {"PYTHONPATH": "."})
-        while child.poll() is None and len(list(root.rglob("*.mp4"))) < wanted:
-            time.sleep(0.005)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        assert all(len(decode(path)) == 32 for path in root.rglob("*.mp4")), "what is there is whole"
-        for path in root.glob("*/raw/*_*.mp4"):
-            if path.parts[-3] in ("swap", "selfblend"):
-                target = next(name for name in TARGETS if path.name.startswith(f"{name}_"))
-                assert (root / f"real/raw/{target}.mp4").is_file(), "no forgery without its real clip"
-        assert not (root / "videos.csv").exists()
-    (root / "swap").mkdir(exist_ok=True)
-    (root / "swap/.left.mp4.part").write_bytes(b"half")
+    # The squares are there: the child needs no detector, and begins with the clips.
+    arguments = f"{str(root)!r}, input={str(real)!r}, **{real_footage.FORGED!r}"
+    code = f"from data_prep.forge.generate import generate; generate({arguments})"
+    child = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, env=os.environ | {"PYTHONPATH": "."})
+    while child.poll() is None and len(list(root.rglob("*.mp4"))) < 3:
+        time.sleep(0.005)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    check_whole(root)
+    made, count = clip_files.encode, iter(range(9))
+
+    def interrupted(videos, frames, *more):
+        """Encodes nine times, then is interrupted."""
+        if next(count, None) is None:
+            raise KeyboardInterrupt
+        made(videos, frames, *more)
+
+    monkeypatch.setattr(clip_files, "encode", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        again(root, real)
+    monkeypatch.undo()
+    check_whole(root)
+    (root / "swap/raw").mkdir(parents=True, exist_ok=True)
+    (root / "swap/raw/left.mp4.part").write_bytes(b"half")
     again(root, real)
     assert contents(root) == contents(forged)
+
+
+def check_whole(root) -> None:
+    """What an interruption left has all of its frames, and no forgery lacks its real clip."""
+    assert all(len(decode(path)) == 32 for path in root.rglob("*.mp4")) and not (root / "videos.csv").exists()
+    for kind in ("swap", "selfblend"):
+        for path in root.glob(f"{kind}/*/*.mp4"):
+            target = next(name for name in TARGETS if path.name.startswith(f"{name}_"))
+            assert (root / f"real/raw/{target}.mp4").is_file()
 
 
 def test_what_is_missing_is_made_again_and_nothing_else(forged, real):
