@@ -84,15 +84,6 @@ def test_no_gradient_is_computed_of_a_frozen_encoder():
     assert len(re.findall(r"\bdot_general\[", text)) == convolutions + 2  # and the projection, forward and its gradient
 
 
-def test_every_pixel_of_a_still_is_looked_at():
-    config, model, tokens = made()
-    inputs = {"stills": jnp.asarray(tiny.random_batch(rows=1)["stills"][:, :1])}
-    variables = jax.jit(lambda: model.init(jax.random.key(0), inputs, tokens, method="init_everything"))()
-    step = steps.jit_saliency_step(model, sharding.make_mesh(1))
-    saliency = np.asarray(step(variables, jnp.eye(2, 16), inputs))
-    assert saliency.shape == (1, 128, 128) and np.isfinite(saliency).all() and (saliency > 0).mean() > 0.9
-
-
 def test_statistics_of_a_frozen_encoder_stay_and_its_features_are_standardised():
     config, model, tokens = made(**{"model.visual.trained": "none"})
     mesh = sharding.make_mesh(1)
