@@ -80,7 +80,9 @@ def test_a_runs_folder_is_enough_to_score(run, tmp_path, capsys):
     for named in (run.clip, tmp_path / "gone", "an/other"):
         arguments = [*run.arguments[:-1], f"--config.model.text_encoder.weights={named}"]
         again = predicted(tmp_path / "moved", arguments, tmp_path / "moved" / video.relative_to(workdir), capsys)
-        assert again["windows"] == answer["windows"] and again["margin"] == answer["margin"]
+        # The score is calibrated by evaluation.json, which is gone: the margins are the model's own.
+        assert [w["margin"] for w in again["windows"]] == [w["margin"] for w in answer["windows"]]
+        assert again["margin"] == answer["margin"] and again["doubt"] is None
     arguments = [*run.arguments, f"--workdir={tmp_path / 'moved'}", f"--config.data.records={tmp_path / 'records'}"]
     assert run_main("evaluate", *arguments) == 0 and figures(tmp_path / "moved") == before
     capsys.readouterr()
