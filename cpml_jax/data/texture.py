@@ -41,7 +41,7 @@ def texture(
 ) -> Float32[np.ndarray, "4 {cells} {cells}"]:
     """The numbers of one clip, in the order of NUMBERS; about 1 in standard deviation between clips.
 
-    A mirrored clip has mirrored numbers. Twice the contrast gives the same ones, but for the floor and for rounding. A
+    A mirrored clip has mirrored numbers. Twice the contrast gives the same ones, but for the floor. A
     clip without any change or texture has zeros.
 
     Args:
@@ -82,7 +82,7 @@ def magnitudes(
         if not is_valid:
             before = []
             continue
-        luma = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        luma = cv2.cvtColor(frame.astype(np.float32), cv2.COLOR_RGB2GRAY)  # not rounded to whole grey levels
         soft = cv2.sepFilter2D(luma, -1, _BINOMIAL, _BINOMIAL, borderType=cv2.BORDER_REPLICATE)
         fine, narrow, wide = luma - soft, gaussian(luma, _NARROW), gaussian(luma, _WIDE)
         mid = narrow - wide

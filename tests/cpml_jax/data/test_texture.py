@@ -29,7 +29,8 @@ def clip():
 
 
 def shifted(wide, x, y):
-    moved = cv2.warpAffine(wide, np.float32([[1, 0, -x], [0, 1, -y]]), (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_CUBIC)
+    matrix = np.array([[1, 0, -x], [0, 1, -y]], np.float32)
+    moved = cv2.warpAffine(wide, matrix, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_CUBIC).astype(np.float32)
     return np.clip(np.round(moved), 20, 235).astype(np.uint8)
 
 
@@ -48,28 +49,19 @@ def of_cells(x):
 def test_against_numpy(clip):
     """Up to a factor: sharpness and flicker by convolution in float64, unrest and tremor from slices."""
 
-    def binomial(x):
-        wide, ends = np.pad(x, ((0, 0), (1, 1), (1, 1)), mode="edge"), range(3)
-        return sum(
-            (2 - abs(i - 1)) * (2 - abs(j - 1)) / 16 * wide[:, i : i + CROP_SIZE, j : j + CROP_SIZE]
-            for i in ends
-            for j in ends
-        )
+    def neighbours(x, mode):
+        """The 3 x 3 pixels around each, (3, 3, T, S, S)."""
+        wide = np.pad(x, ((0, 0), (1, 1), (1, 1)), mode=mode)
+        return np.array([[wide[:, i : i + CROP_SIZE, j : j + CROP_SIZE] for j in range(3)] for i in range(3)])
 
     def blur(x, deviation):
         return np.stack([cv2.GaussianBlur(y, (0, 0), deviation, borderType=cv2.BORDER_REPLICATE) for y in x])
 
-    y = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip]).astype(np.float64)
-    np.testing.assert_allclose(y, clip @ [0.299, 0.587, 0.114], atol=0.51)
-    soft = binomial(y)
+    y = clip @ [0.299, 0.587, 0.114]
+    soft = np.einsum("ijtab,i,j->tab", neighbours(y, "edge"), *[np.array([0.25, 0.5, 0.25])] * 2)
     fine, mid = y - soft, blur(y, 1) - blur(y, 2)
-    right, left = (np.abs(np.diff(soft, axis=2, **{side: soft[..., edge]})) for side, edge in
-                   (("append", slice(-1, None)), ("prepend", slice(0, 1))))  # fmt: skip
-    below, above = (np.abs(np.diff(soft, axis=1, **{side: soft[:, edge]})) for side, edge in
-                    (("append", slice(-1, None)), ("prepend", slice(0, 1))))  # fmt: skip
-    for one, other in ((right, left), (below.swapaxes(1, 2), above.swapaxes(1, 2))):  # at the edge there is one
-        one[..., -1], other[..., 0] = other[..., -1], one[..., 0]
-    gradient = (right + left + below + above) / 2
+    around = np.abs(neighbours(soft, "reflect") - soft)  # at the edge the one step counts twice
+    gradient = (around[0, 1] + around[2, 1] + around[1, 0] + around[1, 2]) / 2
     strengths = {
         "sharpness": (np.abs(fine).mean(0), gradient.mean(0)),
         "unrest": (np.abs(np.diff(y, 2, axis=0)).mean(0), gradient.mean(0)),
@@ -108,8 +100,7 @@ def inside_places():
 def test_a_face_that_jitters_is_restless_there(clip):
     rng = np.random.default_rng(1)
     offsets = rng.normal(0, 0.6, (LENGTH, 2))
-    jittered = with_inside(clip, lambda t, frame: cv2.warpAffine(
-        frame, np.float32([[1, 0, offsets[t, 0]], [0, 1, offsets[t, 1]]]), (CROP_SIZE, CROP_SIZE)))  # fmt: skip
+    jittered = with_inside(clip, lambda t, frame: shifted(frame, *offsets[t]))
     changes = by_name(read(jittered) - read(clip))
     for name in ("unrest", "tremor"):
         inside = changes[name][INSIDE]
@@ -132,11 +123,10 @@ def test_a_mirrored_clip_has_mirrored_numbers(clip, cells):
 
 
 def test_the_contrast_of_the_whole_picture_and_its_own_sharpness_say_nothing(clip):
-    """But for the floor, and for the luma's rounding to whole grey levels."""
+    """But for the floor."""
     uneven = with_inside(clip, lambda t, frame: cv2.GaussianBlur(frame, (0, 0), 0.8)) // 2
     numbers, brighter = read(uneven), read(uneven * 2 + 10)
-    assert np.abs(brighter - numbers).mean() < 0.2 * numbers.std()
-    assert np.corrcoef(brighter.ravel(), numbers.ravel())[0, 1] > 0.97
+    assert np.abs(brighter - numbers).mean() < 0.1 * numbers.std()
     np.testing.assert_allclose(numbers.mean(axis=(1, 2)), 0, atol=1e-5)
 
 
