@@ -53,6 +53,8 @@ def table() -> dict[str, dict[str, Any]]:
         },
         # Single frames, whatever moves between them: the visual stream as the base has it.
         "frames_alone": _FRAMES | _LINEAR,
+        # The measured texture alone, a linear map of it: no network looks at the picture.
+        "texture_alone": {"model.modalities": ("texture",), **_LINEAR, **_ALONE},
         # Srivatsan et al., ICCV 2023.
         "flip_v": _IMAGES | _LINEAR,
         "flip_it": _FLIP_IT,

@@ -113,7 +113,7 @@ def get_config() -> ConfigDict:
 
     # --- model ----------------------------------------------------------------------------------------------
     model = config.model = ConfigDict()
-    model.modalities = ("rppg", "landmarks")  # any non-empty subset of rppg, landmarks, visual
+    model.modalities = ("rppg", "landmarks")  # any non-empty subset of rppg, landmarks, visual, texture
     model.unified_dim = 512  # width of u and of the class embeddings
     # prompts: exp(tau) cos(u, t_c), t_c the text encoder's | prototypes: the same with learned t_c, orthogonal at the
     # start, where no trained text encoder gives words a meaning | linear: one linear layer on u
@@ -213,6 +213,10 @@ def get_config() -> ConfigDict:
     visual.width = 768  # ViT-B/16's image encoder
     visual.layers = 12
     visual.heads = 12
+
+    # Measured by the reader on all frames as they are stored (cpml_jax/data/texture.py); it has no parameters.
+    model.texture = ConfigDict()
+    model.texture.cells = 12  # a side; four numbers each
 
     # --- evaluation -----------------------------------------------------------------------------------------
     evaluate = config.eval = ConfigDict()

@@ -86,11 +86,11 @@ RECORD: tuple[Field, ...] = (
 INDEX_FIELDS: tuple[str, ...] = tuple(f.name for f in RECORD if f.shape == ())
 
 # What a model's streams read (models/streams.py), by name: fields of BATCH, and of RECORD but for stills, which are
-# some of its frames.
-MODEL_INPUTS: tuple[str, ...] = ("frames", "stills", "landmarks")
+# some of its frames, and texture, which is measured on them.
+MODEL_INPUTS: tuple[str, ...] = ("frames", "stills", "landmarks", "texture")
 
 # The batch that a step sees. B clips, V views (view 0 is the best compression), T frames, S model input pixels, K
-# stills. Of MODEL_INPUTS it holds those that the model's streams read.
+# stills, G cells a side. Of MODEL_INPUTS it holds those that the model's streams read.
 BATCH: tuple[Field, ...] = (
     Field("frames", (None, None, None, None, None, 3), "uint8", "", "(B, V, T, S, S, 3) RGB"),
     Field(
@@ -101,6 +101,13 @@ BATCH: tuple[Field, ...] = (
         "(B, V, K, 128, 128, 3) RGB: K frames, evenly over the clip, at the size at which they are stored",
     ),
     Field("landmarks", (None, None, None, NUM_LANDMARKS, 2), "float32", "face box", "(B, V, T, 68, 2)"),
+    Field(
+        "texture",
+        (None, None, 4, None, None),
+        "float32",
+        "",
+        "(B, V, 4, G, G) data/texture.NUMBERS in G x G cells, of all T frames at the size at which they are stored",
+    ),
     Field("valid", (None, None, None), "bool", "", "(B, V, T) False where a frame was filled in: no loss may read it"),
     Field("pulse", (None, None), "float32", "z-score", "(B, T) classical trace of the best view: the pulse teacher"),
     Field("label", (None,), "int32", "", "(B,) 0 real, 1 fake"),

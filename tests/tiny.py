@@ -69,6 +69,7 @@ def random_batch(rows: int = 8, views: int = 2, seed: int = 0) -> dict[str, np.n
         "frames": rng.integers(0, 255, (rows, views, NUM_FRAMES, FRAME_SIZE, FRAME_SIZE, 3), dtype=np.uint8),
         "landmarks": rng.uniform(-1, 1, (rows, views, NUM_FRAMES, 68, 2)).astype(np.float32),
         "stills": rng.integers(0, 255, (rows, views, NUM_STILLS, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8),
+        "texture": np.random.default_rng(seed + 1).normal(size=(rows, views, 4, 12, 12)).astype(np.float32),
         "valid": np.ones((rows, views, NUM_FRAMES), bool),
         "pulse": rng.normal(size=(rows, NUM_FRAMES)).astype(np.float32),
         "label": (np.arange(rows) % 2).astype(np.int32),

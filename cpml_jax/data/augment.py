@@ -34,6 +34,11 @@ def mirrored_landmarks(landmarks: jax.Array) -> jax.Array:
     return landmarks[..., MIRRORED_POINTS, :] * jnp.asarray([-1.0, 1.0], landmarks.dtype)
 
 
+def mirrored_cells(cells: jax.Array) -> jax.Array:
+    """(..., G, G) numbers of cells that have no direction, and so is the result."""
+    return cells[..., ::-1]
+
+
 def where_clip(chosen: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
     """x of the chosen clips (B,) bool, y of the others: both (B, ...)."""
     return jnp.where(chosen.reshape(-1, *[1] * (x.ndim - 1)), x, y)

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import resized
+from cpml_jax.data.texture import texture
 from cpml_jax.schema import CROP_SIZE, MODEL_INPUTS, RECORD
 
 TRACE = "pulse_pos"  # the record's trace that becomes a batch's pulse
@@ -24,21 +25,23 @@ def clip_arrays(record: Mapping[str, Any], size: InputSize) -> Clip:
     Args:
       record: of schema.RECORD's fields at least valid, TRACE and what size.inputs need, size.num_frames frames or more;
         where it has `stills` (RecordSet.read), those are taken, and else they are some of its frames.
-      size: T, S, K, and which inputs.
+      size: T, S, K, G, and which inputs.
 
     Returns:
-      Of size.inputs frames (T, S, S, 3) uint8, stills (K, 128, 128, 3) uint8, every other one (T, ...) in its field's
-      dtype; pulse (T,) float32, valid (T,) bool. Landmarks of invalid frames are bridged.
+      Of size.inputs frames (T, S, S, 3) uint8, stills (K, 128, 128, 3) uint8, landmarks (T, 68, 2) float32, those of
+      invalid frames bridged, texture (4, G, G) float32; pulse (T,) float32, valid (T,) bool.
     """
     arrays = {}
+    valid = np.asarray(record["valid"], bool)[: size.num_frames]
     for name in size.inputs:
         if name == "stills":
             arrays[name] = stills_of(record, size)
+        elif name == "texture":
+            arrays[name] = texture(whole_frames(record["frames"][: size.num_frames]), valid, size.texture_cells)
         else:
             arrays[name] = np.asarray(record[name], _FIELDS[name].dtype)[: size.num_frames]
     if "frames" in arrays and arrays["frames"].shape[1] != size.frame_size:
         arrays["frames"] = np.stack([resized(frame, size.frame_size) for frame in arrays["frames"]])
-    valid = np.asarray(record["valid"], bool)[: size.num_frames]
     if "landmarks" in arrays:
         arrays["landmarks"] = bridged(arrays["landmarks"], valid)
     return arrays | {"pulse": np.asarray(record[TRACE], _FIELDS[TRACE].dtype)[: size.num_frames], "valid": valid}
@@ -47,9 +50,14 @@ def clip_arrays(record: Mapping[str, Any], size: InputSize) -> Clip:
 def stills_of(record: Mapping[str, Any], size: InputSize) -> UInt8[np.ndarray, "K S S 3"]:
     """A record's stills; if it has none of its own, of its whole frames."""
     stills = record["stills"] if "stills" in record else np.asarray(record["frames"])[list(size.still_places)]
-    if stills.shape[1:3] != (CROP_SIZE, CROP_SIZE):
-        raise ValueError(f"stills of {stills.shape[1]} pixels; they are {CROP_SIZE} wide")
-    return np.asarray(stills, np.uint8)
+    return whole_frames(stills)
+
+
+def whole_frames(frames: np.ndarray) -> UInt8[np.ndarray, "T S S 3"]:
+    """Frames that must be as they are stored."""
+    if frames.shape[1:3] != (CROP_SIZE, CROP_SIZE):
+        raise ValueError(f"frames of {frames.shape[1]} pixels; as they are stored they are {CROP_SIZE} wide")
+    return np.asarray(frames, np.uint8)
 
 
 def bridged(points: np.ndarray, valid: np.ndarray) -> np.ndarray:

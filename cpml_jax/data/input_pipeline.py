@@ -63,8 +63,7 @@ class ClipReader:
         if self._measure:
             record = self.records.read(row, CROP_SIZE)
         else:
-            pixels = size.frame_size if "frames" in size.inputs else None
-            record = self.records.read(row, pixels, size.still_places)
+            record = self.records.read(row, size.decoded_size, size.still_places)
         length = len(record["valid"])
         if length < size.num_frames:
             raise UserError(

@@ -1,4 +1,4 @@
-"""What the model reads of a clip, and how large that is: frames, stills, pixels; and clips of a batch."""
+"""What the model reads of a clip, and how large that is: frames, stills, pixels, cells; and clips of a batch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 from jaxtyping import Int
+
+from cpml_jax.schema import CROP_SIZE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +20,7 @@ class InputSize:
       num_stills: K.
       batch_size: clips.
       inputs: those of schema.MODEL_INPUTS that the model's streams read: nothing else is decoded.
+      texture_cells: G, cells a side of `texture`.
     """
 
     num_frames: int
@@ -25,6 +28,17 @@ class InputSize:
     num_stills: int
     batch_size: int
     inputs: tuple[str, ...]
+    texture_cells: int = 12
+
+    @property
+    def decoded_size(self) -> int | None:
+        """Pixels at which every frame of a clip is needed; None where no stream reads more of them than stills.
+
+        Texture is measured on frames as they are stored; `frames` are then made of those (batch.clip_arrays).
+        """
+        if "texture" in self.inputs:
+            return CROP_SIZE
+        return self.frame_size if "frames" in self.inputs else None
 
     @property
     def still_places(self) -> tuple[int, ...]:

@@ -152,6 +152,7 @@ def input_size(config: ConfigDict) -> InputSize:
         num_stills=model.visual.frames,
         batch_size=config.eval.batch_size,
         inputs=inputs_of(model.modalities),
+        texture_cells=model.texture.cells,
     )
 
 

@@ -115,7 +115,8 @@ class CPML(nn.Module):
 
         Args:
           inputs: (B, V, ...) of streams.INPUTS those that the streams read; more do no harm. frames (B, V, T, S, S, 3)
-            and stills (B, V, K, 128, 128, 3) uint8 RGB; landmarks (B, V, T, 68, 2) float32 in [-1, 1].
+            and stills (B, V, K, 128, 128, 3) uint8 RGB; landmarks (B, V, T, 68, 2) float32 in [-1, 1]; texture
+            (B, V, 4, G, G) float32.
           class_embeddings: (C, D) unit vectors, real first: encode_prompts; None with the linear head.
           train: dropout, noise and jitter (key "dropout"), and this batch's statistics ("batch_stats" mutable).
           downsampled: names of views ("half", "quarter") made here from view 0; V' is 1 + their number, or else V.

@@ -19,8 +19,8 @@ WIRINGS = ("specified", "released")
 # Shares at the start where landmarks stand beside the joint vector: this and the recurrent network's features are wide,
 # and memorise 32 people (configs/synthetic.py has the figures).
 _JOINT_SHARE, _LANDMARK_SHARE = 0.03, 0.3
-# Of the measured numbers, which differ between clips by 0.5 (agreement), 0.1 (spectrum) and 1 (contrast).
-_AGREEMENT_SHARE, _SPECTRUM_SHARE, _CONTRAST_SHARE = 3.0, 8.0, 0.5
+# Of the measured numbers, which differ between clips by 0.5 (agreement), 0.1 (spectrum) and 1 (contrast, texture).
+_AGREEMENT_SHARE, _SPECTRUM_SHARE, _CONTRAST_SHARE, _TEXTURE_SHARE = 3.0, 8.0, 0.5, 0.5
 # And of the pulse's series without landmarks, where agreement stands beside it: a linear map of a wave of any phase is
 # noise, and memorises likewise.
 _SERIES_SHARE = 0.1
@@ -146,10 +146,10 @@ class Fusion(nn.Module):
     Pulse and landmarks together become CrossAttention's vector; alone, the pulse gives its series (T values) and the
     landmarks their features. With landmarks "beside", these stand beside the joint vector too, which is normalised and
     damped then; "crossed", the reference, has them inside it alone. Any other stream's features follow, then dropout;
-    then what the streams measured (agreement, spectrum, contrast), without dropout: there are few such numbers, and to
-    lose one in five of them costs more than they memorise. All of it is concatenated, and goes through one linear map
-    to unified_dim; or none (projection "none": u is as wide as the parts together). With wiring "released" pulse and
-    landmarks, both of them, meet in ReleasedCrossAttention instead.
+    then what the streams measured (agreement, spectrum, contrast, texture), without dropout: there are few such
+    numbers, and to lose one in five of them costs more than they memorise. All of it is concatenated, and goes through
+    one linear map to unified_dim; or none (projection "none": u is as wide as the parts together). With wiring
+    "released" pulse and landmarks, both of them, meet in ReleasedCrossAttention instead.
     """
 
     unified_dim: int
@@ -163,7 +163,8 @@ class Fusion(nn.Module):
     @nn.compact
     def __call__(self, fused: Mapping[str, Any], *, train: bool) -> Float[Array, "N D"]:
         """fused: stream -> features (N, F); of rppg (wave (N, T), stages) and, where it has them, its agreement's
-        numbers (N, F); of landmarks also (features, spectrum); of visual also (features or None, contrast).
+        numbers (N, F); of landmarks also (features, spectrum); of visual also (features or None, contrast);
+        of texture its numbers alone.
 
         Returns u (N, unified_dim) float32.
         """
@@ -171,6 +172,7 @@ class Fusion(nn.Module):
         pulse = fused.pop("rppg", None)
         landmarks, *spectra = split(fused.pop("landmarks", None))
         embedding, *contrasts = split(fused.pop("visual", None))
+        textures = [fused.pop("texture")] if "texture" in fused else []
         features, agreements = [], []
         if pulse is not None:
             wave, stages, *agreements = pulse
@@ -185,6 +187,7 @@ class Fusion(nn.Module):
         parts = [_AGREEMENT_SHARE * numbers for numbers in agreements]
         parts += [_SPECTRUM_SHARE * numbers for numbers in spectra]
         parts += [_CONTRAST_SHARE * numbers for numbers in contrasts]
+        parts += [_TEXTURE_SHARE * numbers for numbers in textures]
         if features:
             together = jnp.concatenate([feature.astype(self.dtype) for feature in features], axis=-1)
             parts = [nn.Dropout(self.dropout, deterministic=not train)(together), *parts]

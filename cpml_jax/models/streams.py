@@ -1,12 +1,14 @@
 """The model's streams: what each reads, its module, and what it hands to the fusion and to the losses.
 
 To add a stream: its module, an entry of STREAMS, and its settings as `model.<name>` in configs/base.py. A field of
-the records that no stream has read yet is added to schema.py, and to INPUTS.
+the records that no stream has read yet, or a number that the reader measures on them, is added to schema.py, and to
+INPUTS.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -28,6 +30,7 @@ INPUTS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
     "frames": augment.mirrored_frames,
     "stills": augment.mirrored_frames,
     "landmarks": augment.mirrored_landmarks,
+    "texture": augment.mirrored_cells,
 }
 
 Settings = Mapping[str, Any]  # config.model.<name>, without its weights
@@ -136,6 +139,16 @@ def encode_visual(module: Any, settings: Settings, inputs: Inputs, forward: Pass
     return Encoded(fused, features, {}, {"z_visual": features})
 
 
+def encode_texture(module: None, settings: Settings, inputs: Inputs, forward: Pass) -> Encoded:
+    """The numbers as the reader measured them. Made views have view 0's, which is for shapes alone: init_everything
+    makes views that no run with this stream may have (validation/training.py)."""
+    numbers = inputs["texture"]
+    if forward.downsampled:
+        numbers = jnp.repeat(numbers, 1 + len(forward.downsampled), axis=1)
+    flat = rows(numbers).reshape(-1, math.prod(numbers.shape[2:]))
+    return Encoded(flat, flat, {}, {})
+
+
 # In the order of the model's random draws, and of the features that the fusion concatenates.
 STREAMS: Mapping[str, Stream] = {
     stream.name: stream
@@ -143,6 +156,7 @@ STREAMS: Mapping[str, Stream] = {
         Stream("rppg", ("frames",), build_rppg, encode_rppg, check_rppg),
         Stream("landmarks", ("landmarks",), build_landmarks, encode_landmarks, check_landmarks),
         Stream("visual", ("stills",), visual.build, encode_visual, visual.check),
+        Stream("texture", ("texture",), lambda *_: None, encode_texture, lambda settings: None),
     )
 }
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Num
 
+from cpml_jax.data.cells import cell_weights
 from cpml_jax.models.views import averaged_down
 
 LUMA = (0.299, 0.587, 0.114)  # of RGB, ITU-R BT.601
@@ -67,11 +67,3 @@ def blurred(x: Float[Array, "*rest S S"]) -> Float[Array, "*rest S S"]:
         before, here, after = (jax.lax.slice_in_dim(wide, i, i + length, axis=axis) for i in range(3))
         x = 0.25 * (before + after) + 0.5 * here
     return x
-
-
-def cell_weights(side: int, grid: int) -> Float[np.ndarray, "{grid} {side}"]:
-    """(grid, side) float32, rows of sum 1: how much of each pixel lies in each cell."""
-    edges = np.linspace(0, side, grid + 1)
-    pixel = np.arange(side)
-    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    return (np.clip(overlap, 0, None) * grid / side).astype(np.float32)

@@ -165,6 +165,14 @@ def overlaid(frame: np.ndarray, saliency: np.ndarray) -> np.ndarray:
     return image
 
 
+def without_gradient(run: RunFiles) -> str:
+    """What of the score has no saliency, as a sentence; "" if all that the model reads has."""
+    modalities = ((run.evaluation.get("config") or {}).get("model") or {}).get("modalities") or ()
+    if "texture" not in modalities:
+        return ""
+    return " The texture stream's numbers are measured before the model: what they tell is not in these pictures."
+
+
 def where_it_looks(run: RunFiles, frames: Frames) -> Pictures:
     """Crops of faces, each with its saliency beside it."""
     maps = run.saliency.get("saliency")
@@ -194,6 +202,6 @@ def where_it_looks(run: RunFiles, frames: Frames) -> Pictures:
     intro = (
         "<p>The magnitude of the score's gradient with respect to each pixel, averaged over time and colour. Where it "
         "is bright, a small change of the picture changes the score most; the outline encloses the most salient tenth "
-        "of the picture. It shows where the score is sensitive, not why.</p>"
+        f"of the picture. It shows where the score is sensitive, not why.{without_gradient(run)}</p>"
     )
     return f'{intro}<div class="pairs">{"".join(shown)}</div>', montage(pairs), columns

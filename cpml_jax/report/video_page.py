@@ -138,7 +138,7 @@ def _window_card(span: Mapping, window: WindowArrays, window_s: float) -> str:
     frames = faces.spread(np.asarray(window.frames))
     images = faces.strip_html(frames, f"Face {span['face']} from {heading}")
     overlay = ""
-    if window.saliency is not None:
+    if window.saliency is not None and np.any(window.saliency):  # none of its streams sees pixels
         alt = f"Saliency over face {span['face']} from {heading}"
         picture = faces.overlaid(frames[len(frames) // 2], window.saliency)
         overlay = (

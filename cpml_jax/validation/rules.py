@@ -192,6 +192,7 @@ RULES: Mapping[str, Rule] = {
     "model.visual.trained": one_of(*TRAINED),
     "model.visual.projection": COUNT,
     "model.visual.contrast": Rule("0 (off) or 2 to 32 cells a side", lambda value: value == 0 or 2 <= value <= 32),
+    "model.texture.cells": Rule("2 to 32 cells a side", lambda value: 2 <= value <= 32),
     "model.visual.frames": POSITIVE,
     "model.visual.image_size": POSITIVE,
     "model.visual.patch": POSITIVE,

@@ -25,6 +25,11 @@ def check_views(flat: Flat) -> None:
                 "set train.views='downsampled' or loss.pairing='full'"
             )
         return
+    if "texture" in flat["model.modalities"]:
+        raise UserError(
+            "train.views='downsampled' makes views inside the model, and the texture stream's numbers are measured on "
+            "recorded frames; set train.views='recorded', or take 'texture' out of model.modalities"
+        )
     if flat["loss.pairing"] == "downsampled" and len(flat["train.downsampled"]) < 2:
         raise UserError(
             f"loss.pairing='downsampled' compares two made views, train.downsampled={tuple(flat['train.downsampled'])} "

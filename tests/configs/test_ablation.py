@@ -47,6 +47,7 @@ EXPECTED = {
     "physformer_alone": (PULSE | {"fusion", "classifier"}, CE | TEACHER),
     "lrnet_alone": (POINTS | {"classifier"}, CE),
     "frames_alone": ({"visual", "fusion", "classifier"}, CE),
+    "texture_alone": ({"fusion", "classifier"}, CE),
     "flip_v": ({"visual", "classifier"}, CE),
     "flip_it": ({"visual"} | PROMPTS, CE),
     "flip_mcl": ({"visual", "contrast_head"} | PROMPTS, CE | {"simclr", "prompt_mse"}),

@@ -111,6 +111,8 @@ BAD = [
     ({"model.visual.frames": 17, **VISUAL}, "more than a clip has"),
     ({"model.visual.patch": 5}, "visual"),
     ({"model.visual.contrast": 1}, "2 to 32 cells"),
+    ({"model.texture.cells": 33}, "2 to 32 cells"),
+    ({"train.views": "downsampled", "model.modalities": ("rppg", "texture")}, "measured on recorded frames"),
     ({"model.visual.encoder": "none", **VISUAL}, "leaves the visual stream nothing"),
     ({"loss.simclr": 1.0, "model.visual.encoder": "none", "model.visual.contrast": 4, **VISUAL}, "needs the image"),
     ({"model.fusion_projection": "none", "model.visual.contrast": 4, **VISUAL}, "without contrast"),

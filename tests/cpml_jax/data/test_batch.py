@@ -50,7 +50,7 @@ def test_frames_are_spaced_over_the_whole_clip():
         spaced_frames(8, 9)
 
 
-@pytest.mark.parametrize("inputs", [("frames",), ("stills",), ("landmarks",), ("frames", "landmarks")])
+@pytest.mark.parametrize("inputs", [("frames",), ("stills",), ("landmarks",), ("texture",), ("frames", "landmarks")])
 def test_a_batch_holds_what_is_read_and_no_more(tiny_records, inputs):
     records = RecordSet(tiny_records / "faces")
     size = tiny.input_size(inputs=inputs)
@@ -72,6 +72,7 @@ def test_zero_inputs_have_a_batchs_shapes_and_types():
         "frames": ((2, 1, 16, 32, 32, 3), "uint8"),
         "stills": ((2, 1, tiny.NUM_STILLS, 128, 128, 3), "uint8"),
         "landmarks": ((2, 1, 16, 68, 2), "float32"),
+        "texture": ((2, 1, 4, 12, 12), "float32"),
     }
     assert set(batch.zero_inputs(tiny.input_size(inputs=("landmarks",)))) == {"landmarks"}
 

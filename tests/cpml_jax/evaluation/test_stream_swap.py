@@ -70,7 +70,7 @@ def test_every_mixture_scores_as_its_streams_say(streams):
     [
         (("landmarks",), {}),
         (("rppg", "landmarks", "visual"), {"model.visual.contrast": 4}),
-        (("landmarks", "visual"), {"model.visual.contrast": 4, "model.visual.encoder": "none"}),
+        (("landmarks", "visual", "texture"), {"model.visual.contrast": 4, "model.visual.encoder": "none"}),
     ],
 )
 def test_the_models_streams_fuse_to_its_own_logits_and_mix(modalities, changes):

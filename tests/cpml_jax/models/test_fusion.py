@@ -116,10 +116,12 @@ def test_dropout_takes_features_and_no_measured_number():
         "rppg": (wave, stages, np.full((3, 3), 7, np.float32)),
         "landmarks": (z_land, np.full((3, 35), 7, np.float32)),
         "visual": (np.ones((3, 50), np.float32), np.full((3, 64), 7, np.float32)),
+        "texture": np.full((3, 36), 7, np.float32),
     }
     module = Fusion(unified_dim=5, dropout=0.5, stage_pool="flatten", projection="none")
     variables = module.init(jax.random.key(0), fused, train=False)
     u = module.apply(variables, fused, train=True, rngs={"dropout": jax.random.key(1)})
-    features, numbers = u[:, : -(3 + 35 + 64)], u[:, -(3 + 35 + 64) :]
+    count = 3 + 35 + 64 + 36
+    features, numbers = u[:, :-count], u[:, -count:]
     assert 0.3 < (features[:, -50:] == 0).mean() < 0.7
     assert (numbers != 0).all() and len(np.unique(numbers)) == 3  # each kind of number times its share

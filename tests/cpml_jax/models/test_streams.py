@@ -24,7 +24,7 @@ def test_the_table_agrees_with_records_configuration_and_model():
     assert tuple(streams.INPUTS) == schema.MODEL_INPUTS
     assert {name for stream in streams.STREAMS.values() for name in stream.inputs} == set(schema.MODEL_INPUTS)
     assert set(schema.MODEL_INPUTS) <= {field.name for field in schema.BATCH}
-    assert set(schema.MODEL_INPUTS) - {"stills"} <= {field.name for field in schema.RECORD}
+    assert set(schema.MODEL_INPUTS) - {"stills", "texture"} <= {field.name for field in schema.RECORD}
     assert set(streams.STREAMS) <= set(base.get_config().model)
     assert not set(streams.STREAMS) & {field.name for field in dataclasses.fields(cpml.CPML)}
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cpml_jax.data import augment
-from cpml_jax.models.texture_contrast import cell_weights, texture_contrast
+from cpml_jax.data.cells import cell_weights
+from cpml_jax.models.texture_contrast import texture_contrast
 from cpml_jax.schema import CROP_SIZE
 
 
