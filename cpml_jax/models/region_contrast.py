@@ -25,9 +25,9 @@ _FLOOR = 1e-3
 def region_contrast(stages: Sequence[Float[Array, "N _ _ _"]]) -> Float[Array, "N F"]:
     """Inner face less rim: of the mean and of the log variance over space of each channel.
 
-    The inner face is the middle half of the picture's height and width, which is 65 % of the face's box, as crops are 1.3
-    times as wide; the rim is all the rest. A pixel across the border counts on both sides by its shares. A mirrored stage
-    has the same numbers.
+    The inner face is the middle half of the picture's height and width, which is 65 % of the face's box, as crops are
+    1.3 times as wide; the rim is all the rest. A pixel across the border counts on both sides by its shares. A mirrored
+    stage has the same numbers.
 
     Args:
       stages: (N, height, width, channels) each; any sizes, any dtype.
