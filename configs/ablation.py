@@ -21,7 +21,8 @@ _FRAMES = {"model.modalities": ("visual",), **_ALONE}
 # u is the image embedding itself, as in FLIP: no random projection, no dropout, nothing beside it.
 _IMAGES = _FRAMES | {
     "model.visual.encoder": "clip", "model.visual.trained": "all", "model.visual.projection": 0,
-    "model.visual.contrast": 0, "model.fusion_projection": "none", "model.fusion_dropout": 0.0, "loss.sparsity": 0.0,
+    "model.visual.pool": "global", "model.visual.contrast": 0, "model.fusion_projection": "none",
+    "model.fusion_dropout": 0.0, "loss.sparsity": 0.0,
 }  # fmt: skip
 _FLIP_IT = _IMAGES | {"model.head": "prompts", "model.text_encoder.prompts": "ensemble"}
 

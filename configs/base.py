@@ -199,7 +199,10 @@ def get_config() -> ConfigDict:
     # What of the encoder is trained: all | norm: scale and bias of its normalisation layers (GenD; Yermakov et al.,
     # 2025) | none: it is frozen. Its batch norms keep the running statistics of its weights in any case.
     visual.trained = "all"
-    # Of efficientnet_lite0: width of a linear map of its 1,024 numbers a clip; 0: none, the fusion takes all of them
+    # Of efficientnet_lite0, what is read of its stages: global: mean and deviation over the picture, 1,024 numbers |
+    # regions: inner face less rim, 384 (region_contrast.py)
+    visual.pool = "global"
+    # Of efficientnet_lite0: width of a linear map of these numbers; 0: none, the fusion takes all of them
     visual.projection = 0
     # Cells a side in which the strength of the fine texture is measured (texture_contrast.py), beside the image
     # encoder's features; 0: off.

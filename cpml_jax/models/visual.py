@@ -13,17 +13,23 @@ from jaxtyping import Array, Float, Num
 from cpml_jax.errors import UserError
 from cpml_jax.models import views
 from cpml_jax.models.clip import ImageEncoder
-from cpml_jax.models.efficientnet_lite import FEATURES, EfficientNetLite0, pooled
+from cpml_jax.models.efficientnet_lite import FEATURES, READ, STAGES, EfficientNetLite0, pooled
+from cpml_jax.models.region_contrast import NUMBERS, region_contrast
 from cpml_jax.models.running_standard import RunningStandard
 
 CLIP, LITE, NONE = "clip", "efficientnet_lite0", "none"
 ENCODERS = (CLIP, LITE, NONE)
 TRAINED = ("all", "norm", "none")
+GLOBAL, REGIONS = POOLS = ("global", "regions")
 LEAST_SIZE = 32  # pixels: the last stage's output is 1 x 1 there
 # As its weights were trained: grey levels x as (x - 127) / 128. (The stem's running statistics agree: on frames of 30
 # real face videos its outputs deviate 0.76 times as much, and with ImageNet's usual means and deviations 1.68 times.)
 LITE_NORM = ((127 / 255,) * 3, (128 / 255,) * 3)
 _NORMS = {CLIP: views.CLIP_NORM, LITE: LITE_NORM}
+
+# Of READ, those whose inner face is compared with the rim: all but the coarsest (docs/method.md, Why regions).
+_CONTRASTED = slice(4)
+WIDTHS = {GLOBAL: FEATURES, REGIONS: NUMBERS * sum(STAGES[i].channels for i in READ[_CONTRASTED])}  # 1,024 and 384
 
 Settings = Mapping[str, Any]  # config.model.visual, without its weights
 
@@ -31,15 +37,17 @@ Settings = Mapping[str, Any]  # config.model.visual, without its weights
 class LiteEncoder(nn.Module):
     """K images of a clip -> the clip's numbers.
 
-    Mean and standard deviation over space of five stages of EfficientNet-Lite0, averaged over the images and
-    standardised by the running statistics of training: a linear map that reads them needs numbers of one size, and
-    channels differ by a factor of 100.
+    Of stages of EfficientNet-Lite0, averaged over the images and standardised by the running statistics of training: a
+    linear map that reads them needs numbers of one size, and channels differ by a factor of 100.
 
     Attributes:
-      projection: width of a linear map of them; 0: none, they are FEATURES wide.
+      projection: width of a linear map of them; 0: none, they are WIDTHS[pool] wide.
+      pool: global: mean and standard deviation over space of all five stages | regions: inner face less rim
+        (region_contrast.py) of the first four, 1/2 to 1/16 of the image.
     """
 
     projection: int = 0
+    pool: str = GLOBAL
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -47,7 +55,8 @@ class LiteEncoder(nn.Module):
         """images: as LITE_NORM has them. Returns float32."""
         n, k = images.shape[:2]
         stages = EfficientNetLite0(self.dtype, name="backbone")(images.reshape(n * k, *images.shape[2:]))
-        numbers = pooled(stages).reshape(n, k, -1).mean(axis=1)
+        numbers = pooled(stages) if self.pool == GLOBAL else region_contrast(stages[_CONTRASTED])
+        numbers = numbers.reshape(n, k, -1).mean(axis=1)
         features = RunningStandard(name="standard")(numbers, train=train)
         if self.projection:
             features = nn.Dense(self.projection, dtype=self.dtype, name="projection")(features)
@@ -58,7 +67,7 @@ def build(settings: Settings, unified_dim: int, dtype: Any) -> ImageEncoder | Li
     if settings["encoder"] == NONE:
         return None
     if settings["encoder"] == LITE:
-        return LiteEncoder(settings["projection"], dtype)
+        return LiteEncoder(settings["projection"], settings["pool"], dtype)
     shape = {k: settings[k] for k in ("patch", "width", "layers", "heads", "activation") if k in settings}
     return ImageEncoder(projection=unified_dim, dtype=dtype, **shape)
 
@@ -76,9 +85,9 @@ def check(settings: Settings) -> None:
         raise UserError(f"model.visual.image_size={size} must be a multiple of model.visual.patch={settings['patch']}")
 
 
-def feature_width(encoder: str, projection: int, unified_dim: int) -> int:
+def feature_width(encoder: str, projection: int, pool: str, unified_dim: int) -> int:
     """Numbers that an encoder gives of a clip."""
-    return (projection or FEATURES) if encoder == LITE else unified_dim
+    return (projection or WIDTHS[pool]) if encoder == LITE else unified_dim
 
 
 def frozen_parts(settings: Settings) -> tuple[str, ...]:

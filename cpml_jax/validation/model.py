@@ -54,8 +54,9 @@ def check_heads(flat: Flat) -> None:
 
 def compares_with_prompts(flat: Flat) -> bool:
     """Whether the visual stream has an encoder, and its features are as wide as the class prompts."""
-    encoder, wanted = flat["model.visual.encoder"], flat["model.unified_dim"]
-    return encoder != visual.NONE and wanted == visual.feature_width(encoder, flat["model.visual.projection"], wanted)
+    wanted = flat["model.unified_dim"]
+    encoder, projection, pool = (flat[f"model.visual.{key}"] for key in ("encoder", "projection", "pool"))
+    return encoder != visual.NONE and wanted == visual.feature_width(encoder, projection, pool, wanted)
 
 
 def narrower(flat: Flat) -> str:
@@ -83,6 +84,11 @@ def check_visual(flat: Flat) -> None:
         raise UserError(
             f"model.visual.projection={flat['model.visual.projection']} is of model.visual.encoder={visual.LITE!r}; "
             f"with {encoder!r} set it to 0"
+        )
+    if encoder != visual.LITE and flat["model.visual.pool"] != visual.GLOBAL:
+        raise UserError(
+            f"model.visual.pool={flat['model.visual.pool']!r} is of model.visual.encoder={visual.LITE!r}; with "
+            f"{encoder!r} set it to {visual.GLOBAL!r}"
         )
     for name in _ON_IMAGES:
         if flat[f"loss.{name}"] and not compares_with_prompts(flat):

@@ -17,7 +17,7 @@ from cpml_jax.models.physformer import INPUT_NORMS
 from cpml_jax.models.prompt_bank import CLASSES
 from cpml_jax.models.resolution import PFE_VIEWS, STEPS
 from cpml_jax.models.streams import STREAMS
-from cpml_jax.models.visual import ENCODERS, TRAINED
+from cpml_jax.models.visual import ENCODERS, POOLS, TRAINED
 from cpml_jax.schema import REAL_METHOD
 
 
@@ -191,6 +191,7 @@ RULES: Mapping[str, Rule] = {
     ),
     "model.visual.trained": one_of(*TRAINED),
     "model.visual.projection": COUNT,
+    "model.visual.pool": one_of(*POOLS),
     "model.visual.contrast": Rule("0 (off) or 2 to 32 cells a side", lambda value: value == 0 or 2 <= value <= 32),
     "model.texture.cells": Rule("2 to 32 cells a side", lambda value: 2 <= value <= 32),
     "model.visual.frames": POSITIVE,

