@@ -53,7 +53,7 @@ def model(config: ConfigDict) -> None:
     config.loss.ce_views = "all"
     # Videos that were compressed before have hardly any pulse: noise would teach noise.
     config.train.pulse_snr_p = 0.05
-    # What tells forged from real here, figures of logistic regressions: docs/method.md, Visual stream and Texture.
+    # What tells forged from real here, figures of logistic regressions: docs/method.md, Visual and Texture.
     config.model.modalities = ("rppg", "landmarks", "visual", "texture")
     visual = config.model.visual
     visual.encoder, visual.weights, visual.trained = "efficientnet_lite0", "package", "none"
