@@ -178,7 +178,7 @@ def by_method(tiny_records, bank, tmp_path_factory):
 def test_batches_know_the_class_of_each_clip(by_method):
     _, _, seen = by_method
     index = np.concatenate([batch["class_index"] for batch in seen])
-    unread = {"frames", "landmarks"}  # by the visual stream alone
+    unread = {"frames", "landmarks", "texture"}  # by the visual stream alone
     assert set(seen[0]) == {field.name for field in schema.BATCH} - unread and seen[0]["class_index"].dtype == np.int32
     assert set(index) == {0, 1, 2} and ((index > 0) == np.concatenate([batch["label"] for batch in seen])).all()
 
