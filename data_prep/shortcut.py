@@ -5,8 +5,13 @@ What drawn (synthetic/shortcut.py) and forged (forge/shortcut.py) data sets shar
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Sequence
+
 import cv2
 import numpy as np
+
+from cpml_jax.errors import UserError
 
 
 def of_picture(picture: np.ndarray) -> list[float]:
@@ -50,6 +55,29 @@ def auc_by_method(
     return result
 
 
-def line(compression: str, aucs: dict[str, float]) -> str:
-    """A result as text."""
-    return f"{compression}: " + "  ".join(f"{name} {auc:.2f}" for name, auc in aucs.items())
+def run(
+    arguments: Sequence[str],
+    module: str,
+    measure: Callable[[str, str], dict[str, float]],
+    compressions: Callable[[str], Sequence[str]],
+) -> int:
+    """The command `python -m MODULE ROOT [COMPRESSION ...]`: a line of AUCs for each compression.
+
+    Args:
+      arguments: ROOT and compressions. module: its name, for the line on how to call it.
+      measure: (root, compression) -> {method: auc}. compressions: of a root, where none is named.
+
+    Returns:
+      The exit status: 0, or 2 after one line on what is wrong.
+    """
+    try:
+        if not arguments:
+            raise UserError(f"give the folder of the videos: python -m {module} ROOT [COMPRESSION ...]")
+        root = arguments[0]
+        for compression in arguments[1:] or compressions(root):
+            aucs = measure(root, compression)
+            print(f"{compression}: " + "  ".join(f"{name} {auc:.2f}" for name, auc in aucs.items()), flush=True)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0

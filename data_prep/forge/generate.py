@@ -43,12 +43,10 @@ from data_prep.prepare import run_jobs
 from data_prep.records import recipe
 from data_prep.records.beam import Pipelines, one_at_a_time
 from data_prep.records.disk import writing
+from data_prep.sources.forged import COLUMNS, LIST
 
 VERSION = 1  # raise it when the same parameters would make other clips of the same videos
-VIDEOS, REFUSED, CLAIM = "videos.csv", "refused.jsonl", "forge.json"
-COLUMNS = (
-    "path", "label", "identity", "source_identity", "method", "compression", "split", "video", "target", "mask",
-)  # fmt: skip
+REFUSED, CLAIM = "refused.jsonl", "forge.json"
 SMALLEST, SHORTEST = 64, 16  # pixels, frames
 
 
@@ -299,7 +297,7 @@ def finish(root: str, tasks: Sequence[ClipTask], refused: list[dict[str, str]]) 
     writer.writeheader()
     writer.writerows(rows)
     page.write(Path(root), kept, refused)
-    write_whole(Path(root) / VIDEOS, text.getvalue())
+    write_whole(Path(root) / LIST, text.getvalue())
     print(summary(root, tasks, len(kept), refused), file=sys.stderr)
 
 

@@ -66,17 +66,7 @@ def compressions_of(root: str) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    try:
-        if not arguments:
-            raise UserError(
-                "give the folder of forged videos: python -m data_prep.forge.shortcut ROOT [COMPRESSION ...]"
-            )
-        for compression in arguments[1:] or compressions_of(arguments[0]):
-            print(shortcut.line(compression, shortcut_auc(arguments[0], compression)))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    return shortcut.run(arguments, "data_prep.forge.shortcut", shortcut_auc, compressions_of)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from cpml_jax.schema import FAKE, REAL, SPLITS
 from data_prep.sources import Video, read_text, select
 
 LIST = "videos.csv"
-COLUMNS = {
+COLUMNS = (
     "path", "label", "identity", "source_identity", "method", "compression", "split", "video", "target", "mask",
-}  # fmt: skip
+)  # fmt: skip
 LABELS = {"real": REAL, "fake": FAKE}
 
 
@@ -31,7 +31,7 @@ def expected(
     if not path.is_file():
         raise UserError(f"{root}: no forged videos, {LIST} is missing; `main.py forge` makes them")
     rows = list(csv.DictReader(io.StringIO(read_text(path))))
-    if not rows or not rows[0].keys() >= COLUMNS:
+    if not rows or not rows[0].keys() >= set(COLUMNS):
         raise UserError(f"{path}: not the list of forged videos; `main.py forge` writes it anew once it is deleted")
     return select([_video(Path(root), row, f"{path}, line {line}") for line, row in enumerate(rows, 2)],
                   compressions, methods, splits)  # fmt: skip

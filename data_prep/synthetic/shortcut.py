@@ -1,6 +1,6 @@
 """Could the benchmark be won by a shortcut? Logistic regression on simple statistics of a clip.
 
-    python -m data_prep.synthetic.shortcut ROOT [COMPRESSION]
+    python -m data_prep.synthetic.shortcut ROOT [COMPRESSION ...]
 
 Features of a video: mean and variance of each channel of the frame and of the face crop, sharpness of both (variance of
 the Laplacian), and the file's size. Cross-validated over identity pairs (a pair shares faces, so it is never
@@ -60,13 +60,7 @@ def shortcut_auc(root: str, compression: str = "c23", folds: int = 5, repeats: i
 
 
 def main(arguments: list[str]) -> int:
-    try:
-        for compression in arguments[1:] or ["raw", "c23"]:
-            print(shortcut.line(compression, shortcut_auc(arguments[0], compression)))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    return shortcut.run(arguments, "data_prep.synthetic.shortcut", shortcut_auc, lambda root: ("raw", "c23"))
 
 
 if __name__ == "__main__":
