@@ -9,6 +9,8 @@ from cpml_jax.evaluation.verdict import UNDETERMINED
 from cpml_jax.report.run_files import number
 from cpml_jax.report.words import figure_of, text
 
+DISAGREE = 10.0  # beats/min between two methods, beyond what one of them is off where there is a pulse
+
 
 def verdict(answer: Mapping) -> str:
     """HTML: a list of three, what the guarantee lacks in this run, and what is read of the pulse."""
@@ -94,4 +96,6 @@ def _pulse(answer: Mapping) -> str:
     if classical is not None:
         parts.append(f"the classical method {told(classical, answer.get('heart_rate_pos_snr_db'))}")
     sentence = "; ".join(parts)
-    return f"<p>{sentence[0].upper()}{sentence[1:]}.</p>"
+    apart = rate is not None and classical is not None and abs(rate - classical) > DISAGREE
+    caution = " They disagree: take neither for a heart rate." if apart else ""
+    return f"<p>{sentence[0].upper()}{sentence[1:]}.{caution}</p>"

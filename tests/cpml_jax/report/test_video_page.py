@@ -79,6 +79,13 @@ def test_one_video_says_what_its_score_means(tmp_path):
 
 
 @pytest.mark.usefixtures("no_drawing")
+@pytest.mark.parametrize(("classical", "said"), [(69.0, False), (90.0, True)])
+def test_two_heart_rates_that_disagree_are_none(tmp_path, classical, said):
+    _, parsed = written(tmp_path, [answer() | {"heart_rate_pos_bpm": classical}], [arrays()])
+    assert ("They disagree: take neither for a heart rate." in parsed.text) == said
+
+
+@pytest.mark.usefixtures("no_drawing")
 def test_an_undetermined_video_says_why_and_what_that_means(tmp_path):
     doubted = answer() | {"label": "undetermined", "doubt": DOUBT, "doubt_note": "videos are counted"}
     _, parsed = written(tmp_path, [doubted, answer()], [arrays(), arrays()])
