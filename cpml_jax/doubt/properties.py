@@ -7,11 +7,12 @@ Those that are ratios of powers or sizes are logarithms, so that a distance in t
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from cpml_jax.evaluation.baselines import landmark_energy
 from cpml_jax.schema import FRAME_RATE
@@ -90,7 +91,10 @@ def _of_pictures(pairs: UInt8[np.ndarray, "N S S 3"]) -> dict[str, float]:
     laplacian = np.stack([cv2.Laplacian(picture, cv2.CV_32F) for picture in grey])
     # What changes between two frames beyond a shift of smooth areas: noise, and what a codec leaves of it.
     change = np.abs(fine[1::2] - fine[0::2])
-    high, low = pairs.max(axis=-1).astype(np.float32), pairs.min(axis=-1).astype(np.float32)
+    # Channel by channel: a reduction over an axis of 3 takes 20 times as long, most of what all properties take.
+    red, green, blue = np.moveaxis(pairs, -1, 0)
+    high = np.maximum(np.maximum(red, green), blue).astype(np.float32)
+    low = np.minimum(np.minimum(red, green), blue).astype(np.float32)
     return {
         "sharpness": float(np.median(np.log(laplacian.var(axis=(1, 2)) + 1.0))),
         "fine_detail": float(np.median([_fine_over_coarse(picture) for picture in grey])),
@@ -103,12 +107,18 @@ def _of_pictures(pairs: UInt8[np.ndarray, "N S S 3"]) -> dict[str, float]:
 
 
 def _fine_over_coarse(grey: Float[np.ndarray, "S S"]) -> float:
-    size = len(grey)
-    window = np.outer(np.hanning(size), np.hanning(size))
+    window, fine, coarse = _octaves(len(grey))
     power = np.abs(np.fft.rfft2((grey - grey.mean()) * window)) ** 2
+    return float(np.log((float(power[fine].mean()) + 1.0) / (float(power[coarse].mean()) + 1.0)))
+
+
+@functools.cache
+def _octaves(size: int) -> tuple[Float[np.ndarray, "S S"], Bool[np.ndarray, "S F"], Bool[np.ndarray, "S F"]]:
+    """The window of a picture, and which of its spectrum is fine and which is coarse."""
+    window = np.outer(np.hanning(size), np.hanning(size))
     radius = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
-    fine, coarse = (float(power[(radius >= low) & (radius < high)].mean()) for low, high in (_FINE, _COARSE))
-    return float(np.log((fine + 1.0) / (coarse + 1.0)))
+    fine, coarse = ((radius >= low) & (radius < high) for low, high in (_FINE, _COARSE))
+    return window, fine, coarse
 
 
 def _face_size(box: Float[np.ndarray, "T 4"]) -> float:
