@@ -67,7 +67,8 @@ def table() -> dict[str, dict[str, Any]]:
 
 
 def settings() -> dict[str, dict[str, Any]]:
-    """More rows, for `--rows` alone: the two losses at other settings, each against the same without them.
+    """More rows, for `--rows` alone: sets of streams, and the two losses at other settings, each against the same
+    without them.
 
     Changes of the losses themselves start from the paper's weights and are against without_both; the others have a
     partner, NAME_without_both.
@@ -79,7 +80,14 @@ def settings() -> dict[str, dict[str, Any]]:
     }  # fmt: skip
     pull = paper | {"loss.cqsl_push": 0.0, "loss.cqsl_rate": 0.0}  # of CQSL
     steady = {"loss.cmcl_repel": 0.0, "loss.cmcl_steady": 100.0}
+    silent = {"loss.cqsl": 0.0, "loss.teacher": 0.0}  # without a pulse there are no waves
     rows = {
+        # What pulse and landmarks add to the streams that look at the picture (configs/forged.py has all four).
+        "images": {"model.modalities": ("visual", "texture"), **silent},
+        "images_rppg": {"model.modalities": ("rppg", "visual", "texture")},
+        "images_landmarks": {"model.modalities": ("landmarks", "visual", "texture"), **silent},
+        # Of a base whose class embeddings are learned: those of a text encoder in their place.
+        "with_prompts": {"model.head": "prompts"},
         "paper_losses": paper,
         "cqsl_quarter": paper | {"loss.cqsl": 0.05},
         "cqsl_4x": paper | {"loss.cqsl": 0.8},

@@ -56,6 +56,9 @@ def get_config() -> ConfigDict:
     # push_skip_matching to read it; 1: every trace is read. Footage that was compressed hard has none to learn from.
     train.pulse_snr_p = 1.0
     train.flip = True  # mirror clips (frames and landmarks) left to right, half of the time
+    train.stills = 0  # how many of model.visual.frames a step sees, drawn anew each time; 0: all
+    # Stills at another place, size and colour each time (data/augment_stills.py); frames and landmarks as they are.
+    train.vary_stills = False
     train.log_every = 10  # steps
     train.eval_every = 200  # steps between validations; the best AUC is kept
     train.checkpoint_every = 200  # steps

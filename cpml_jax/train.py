@@ -95,6 +95,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
             seed=config.seed,
             sampled_prompts=config.model.text_encoder.prompts == "sampled",
             flip=config.train.flip,
+            stills=config.train.stills,
+            vary_stills=config.train.vary_stills,
             downsampled=tuple(config.train.downsampled) if config.train.views == "downsampled" else (),
             trained=optimizer.is_trained(abstract.params, config.optim.groups, frozen_parts(config)),
         ),

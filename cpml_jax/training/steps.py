@@ -13,6 +13,7 @@ from flax import linen as nn
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
+from cpml_jax.data import augment_stills
 from cpml_jax.losses.flip import prompt_halves
 from cpml_jax.losses.sparsity import class_weights
 from cpml_jax.losses.total import LossWeights, real_and_fake, total_loss
@@ -93,6 +94,8 @@ def make_train_step(
     seed: int,
     sampled_prompts: bool,
     flip: bool,
+    stills: int = 0,
+    vary_stills: bool = False,
     downsampled: tuple[str, ...] = (),
     trained: Any = None,
 ) -> TrainStep:
@@ -107,6 +110,8 @@ def make_train_step(
       seed: every random draw of step n comes from fold_in(seed, n).
       sampled_prompts: True: one prompt per class and step; False: the mean of all.
       flip: mirror half of the clips.
+      stills: how many of the stills are seen, drawn anew each step; 0: all.
+      vary_stills: see them at another place, size and colour (augment_stills.py).
       downsampled: views that the model makes itself from view 0.
       trained: tree of bool like the parameters (optimizer.is_trained); None: all are. No gradient is computed of the
         others, and none counts in the norm.
@@ -125,6 +130,11 @@ def make_train_step(
         if flip:
             chosen = jax.random.bernoulli(flip_key, 0.5, batch["label"].shape)
             inputs = streams.mirror(inputs, chosen)
+        if "stills" in inputs:
+            draw_key, vary_key = jax.random.split(jax.random.fold_in(key, 4))
+            inputs["stills"] = augment_stills.drawn(draw_key, inputs["stills"], stills)
+            if vary_stills:
+                inputs["stills"] = augment_stills.varied(vary_key, inputs["stills"])
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
             if trained is not None:

@@ -115,6 +115,7 @@ RULES: Mapping[str, Rule] = {
     "train.batch_size": Rule("even, half of a batch is real", lambda value: value > 0 and value % 2 == 0),
     "train.pulse_snr_p": SHARE,
     "train.steps": COUNT,
+    "train.stills": COUNT,
     "train.log_every": POSITIVE,
     "train.eval_every": POSITIVE,
     "train.checkpoint_every": POSITIVE,
@@ -212,7 +213,8 @@ RULES: Mapping[str, Rule] = {
 # Keys whose every value of the right type is allowed, or that are checked by other validation_*.py.
 UNRESTRICTED = frozenset(
     (
-        "init_from", "train.dataset", "train.flip", "train.shard_params", "optim.groups", "loss.stop_better",
+        "init_from", "train.dataset", "train.flip", "train.vary_stills", "train.shard_params", "optim.groups",
+        "loss.stop_better",
         "model.rppg.weights", "model.landmarks.weights", "model.landmarks.spectrum", "model.text_encoder.weights",
         "model.text_encoder.bank", "model.text_encoder.context_per_class", "model.text_encoder.context_init",
         "model.visual.weights", "eval.diagnostics",
