@@ -1,13 +1,18 @@
 """The step as a program: what it computes from state and batch, and for which platform."""
 
+import dataclasses
+
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import tiny
 
 from cpml_jax import train
 from cpml_jax.evaluation import scoring
 from cpml_jax.training import optimizer, sharding, steps
+from cpml_jax.training.state import create_state
 
 # No convolution and no text encoder: it compiles in a few seconds.
 LIGHT = {"model.modalities": ("landmarks",), "model.head": "linear", "loss.cqsl": 0.0, "loss.cmcl": 0.0}
@@ -107,3 +112,41 @@ def test_the_gradients_norm_is_of_trained_parameters(light):
     jax.tree.map(np.testing.assert_array_equal, before["landmarks"], jax.device_get(state.params["landmarks"]))
     assert 0 < float(frozen["gradient_norm"]) < 0.999 * float(free["gradient_norm"])
     assert float(frozen["loss"]) == float(free["loss"])
+
+
+class Witness:
+    """In the place of a model: its logits are a parameter, and it keeps what it is shown."""
+
+    def apply(self, variables, inputs, embeddings, *, train, downsampled, rngs, mutable):
+        self.shown = dict(inputs)
+        label = jnp.zeros((len(inputs["stills"]), 2, 2)) + variables["params"]["logits"]
+        return {"logits": label, "unified": label}, {}
+
+
+def shown(batch, number=0, **changes):
+    """What step `number` shows a model of a batch."""
+    witness, transformation = Witness(), optax.sgd(1.0)
+    step = steps.make_train_step(
+        witness, transformation, tokens=None, class_embeddings=None, weights=tiny.loss_weights(cqsl=0.0, cmcl=0.0),
+        seed=0, sampled_prompts=False, flip=False, **changes,
+    )  # fmt: skip
+    state = create_state({"params": {"logits": jnp.zeros(2)}}, transformation)
+    state = dataclasses.replace(state, step=jnp.asarray(number))
+    step(state, jax.tree.map(jnp.asarray, batch))
+    return jax.tree.map(np.asarray, witness.shown)
+
+
+def test_stills_are_drawn_and_varied_and_nothing_else_is():
+    batch = tiny.random_batch()
+    plain, varied = shown(batch), shown(batch, stills=1, vary_stills=True)
+    for name, values in plain.items():
+        np.testing.assert_array_equal(values, batch[name])
+        if name != "stills":
+            np.testing.assert_array_equal(varied[name], values)
+    assert varied["stills"].shape == (8, 2, 1, *batch["stills"].shape[3:]) and varied["stills"].dtype == np.float32
+    first, again, other = (shown(batch, number, stills=1)["stills"] for number in (0, 0, 3))
+    np.testing.assert_array_equal(first, again)  # of the step's number alone: a resumed run sees the same
+    assert any((first[:, :, 0] == batch["stills"][:, :, k]).all() for k in range(batch["stills"].shape[2]))
+    assert (
+        varied["stills"] != shown(batch, 1, stills=1, vary_stills=True)["stills"]
+    ).any() and other.shape == first.shape
