@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import multiprocessing
 import os
 import pickle
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,16 @@ def group_key(group: list[Video]) -> str:
 def start_worker() -> None:
     """What each preparation process does first."""
     cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True, name="end with parent").start()
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the one that started it is gone: killed, it can tell nobody, and its processes would wait
+    for their next job for ever, each with its networks in memory."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def process_group(group: list[Video], file: Path, sampling: Sampling) -> None:

@@ -163,6 +163,35 @@ def test_killed_and_started_again_it_gives_the_same_bytes(drawn, prepared, tmp_p
     assert not work.exists()
 
 
+STAYS = """
+import os, sys, time
+from pathlib import Path
+from data_prep.prepare import run_jobs
+
+def stay(file):
+    Path(file).write_text(str(os.getpid()))
+    time.sleep(3600)
+
+if __name__ == "__main__":
+    names = [os.path.join(sys.argv[1], name) for name in "ab"]
+    run_jobs("jobs", "job", stay, [(name,) for name in names], [Path(name + ".done") for name in names], 2, False)
+"""
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    script = tmp_path / "stays.py"
+    script.write_text(STAYS)
+    started = [tmp_path / name for name in "ab"]
+    process = subprocess.Popen([sys.executable, str(script), str(tmp_path)])
+    kill_when(process, lambda: all(file.is_file() and file.read_text() for file in started))
+    pids = [int(file.read_text()) for file in started]
+    assert process.pid not in pids and pids[0] != pids[1]
+    deadline = time.monotonic() + 120  # a hang, not slowness: they would sleep for an hour
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline, f"{pids} are left"
+        time.sleep(0.1)
+
+
 def write(path: Path, frames) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=30, options={"crf": "10"})
