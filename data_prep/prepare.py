@@ -21,7 +21,7 @@ from cpml_jax.data.records import SUMMARY
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_json
 from data_prep.page.document import PAGE
-from data_prep.records import recipe
+from data_prep.records import recipe, work_file
 from data_prep.records.beam import Pipelines
 from data_prep.records.disk import writing
 from data_prep.records.pack import pack, summary_text
@@ -66,7 +66,7 @@ def prepare(
     groups = by_track(source.list_videos())
 
     def process(work: Path) -> list[Path]:
-        files = [work / f"{group_key(group)}.pickle" for group in groups]
+        files = [work / f"{group_key(group)}{work_file.SUFFIX}" for group in groups]
         if pipelines:
             pipelines.process(source.name, groups, files, sampling)
         else:
@@ -99,12 +99,18 @@ def is_complete(directory: Path, parameters: Mapping[str, Any]) -> bool:
     path = directory / SUMMARY
     if not path.is_file():
         return False
-    try:
-        made = json.loads(path.read_text())["parameters"]
-    except (ValueError, KeyError):
-        raise UserError(f"{path}: not readable; delete {directory} to prepare again") from None
-    check_parameters(directory, made, parameters)
+    check_parameters(directory, read_parameters(path, "parameters"), parameters)
     return True
+
+
+def read_parameters(path: Path, key: str | None = None) -> dict[str, Any]:
+    """What records were made with: a JSON file's object, or that under a key of it. Raises UserError if it has none."""
+    try:
+        held = json.loads(path.read_bytes())
+        held = held[key] if key else held
+        return {**held}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise UserError(f"{path}: not readable; delete {path.parent} to prepare again") from None
 
 
 def check_parameters(directory: Path, made: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
@@ -140,9 +146,15 @@ def build(
         path = work / "parameters.json"
         started = parameters | {"made_with": recipe.software()}
         if path.is_file():
-            check_parameters(directory, json.loads(path.read_text()), started)
+            check_parameters(directory, read_parameters(path), started)
         else:
             write_json(path, started)
+        if earlier := work_file.left_by_earlier(work):
+            print(
+                f"{work}: {len(earlier)} work files of an earlier version are not opened (a pickle runs its writer's "
+                "code); those videos are prepared anew",
+                file=sys.stderr,
+            )
         summary = pack(directory, process(work), sampling.num_frames, parameters, progress, pipelines)
         shutil.rmtree(work)
     return summary

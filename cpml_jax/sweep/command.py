@@ -7,8 +7,10 @@ current run since the last checkpoint.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import jax
@@ -39,7 +41,6 @@ from cpml_jax.sweep.results import (
 from cpml_jax.training.run_files import check_same_records
 from cpml_jax.validation import validate
 
-COMPILED = ".compiled"  # XLA's programs, in the folder of the runs
 _WORDS = {FINISHED: "finished", TRAINED: "trained, to be evaluated", BEGUN: "begun, to be resumed"}
 Step = Callable[[ConfigDict, Path], object]  # of (config, workdir)
 
@@ -96,8 +97,8 @@ def run(
     states = {run.name: state_of(folder_of(workdir, run), configs[run.name], run) for run in runs}
     _print(listing(runs, configs, states, Path(workdir)))
 
-    keep_compiled(Path(workdir) / FOLDER / COMPILED)
-    failed = carry_out_all(config, workdir, runs, configs, states, train, evaluate)
+    with share_compiled():
+        failed = carry_out_all(config, workdir, runs, configs, states, train, evaluate)
     _print((Path(workdir) / TABLES).read_text())
     for name, reason in failed.items():
         _print(f"failed: {name}: {reason}")
@@ -105,11 +106,22 @@ def run(
     return 1 if failed else 0
 
 
-def keep_compiled(folder: Path) -> None:
-    """Let runs that differ in their data alone share one compiled program, unless the user has set a cache."""
+@contextlib.contextmanager
+def share_compiled() -> Iterator[None]:
+    """Let runs that differ in their data alone share one compiled program, unless the user has set a cache.
+
+    In a folder of this process alone: programs that lie in a work folder would be somebody else's machine code.
+    """
     # pyrefly: ignore[missing-attribute] - JAX adds the attributes of its options when it is imported.
-    if jax.config.jax_compilation_cache_dir is None:
-        jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
+    if jax.config.jax_compilation_cache_dir is not None:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="cpml-jax-") as folder:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        try:
+            yield
+        finally:
+            jax.config.update("jax_compilation_cache_dir", None)
 
 
 def carry_out_all(

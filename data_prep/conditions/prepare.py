@@ -11,7 +11,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
-import pickle
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,20 +23,19 @@ from cpml_jax import schema
 from cpml_jax.conditions import DEFAULTS, Corruption, named, parse
 from cpml_jax.data.records import INDEX
 from cpml_jax.errors import UserError
-from cpml_jax.files import write_whole
 from data_prep import prepare as preparation
-from data_prep.conditions import reencode
+from data_prep.conditions import plan_file, reencode
+from data_prep.conditions.plan_file import Plan
 from data_prep.face import clips
 from data_prep.face.clips import FaceClip, Window
 from data_prep.page.document import PAGE
-from data_prep.records import process
+from data_prep.records import process, work_file
 from data_prep.records.process import Sampling
 from data_prep.sources import Source, Video
 
 SPLIT = "test"
 MARGIN = 0.5  # s that a copy continues after its last clip, so that no encoder's end falls into the clip
 
-Plan = tuple[list[Window], dict]  # what to cut, and where the track comes from (SharedTracks.windows)
 Cut = Iterator[tuple[dict, FaceClip | tuple[Window, str]]]  # (source fields of the record, clip or (window, reason))
 
 
@@ -79,8 +77,8 @@ def prepare(
 
     def process_all(work: Path) -> list[Path]:
         files = process_videos(directory.name, videos, work, names, sampling, workers, progress)
-        lacking = work / "without.pickle"
-        write_whole(lacking, pickle.dumps(([], excluded), protocol=5))
+        lacking = work / f"without{work_file.SUFFIX}"
+        work_file.write(lacking, [], excluded)
         return [*files, lacking]
 
     summary = preparation.build(directory, parameters, process_all, sampling, progress)
@@ -122,13 +120,13 @@ def process_videos(
     """One work file per video, with all its conditions; files that an earlier call finished are kept."""
     groups = [process.in_order(group) for group in preparation.by_track(videos)]
     keys = [process.group_key(group) for group in groups]
-    plans = [work / f"{key}.plan" for key in keys]
+    plans = [work / f"{key}.windows" for key in keys]
     searches = [(group, plan, sampling) for group, plan in zip(groups, plans, strict=True)]
     preparation.run_jobs(f"faces of {name}", "track", find_faces, searches, plans, workers, progress)
     jobs, files = [], []
     for group, key, plan in zip(groups, keys, plans, strict=True):
         for place, video in enumerate(group):
-            files.append(work / f"{key}-{place}.pickle")
+            files.append(work / f"{key}-{place}{work_file.SUFFIX}")
             jobs.append((name, video, plan, place, names, files[-1], sampling))
     preparation.run_jobs(f"prepare {name}", "video", process_video, jobs, files, workers, progress)
     return files
@@ -146,7 +144,7 @@ def find_faces(group: list[Video], file: Path, sampling: Sampling) -> None:
             plans.append(tracks.windows(video, clips.stream_info(video.path)))
         except Exception as error:  # as in process.process_group
             plans.append(reason(error))
-    write_whole(file, pickle.dumps(plans, protocol=5))
+    plan_file.write(file, plans)
 
 
 def reason(error: Exception) -> str:
@@ -168,7 +166,7 @@ def process_video(
     sampling: Sampling,
 ) -> None:
     """One video -> the records of the original and of its copies, in one work file."""
-    plan: Plan | str = pickle.loads(plans.read_bytes())[place]
+    plan = plan_file.read(plans)[place]
     if isinstance(plan, str):
         records, excluded = [], [process.exclusion(video, plan)]
     else:
@@ -183,7 +181,7 @@ def process_video(
             copies, unusable, _ = measure(dataclasses.replace(video, compression=condition), cut)
             records += copies
             excluded += unusable
-    write_whole(file, pickle.dumps((records, excluded), protocol=5))
+    work_file.write(file, records, excluded)
 
 
 def measure(video: Video, cut: Cut) -> tuple[list[dict], list[dict], dict[int, np.ndarray]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,11 @@ import numpy as np
 
 from cpml_jax import schema
 from cpml_jax.errors import UserError
-from cpml_jax.files import write_whole
 from data_prep.crops import files as crop_files
 from data_prep.crops import reader as crop_reader
 from data_prep.face import clips, detector, mask
 from data_prep.face.clips import FaceClip
+from data_prep.records import work_file
 from data_prep.sources import Video
 from data_prep.video import jpeg
 from data_prep.video.reader import StreamInfo
@@ -107,7 +106,7 @@ def process_group(group: list[Video], file: Path, sampling: Sampling) -> None:
             excluded.append(exclusion(video, str(error)))
         except Exception as error:  # no single file may stop thousands: it is listed with its error
             excluded.append(exclusion(video, f"unexpected {type(error).__name__}: {str(error)[:200]}"))
-    write_whole(file, pickle.dumps((records, excluded), protocol=5))
+    work_file.write(file, records, excluded)
 
 
 def in_order(group: list[Video]) -> list[Video]:
