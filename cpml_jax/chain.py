@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
+from cpml_jax import lock
 from cpml_jax.console import inform
 from cpml_jax.data.records import RecordSet, is_finished, records_dir, records_root
 from cpml_jax.errors import UserError, missing_packages
@@ -30,6 +31,7 @@ def run(
     beam_runner: str = "",
     beam_options: tuple[str, ...] = (),
     crop_tree: str = "",
+    wait: bool = False,
 ) -> None:
     """Run a verb, or, with None, what is missing.
 
@@ -38,6 +40,7 @@ def run(
       protocols: to evaluate in place of the configuration's.
       beam_runner, beam_options: prepare as an Apache Beam pipeline, if a runner is named.
       crop_tree: folder for the prepared crops as a tree of files; none if empty.
+      wait: where another process works in the same folder; else that is an error.
 
     Every stage is safe to start again: preparation and training resume, evaluation writes its file at the end, in one
     move.
@@ -50,18 +53,19 @@ def run(
         check_weights(config, rootless(config, workdir) if verb is None else ())
     if verb in (None, "forge", "prepare", "train"):
         make_workdir(workdir)
-    if verb == "forge":
-        forge(config, workdir, beam_runner, beam_options)
-    if verb in (None, "prepare"):
-        prepare(config, workdir, beam_runner, beam_options)
-    if crop_tree:
-        write_crop_trees(config, workdir, crop_tree)
-    if verb in (None, "train"):
-        train(config, workdir)
-    if verb == "evaluate" or (verb is None and not evaluation_is_current(config, workdir)):
-        evaluate(config, workdir, protocols)
-    if verb == "report" or (verb is None and not report_is_current(workdir)):
-        report(config, workdir)
+    with lock.alone(workdir, wait=wait):
+        if verb == "forge":
+            forge(config, workdir, beam_runner, beam_options)
+        if verb in (None, "prepare"):
+            prepare(config, workdir, beam_runner, beam_options, wait=wait)
+        if crop_tree:
+            write_crop_trees(config, workdir, crop_tree)
+        if verb in (None, "train"):
+            train(config, workdir)
+        if verb == "evaluate" or (verb is None and not evaluation_is_current(config, workdir)):
+            evaluate(config, workdir, protocols, wait=wait)
+        if verb == "report" or (verb is None and not report_is_current(workdir)):
+            report(config, workdir)
 
 
 def rootless(config: ConfigDict, workdir: Folder) -> tuple[str, ...]:
@@ -137,8 +141,16 @@ def source_root(name: str, source: ConfigDict, workdir: Folder) -> str:
     return source.root.replace("{workdir}", str(workdir))
 
 
-def prepare(config: ConfigDict, workdir: Folder, beam_runner: str = "", beam_options: tuple[str, ...] = ()) -> None:
+def prepare(
+    config: ConfigDict,
+    workdir: Folder,
+    beam_runner: str = "",
+    beam_options: tuple[str, ...] = (),
+    wait: bool = False,
+) -> None:
     """Draw and forge what is to be drawn and forged, then turn every source's videos into records.
+
+    wait: for another process that prepares the same records; those of one run on several hosts always wait.
 
     Raises:
       UserError: before any source is prepared, that one has no root, was prepared with other parameters or cannot be
@@ -166,7 +178,14 @@ def prepare(config: ConfigDict, workdir: Folder, beam_runner: str = "", beam_opt
             generate.generate(str(source.root), workers=config.data.workers, **source.draw)
         if source.forge is not None:
             forge_source(source, config, pipelines)
-        prepare.prepare(source, sampling, records, workers=config.data.workers, pipelines=pipelines)
+        prepare.prepare(
+            source,
+            sampling,
+            records,
+            workers=config.data.workers,
+            pipelines=pipelines,
+            wait=wait or lock.one_of_several(),
+        )
 
 
 def pipelines_of(beam_runner: str, beam_options: tuple[str, ...]) -> Pipelines | None:
@@ -241,7 +260,7 @@ def train(config: ConfigDict, workdir: Folder) -> None:
     trainer.train(config, workdir)
 
 
-def evaluate(config: ConfigDict, workdir: Folder, names: tuple[str, ...] = ()) -> None:
+def evaluate(config: ConfigDict, workdir: Folder, names: tuple[str, ...] = (), wait: bool = False) -> None:
     """Evaluate the protocols `names`, or those of the configuration; missing records of conditions are prepared."""
     from cpml_jax import evaluate as evaluation
     from cpml_jax.evaluation import protocols
@@ -249,11 +268,11 @@ def evaluate(config: ConfigDict, workdir: Folder, names: tuple[str, ...] = ()) -
     names = tuple(dict.fromkeys(names or config.eval.protocols))
     for name in names:
         if name in protocols.CONDITION_PROTOCOLS:
-            prepare_conditions(config, workdir, name)
+            prepare_conditions(config, workdir, name, wait)
     evaluation.run(config, workdir, names)
 
 
-def prepare_conditions(config: ConfigDict, workdir: Folder, protocol: str) -> None:
+def prepare_conditions(config: ConfigDict, workdir: Folder, protocol: str, wait: bool = False) -> None:
     """Records of the training data set's test split, re-encoded or corrupted, unless they are there already."""
     preparation()  # says what to install
     from cpml_jax import conditions
@@ -269,6 +288,7 @@ def prepare_conditions(config: ConfigDict, workdir: Folder, protocol: str) -> No
         records_root(config, workdir),
         conditions=tuple(asked),
         workers=config.data.workers,
+        wait=wait or lock.one_of_several(),
     )
 
 

@@ -10,6 +10,7 @@ In a checkout, main.py is the same command.
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import re
 import sys
@@ -44,6 +45,7 @@ _SEEDS = flags.DEFINE_list(
 _ROWS = flags.DEFINE_list("rows", [], "With sweep --protocol=ablation: rows of the table; all if not given.")
 _REPORT = flags.DEFINE_string("report", "", "With predict: an HTML file to write, what each answer rests on.")
 _OUT = flags.DEFINE_string("out", "", "With export: the model's folder. With compare: the folder of the tables.")
+_WAIT = flags.DEFINE_bool("wait", False, "Wait while another process works in the same --workdir or records.")
 
 # Flags of some verbs alone; None is the run of all that is missing.
 OWNERS = (
@@ -56,6 +58,7 @@ OWNERS = (
     (_ROWS, ("sweep",)),
     (_REPORT, ("predict",)),
     (_OUT, ("export", "compare")),
+    (_WAIT, ("prepare", "forge", "train", "evaluate", "report", "sweep", None)),
 )
 
 
@@ -115,7 +118,16 @@ def dispatch(verb: str | None, config: ConfigDict, workdir: str, arguments: list
     if verb == "sweep":
         from cpml_jax import sweep
 
-        return sweep.run(config, workdir, protocols, seeds(), tuple(_ROWS.value))
+        return sweep.run(
+            config,
+            workdir,
+            protocols,
+            seeds(),
+            tuple(_ROWS.value),
+            prepare=functools.partial(chain.prepare, wait=_WAIT.value),
+            evaluate=functools.partial(chain.evaluate, wait=_WAIT.value),
+            wait=_WAIT.value,
+        )
     if verb == "export":
         chain.export(config, workdir, _OUT.value)
     elif _VERIFY.value:
@@ -129,6 +141,7 @@ def dispatch(verb: str | None, config: ConfigDict, workdir: str, arguments: list
             beam_runner=_BEAM_RUNNER.value,
             beam_options=tuple(_BEAM_OPTIONS.value),
             crop_tree=_CROP_TREE.value,
+            wait=_WAIT.value,
         )
     return 0
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from cpml_jax import lock
 from cpml_jax.data.records import SUMMARY
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_json
@@ -43,6 +44,7 @@ def prepare(
     workers: int = 0,
     progress: bool = True,
     pipelines: Pipelines | None = None,
+    wait: bool = False,
 ) -> dict[str, Any]:
     """Prepare one source. Started again after any interruption it resumes, and ends with the same bytes.
 
@@ -52,12 +54,14 @@ def prepare(
       workers: processes; 0: one per core; fewer where memory is short (WORKER_MEMORY).
       progress: bars on stderr.
       pipelines: Beam, to do it on other machines (`workers` then has no effect); None: here.
+      wait: for another process that prepares the same records.
 
     Returns:
       The summary, as in prepare.json.
 
     Raises:
-      UserError: the root is not such a data set, or the records were made with other parameters or another recipe.
+      UserError: the root is not such a data set, or the records were made with other parameters or another recipe,
+        or another process is making them.
     """
     directory = Path(records) / source.name
     parameters = parameters_of(source, sampling)
@@ -74,7 +78,7 @@ def prepare(
             run_jobs(f"prepare {source.name}", "track", process_group, jobs, files, workers, progress)
         return files
 
-    summary = build(directory, parameters, process, sampling, progress, pipelines)
+    summary = build(directory, parameters, process, sampling, progress, pipelines, wait=wait)
     print(summary_text(source.name, summary), file=sys.stderr)
     print(f"to look at: {directory / PAGE}", file=sys.stderr)
     return summary
@@ -131,6 +135,8 @@ def build(
     sampling: Sampling,
     progress: bool,
     pipelines: Pipelines | None = None,
+    *,
+    wait: bool = False,
 ) -> dict[str, Any]:
     """Work files by `process`(folder for them), those of an interrupted preparation reused, and their packing.
 
@@ -138,9 +144,14 @@ def build(
       The summary.
 
     Raises:
-      UserError: the disk is full or may not be written to, or work in progress was made with other parameters.
+      UserError: the disk is full or may not be written to, work in progress was made with other parameters, or
+        another process is at it.
     """
     with writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+    with lock.held(directory, wait=wait), writing(directory):
+        if is_complete(directory, parameters):  # by the process that we have waited for
+            return json.loads((directory / SUMMARY).read_text())
         work = Path(os.path.abspath(directory / WORK))  # absolute: another machine has another working folder
         work.mkdir(parents=True, exist_ok=True)
         path = work / "parameters.json"

@@ -115,7 +115,7 @@ class RecordSet:
 
 
 def check_features(path: Path) -> None:
-    """Raise UserError unless the file describes records by TFDS's own classes: TFDS imports whatever module it names."""
+    """Raise UserError unless the file names TFDS's own classes alone: TFDS imports the module of whatever it names."""
     try:
         waiting = [json.loads(path.read_bytes())]
     except (OSError, ValueError, RecursionError):

@@ -16,7 +16,7 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
-from cpml_jax import chain
+from cpml_jax import chain, lock
 from cpml_jax.console import inform
 from cpml_jax.data.records import RecordSet, is_finished, records_dir, records_root
 from cpml_jax.errors import UserError
@@ -56,6 +56,7 @@ def run(
     prepare: Step = chain.prepare,
     train: Step = chain.train,
     evaluate: Step = chain.evaluate,
+    wait: bool = False,
 ) -> int:
     """Fill the tables of some protocols.
 
@@ -67,6 +68,7 @@ def run(
       rows: of the ablation table; all if empty.
       ablation: the table; that of configs/ablation.py if None.
       prepare, train, evaluate: the verbs of the chain, or functions like them.
+      wait: where another process works in the same folder; else that is an error.
 
     Returns:
       The exit status: 1 if a run failed.
@@ -83,12 +85,25 @@ def run(
     elif rows:
         raise UserError("--rows chooses rows of the ablation table; give it with --protocol=ablation")
     chain.make_workdir(workdir)
+    with lock.alone(workdir, wait=wait):
+        return fill(config, workdir, names, tuple(seeds) or (config.seed,), ablation, prepare, train, evaluate)
+
+
+def fill(
+    config: ConfigDict,
+    workdir: str | Path,
+    names: tuple[str, ...],
+    seeds: tuple[int, ...],
+    ablation: Ablation | None,
+    prepare: Step,
+    train: Step,
+    evaluate: Step,
+) -> int:
+    """Train what the tables lack. Arguments, result and errors as of `run`."""
     record_sets = opened_records(config, workdir, names, prepare)
     methods = {name: protocols.tested_methods(records.rows) for name, records in record_sets.items()}
     stored = {name: protocols.tested_compressions(records.rows) for name, records in record_sets.items()}
-    runs = plan.planned_runs(
-        config, names, tuple(seeds) or (config.seed,), methods=methods, stored=stored, ablation=ablation
-    )
+    runs = plan.planned_runs(config, names, seeds, methods=methods, stored=stored, ablation=ablation)
     configs = {run.name: run_config(config, run, workdir) for run in runs}
     described = provenance.describe_records(record_sets[config.train.dataset])
     for run in runs:

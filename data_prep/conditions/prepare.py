@@ -48,6 +48,7 @@ def prepare(
     conditions: Sequence[str] = (),
     workers: int = 0,
     progress: bool = True,
+    wait: bool = False,
 ) -> str:
     """Prepare the test split of a source under every condition; returns the record set's name.
 
@@ -58,7 +59,7 @@ def prepare(
       protocol: compression_curve or corruption: part of the record set's name, and what decides the default conditions.
       records: the record set goes to `records`/source.name.protocol.
       conditions: their names, see cpml_jax.conditions; empty: the protocol's.
-      workers, progress: as for prepare.prepare.
+      workers, progress, wait: as for prepare.prepare.
 
     Raises:
       UserError: an unknown condition, a source without test videos or of ready-made crops, or existing records that
@@ -81,7 +82,7 @@ def prepare(
         work_file.write(lacking, [], excluded)
         return [*files, lacking]
 
-    summary = preparation.build(directory, parameters, process_all, sampling, progress)
+    summary = preparation.build(directory, parameters, process_all, sampling, progress, wait=wait)
     print(summary_text(directory, summary), file=sys.stderr)
     return directory.name
 
