@@ -32,6 +32,7 @@ def run(
     beam_options: tuple[str, ...] = (),
     crop_tree: str = "",
     wait: bool = False,
+    resume: str = "latest",
 ) -> None:
     """Run a verb, or, with None, what is missing.
 
@@ -41,6 +42,7 @@ def run(
       beam_runner, beam_options: prepare as an Apache Beam pipeline, if a runner is named.
       crop_tree: folder for the prepared crops as a tree of files; none if empty.
       wait: where another process works in the same folder; else that is an error.
+      resume: from the latest checkpoint, or, with previous, from the latest whole one.
 
     Every stage is safe to start again: preparation and training resume, evaluation writes its file at the end, in one
     move.
@@ -61,7 +63,7 @@ def run(
         if crop_tree:
             write_crop_trees(config, workdir, crop_tree)
         if verb in (None, "train"):
-            train(config, workdir)
+            train(config, workdir, resume)
         if verb == "evaluate" or (verb is None and not evaluation_is_current(config, workdir)):
             evaluate(config, workdir, protocols, wait=wait)
         if verb == "report" or (verb is None and not report_is_current(workdir)):
@@ -253,11 +255,11 @@ def write_crop_trees(config: ConfigDict, workdir: Folder, folder: str) -> None:
         inform(f"{Path(folder) / name}: crops and landmarks of {listed} videos")
 
 
-def train(config: ConfigDict, workdir: Folder) -> None:
+def train(config: ConfigDict, workdir: Folder, resume: str = "latest") -> None:
     """Train, or resume (train.train)."""
     from cpml_jax import train as trainer
 
-    trainer.train(config, workdir)
+    trainer.train(config, workdir, resume=resume)
 
 
 def evaluate(config: ConfigDict, workdir: Folder, names: tuple[str, ...] = (), wait: bool = False) -> None:

@@ -45,6 +45,9 @@ _SEEDS = flags.DEFINE_list(
 _ROWS = flags.DEFINE_list("rows", [], "With sweep --protocol=ablation: rows of the table; all if not given.")
 _REPORT = flags.DEFINE_string("report", "", "With predict: an HTML file to write, what each answer rests on.")
 _OUT = flags.DEFINE_string("out", "", "With export: the model's folder. With compare: the folder of the tables.")
+_RESUME = flags.DEFINE_enum(
+    "resume", None, ["latest", "previous"], "With train: previous: set damaged checkpoints aside, take the one before."
+)
 _WAIT = flags.DEFINE_bool("wait", False, "Wait while another process works in the same --workdir or records.")
 
 # Flags of some verbs alone; None is the run of all that is missing.
@@ -58,6 +61,7 @@ OWNERS = (
     (_ROWS, ("sweep",)),
     (_REPORT, ("predict",)),
     (_OUT, ("export", "compare")),
+    (_RESUME, ("train", None)),
     (_WAIT, ("prepare", "forge", "train", "evaluate", "report", "sweep", None)),
 )
 
@@ -142,6 +146,7 @@ def dispatch(verb: str | None, config: ConfigDict, workdir: str, arguments: list
             beam_options=tuple(_BEAM_OPTIONS.value),
             crop_tree=_CROP_TREE.value,
             wait=_WAIT.value,
+            resume=_RESUME.value or "latest",
         )
     return 0
 

@@ -19,12 +19,12 @@ from tqdm import tqdm
 
 from cpml_jax import lock
 from cpml_jax.data.records import SUMMARY
+from cpml_jax.disk import writing
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_json
 from data_prep.page.document import PAGE
 from data_prep.records import recipe, work_file
 from data_prep.records.beam import Pipelines
-from data_prep.records.disk import writing
 from data_prep.records.pack import pack, summary_text
 from data_prep.records.process import Sampling, group_key, process_group, start_worker
 from data_prep.sources import Source, Video

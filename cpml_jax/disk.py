@@ -23,24 +23,25 @@ _ADVICE = {
 
 
 @contextlib.contextmanager
-def writing(directory: str | os.PathLike[str]) -> Iterator[None]:
-    """A disk that is full, or may not be written to, ends the block with a UserError that says so.
+def writing(directory: str | os.PathLike[str], kept: str = "finished videos are kept") -> Iterator[None]:
+    """A disk that is full, or may not be written to, ends the block with a UserError that says so, and what is `kept`.
 
-    ArrayRecord's writer raises RuntimeErrors with the system's message in the middle: they count as well.
+    ArrayRecord's writer raises RuntimeErrors with the system's message in the middle, and so do tensorstore's, which
+    are ValueErrors, too: they count as well.
     """
     try:
         yield
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         number = _number(error)
         if number is None:
             raise
         raise UserError(
             f"{directory}: cannot be written ({os.strerror(number)}); {_ADVICE[number]} and start the same command "
-            "again: finished videos are kept"
+            f"again: {kept}"
         ) from None
 
 
-def _number(error: OSError | RuntimeError) -> int | None:
+def _number(error: Exception) -> int | None:
     if isinstance(error, OSError):
         return error.errno if error.errno in _ADVICE else None
     return next((number for number in _ADVICE if os.strerror(number) in str(error)), None)

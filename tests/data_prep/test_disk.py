@@ -12,7 +12,7 @@ from odd.encoder import draw, encode
 
 from cpml_jax import files
 from cpml_jax.data.records import RecordSet
-from data_prep.records.disk import writing
+from cpml_jax.disk import writing
 
 CLIP = 32
 FILES = 2
