@@ -13,6 +13,7 @@ from cpml_jax import lock
 from cpml_jax.console import inform
 from cpml_jax.data.records import RecordSet, is_finished, records_dir, records_root
 from cpml_jax.errors import UserError, missing_packages
+from cpml_jax.limits import Limits
 from cpml_jax.validation import validate
 from cpml_jax.validation.weights import check_weights
 
@@ -20,6 +21,7 @@ Folder = str | Path
 
 if TYPE_CHECKING:
     from data_prep.records.beam import Pipelines
+    from data_prep.records.process import Sampling
     from data_prep.sources import Source
 
 
@@ -161,7 +163,7 @@ def prepare(
     prepare = preparation()
     pipelines = pipelines_of(beam_runner, beam_options)
     records = records_root(config, workdir)
-    sampling = prepare.Sampling(config.data.num_frames, config.data.max_windows, config.data.windows)
+    sampling = sampling_of(config)
     waiting = []
     for name in config.data.sources:
         source = source_of(config, workdir, name)
@@ -188,6 +190,14 @@ def prepare(
             pipelines=pipelines,
             wait=wait or lock.one_of_several(),
         )
+
+
+def sampling_of(config: ConfigDict) -> Sampling:
+    """Which clips are taken of a video, and how much of it is decoded."""
+    from data_prep.records.process import Sampling
+
+    data = config.data
+    return Sampling(data.num_frames, data.max_windows, data.windows, Limits(**data.limits.to_dict()))
 
 
 def pipelines_of(beam_runner: str, beam_options: tuple[str, ...]) -> Pipelines | None:
@@ -279,13 +289,12 @@ def prepare_conditions(config: ConfigDict, workdir: Folder, protocol: str, wait:
     preparation()  # says what to install
     from cpml_jax import conditions
     from data_prep.conditions import prepare as condition_records
-    from data_prep.prepare import Sampling
 
     name = config.train.dataset
     asked = [c for c in config.eval.conditions if conditions.protocol_of(c) == protocol]
     condition_records.prepare(
         source_of(config, workdir, name),
-        Sampling(config.data.num_frames, config.data.max_windows, config.data.windows),
+        sampling_of(config),
         protocol,
         records_root(config, workdir),
         conditions=tuple(asked),

@@ -149,7 +149,10 @@ def _decoded(clip_id: str, encoded: Sequence[bytes], size: int | None, stills: S
     chosen = [place for place in stills if place < len(encoded)]
     frames, whole = [], {}
     for place in chosen if size is None else range(len(encoded)):
-        image = cv2.imdecode(np.frombuffer(encoded[place], np.uint8), cv2.IMREAD_COLOR_RGB)
+        try:
+            image = cv2.imdecode(np.frombuffer(encoded[place], np.uint8), cv2.IMREAD_COLOR_RGB)
+        except cv2.error:  # more pixels than OPENCV_IO_MAX_IMAGE_PIXELS (cpml_jax/__init__.py)
+            image = None
         if image is None:
             raise CorruptRecord(clip_id, f"frame {place} is not an image")
         if size is not None:

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import grain
 import jax
+from absl import logging
 from orbax.checkpoint import v1 as ocp
 
 from cpml_jax.console import inform
@@ -64,6 +65,9 @@ class Checkpoints:
             policies.LatestN(n=KEPT),
             policies.BestN(get_metric_fn=_ranking, n=1, keep_checkpoints_without_metrics=False),
         ]
+        level = logging.get_verbosity()
+        if self._damaged:  # ours says it in one line, where it matters
+            logging.set_verbosity(logging.FATAL)
         try:
             self._orbax = ocp.training.Checkpointer(
                 str(self.directory),
@@ -76,6 +80,8 @@ class Checkpoints:
             if self._damaged:
                 raise self._refusal(max(self._damaged)) from None
             raise UserError(f"{self.directory}: checkpoints cannot be opened ({first_line(error)})") from None
+        finally:
+            logging.set_verbosity(level)
 
     def latest_step(self) -> int | None:
         """The step of the latest checkpoint, or None. Raises UserError where a file of it is damaged."""

@@ -142,7 +142,7 @@ def find_faces(group: list[Video], file: Path, sampling: Sampling) -> None:
     plans: list[Plan | str] = []
     for video in group:
         try:
-            plans.append(tracks.windows(video, clips.stream_info(video.path)))
+            plans.append(tracks.windows(video, clips.stream_info(video.path, sampling.limits)))
         except Exception as error:  # as in process.process_group
             plans.append(reason(error))
     plan_file.write(file, plans)
@@ -175,7 +175,7 @@ def process_video(
         records, excluded, valid = measure(video, cut_windows(video.path, windows, sampling, origin))
         # A frame that is missing or damaged in the original is marked so in every copy.
         windows = [dataclasses.replace(w, seen=valid[w.number]) for w in windows if w.number in valid]
-        source = reencode.Source(video.path, end_of(windows, sampling.num_frames))
+        source = reencode.Source(video.path, end_of(windows, sampling.num_frames), sampling.limits)
         for condition in names if windows else ():
             path = file.with_suffix(f".{condition}.mp4")
             cut = cut_copy(path, source, condition, seed(name, video), windows, sampling, origin)
@@ -211,8 +211,8 @@ def seed(name: str, video: Video) -> str:
 
 def cut_windows(path: str | Path, windows: list[Window], sampling: Sampling, origin: dict[str, str]) -> Cut:
     """Yields (source fields of the record, clip or (window, reason)) of a file; origin: face_choice and track_from."""
-    about = process.source_fields(clips.stream_info(path), sampling, **origin)
-    for result in clips.cut_windows(path, windows, sampling.num_frames):
+    about = process.source_fields(clips.stream_info(path, sampling.limits), sampling, **origin)
+    for result in clips.cut_windows(path, windows, sampling.num_frames, sampling.limits):
         yield about, result
 
 

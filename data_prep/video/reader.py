@@ -7,6 +7,7 @@ import functools
 import itertools
 import os
 import stat
+import time as clocks
 from collections.abc import Iterator
 
 import av
@@ -15,6 +16,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from cpml_jax.errors import UserError
+from cpml_jax.limits import DEEPEST, Limits
 from cpml_jax.schema import FRAME_RATE
 from data_prep.video.picture import Picture, Screen
 
@@ -49,23 +51,31 @@ class StreamInfo:
 class VideoReader:
     """An open video file; use it as a context manager.
 
+    What the file says of itself is compared with the limits before anything is decoded, and what it turns out to be
+    while it is decoded.
+
     Raises:
-      UserError: no such file, empty, not a video, or without moving pictures.
+      UserError: no such file, empty, not a video, without moving pictures, or more than the limits allow.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = str(path)
+    def __init__(self, path: str | os.PathLike[str], limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+        self.path, self._limits = str(path), limits
+        self._count, self._spent = 0, 0.0  # frames decoded, and s of this thread for them
         check_file(self.path)
+        # A decoder refuses larger frames before it makes room for them, wherever in the file they come.
+        most = {"max_pixels": str(limits.pixels)}
         try:
             # `file:` and the whitelist: a name like concat:a is only a name, and a playlist cannot open anything else.
-            self._container = av.open(f"file:{self.path}", options={"protocol_whitelist": "file"})
+            self._container = av.open(f"file:{self.path}", options={"protocol_whitelist": "file", **most})
         except (av.FFmpegError, OSError, ValueError) as error:
             raise UserError(f"cannot be opened as a video: {_content(self.path) or _reason(error)}") from None
         try:
             self._stream = choose_stream(self._container)
+            check_header(self._stream, limits)
         except UserError:
             self._container.close()
             raise
+        self._stream.codec_context.options = {**self._stream.codec_context.options, **most}
         self._stream.thread_type = "NONE"  # preparation runs one process per core
         self._decoded = self._decode()
         self.damaged = 0  # packets that could not be decoded, so far
@@ -84,7 +94,9 @@ class VideoReader:
 
     @functools.cached_property
     def _screen(self) -> Screen:
-        return Screen(self._first, float(self._stream.sample_aspect_ratio or 1))
+        screen = Screen(self._first, float(self._stream.sample_aspect_ratio or 1))
+        check_pixels(screen.width, screen.height, self._limits)  # pixels that are not square are stretched
+        return screen
 
     @property
     def _rate(self) -> float:
@@ -113,12 +125,15 @@ class VideoReader:
                     time = last + 1 / FRAME_RATE
                 if time <= last:
                     continue  # a wrong time stamp: a stream cannot run backwards
+            if time > self._limits.seconds:
+                raise UserError(f"it is longer than {self._limits.seconds:g} s, which data.limits.seconds allows")
             last = time
             yield time, Picture(frame, screen, time)
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         packets = self._container.demux(self._stream)
         while True:
+            begun = clocks.thread_time()
             try:
                 packet = next(packets)
             except StopIteration:
@@ -127,9 +142,20 @@ class VideoReader:
                 self.damaged += 1
                 return  # the container is cut off here
             try:
-                yield from packet.decode()
+                frames = packet.decode()
             except av.FFmpegError:
                 self.damaged += 1
+                frames = []
+            self._spent += clocks.thread_time() - begun
+            self._count += len(frames)
+            if self._count > self._limits.frames:
+                raise UserError(f"it has more than {self._limits.frames} frames, which data.limits.frames allows")
+            if self._spent > self._limits.decoding:
+                raise UserError(
+                    f"decoding takes more than {self._limits.decoding:g} s, which data.limits.decoding allows; "
+                    f"{self._count} frames were decoded"
+                )
+            yield from frames
 
     def resampled(self, fps: float = FRAME_RATE) -> Iterator[tuple[Picture, bool]]:
         """(picture, measured) at k / fps s: the frame nearest in time, whatever the rate of the source.
@@ -175,6 +201,31 @@ class VideoReader:
             codec=stream.codec_context.name,
             bitrate=8 * os.path.getsize(self.path) / seconds if seconds > 0 else 0.0,
             seconds=max(seconds, 0.0),
+        )
+
+
+def check_header(stream: VideoStream, limits: Limits) -> None:
+    """Raises UserError where a file says that it is more than the limits allow. Its length is not believed: one wrong
+    time stamp makes it hours."""
+    context = stream.codec_context
+    check_pixels(context.width, context.height, limits)
+    kind = context.format  # None: not known before a frame is decoded
+    if kind is not None and context.width * context.height * kind.padded_bits_per_pixel > 8 * DEEPEST * limits.pixels:
+        size = context.width * context.height * kind.padded_bits_per_pixel / 8e6
+        raise UserError(
+            f"its frames ({context.width}x{context.height} in {kind.name}) take {size:.0f} MB each; data.limits.pixels "
+            f"allows {DEEPEST * limits.pixels / 1e6:.0f} MB"
+        )
+    if stream.frames > limits.frames:
+        raise UserError(f"it has {stream.frames} frames; data.limits.frames allows {limits.frames}")
+
+
+def check_pixels(width: int, height: int, limits: Limits) -> None:
+    """Raises UserError for frames that are larger than the limits allow."""
+    if width * height > limits.pixels:
+        raise UserError(
+            f"its frames have {width}x{height} pixels; data.limits.pixels allows {limits.pixels}: make a smaller copy, "
+            "or set that higher"
         )
 
 
