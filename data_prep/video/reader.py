@@ -62,8 +62,10 @@ class VideoReader:
         self.path, self._limits = str(path), limits
         self._count, self._spent = 0, 0.0  # frames decoded, and s of this thread for them
         check_file(self.path)
-        # A decoder refuses larger frames before it makes room for them, wherever in the file they come.
-        most = {"max_pixels": str(limits.pixels)}
+        check_gif(self.path, limits)
+        # A decoder refuses larger frames before it makes room for them, wherever in the file they come. It counts what
+        # it adds at the edges, which is much of a small frame.
+        most = {"max_pixels": str(2 * limits.pixels + (1 << 16))}
         try:
             # `file:` and the whitelist: a name like concat:a is only a name, and a playlist cannot open anything else.
             self._container = av.open(f"file:{self.path}", options={"protocol_whitelist": "file", **most})
@@ -90,7 +92,8 @@ class VideoReader:
     def _first(self) -> av.VideoFrame:
         for frame in self._decoded:
             return frame
-        raise UserError("no frame of the video can be decoded: it is empty, cut off or damaged")
+        large = "" if self._stream.codec_context.width else ", or its frames are larger than data.limits.pixels allows"
+        raise UserError(f"no frame of the video can be decoded: it is empty, cut off or damaged{large}")
 
     @functools.cached_property
     def _screen(self) -> Screen:
@@ -148,6 +151,8 @@ class VideoReader:
                 frames = []
             self._spent += clocks.thread_time() - begun
             self._count += len(frames)
+            for frame in frames:
+                check_pixels(frame.width, frame.height, self._limits)
             if self._count > self._limits.frames:
                 raise UserError(f"it has more than {self._limits.frames} frames, which data.limits.frames allows")
             if self._spent > self._limits.decoding:
@@ -202,6 +207,14 @@ class VideoReader:
             bitrate=8 * os.path.getsize(self.path) / seconds if seconds > 0 else 0.0,
             seconds=max(seconds, 0.0),
         )
+
+
+def check_gif(path: str, limits: Limits) -> None:
+    """check_pixels of a GIF, whose size FFmpeg does not tell where its decoder refuses it."""
+    with open(path, "rb") as file:
+        head = file.read(10)
+    if head.startswith(b"GIF8") and len(head) == 10:
+        check_pixels(int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little"), limits)
 
 
 def check_header(stream: VideoStream, limits: Limits) -> None:
