@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ml_collections import ConfigDict
 
 from cpml_jax import lock
+from cpml_jax.activity import doing
 from cpml_jax.console import inform
 from cpml_jax.data.records import RecordSet, is_finished, records_dir, records_root
 from cpml_jax.errors import UserError, missing_packages
@@ -65,11 +66,14 @@ def run(
         if crop_tree:
             write_crop_trees(config, workdir, crop_tree)
         if verb in (None, "train"):
-            train(config, workdir, resume)
+            with doing(f"training in {workdir}"):
+                train(config, workdir, resume)
         if verb == "evaluate" or (verb is None and not evaluation_is_current(config, workdir)):
-            evaluate(config, workdir, protocols, wait=wait)
+            with doing(f"evaluating the run in {workdir}"):
+                evaluate(config, workdir, protocols, wait=wait)
         if verb == "report" or (verb is None and not report_is_current(workdir)):
-            report(config, workdir)
+            with doing(f"drawing the report of {workdir}"):
+                report(config, workdir)
 
 
 def rootless(config: ConfigDict, workdir: Folder) -> tuple[str, ...]:
@@ -182,14 +186,15 @@ def prepare(
             generate.generate(str(source.root), workers=config.data.workers, **source.draw)
         if source.forge is not None:
             forge_source(source, config, pipelines)
-        prepare.prepare(
-            source,
-            sampling,
-            records,
-            workers=config.data.workers,
-            pipelines=pipelines,
-            wait=wait or lock.one_of_several(),
-        )
+        with doing(f"preparing {source.root} into {records}/{source.name}"):
+            prepare.prepare(
+                source,
+                sampling,
+                records,
+                workers=config.data.workers,
+                pipelines=pipelines,
+                wait=wait or lock.one_of_several(),
+            )
 
 
 def sampling_of(config: ConfigDict) -> Sampling:
@@ -242,7 +247,8 @@ def forge_source(source: Source, config: ConfigDict, pipelines: Pipelines | None
     from data_prep.forge import generate
 
     assert source.forge is not None
-    generate.generate(source.root, workers=config.data.workers, pipelines=pipelines, **source.forge)
+    with doing(f"forging {source.forge['input']} into {source.root}"):
+        generate.generate(source.root, workers=config.data.workers, pipelines=pipelines, **source.forge)
 
 
 def source_of(config: ConfigDict, workdir: Folder, name: str) -> Source:

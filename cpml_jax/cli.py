@@ -9,19 +9,24 @@ In a checkout, main.py is the same command.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
+import importlib.metadata
+import json
 import os
 import re
 import sys
+import traceback
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from cpml_jax import configuration
+from cpml_jax import activity, configuration, disk
 from cpml_jax.errors import UserError, one_line
 
 VERBS = ("forge", "prepare", "train", "evaluate", "report", "predict", "sweep", "compare", "export")
+PACKAGES = ("cpml-jax", "jax", "jaxlib", "flax", "orbax-checkpoint", "numpy", "av", "opencv-python-headless", "torch")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration, as configs/synthetic.py[:argument].")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run's files go; runs/<name of the config> if not given.")
@@ -48,6 +53,7 @@ _OUT = flags.DEFINE_string("out", "", "With export: the model's folder. With com
 _RESUME = flags.DEFINE_enum(
     "resume", None, ["latest", "previous"], "With train: previous: set damaged checkpoints aside, take the one before."
 )
+_DEBUG = flags.DEFINE_bool("debug", False, "Show the libraries' messages, and where an error comes from.")
 _WAIT = flags.DEFINE_bool("wait", False, "Wait while another process works in the same --workdir or records.")
 
 # Flags of some verbs alone; None is the run of all that is missing.
@@ -77,19 +83,60 @@ def run() -> None:
 
 
 def guarded(argv: list[str]) -> int:
-    """A user's mistake is one line and status 2; an interruption is status 130."""
+    """A user's mistake and a full disk are one line and status 2; an interruption is status 130.
+
+    Any other exception is a bug: its traceback follows a line that says what was being done.
+    """
     try:
-        return main(argv)
+        status = main(argv)
+        sys.stdout.flush()  # a full disk may show here first
+        return status
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return refused(str(error))
     except KeyboardInterrupt:
         print("interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
         return 130
+    except Exception as error:
+        if said := disk.refusal(error):
+            return refused(said)
+        what = activity.of(error) or f"cpml-jax {' '.join(argv[1:2])}".strip()
+        more = "" if _DEBUG.value else "; --debug shows more"
+        print(
+            f"error: a bug of this program, while {what}: {type(error).__name__}. Please report it in the project's "
+            f"issue tracker, with the lines below{more}",
+            file=sys.stderr,
+        )
+        if _DEBUG.value:
+            print_details(error)
+        raise
+
+
+def refused(reason: str) -> int:
+    """One line, with where it comes from under --debug. Returns the exit status."""
+    if _DEBUG.value:
+        traceback.print_exc()
+    print(f"error: {reason}", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        return 2
+    # What a full disk or an ended reader did not take would be tried again, and complained of, at the very end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 2
+
+
+def print_details(error: BaseException) -> None:
+    """Versions, and the values of the variables around an exception."""
+    installed = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
+    shown = {name: installed[name] for name in PACKAGES if name in installed}
+    print(f"Python {sys.version.split()[0]} {json.dumps(shown)}", file=sys.stderr)
+    details = traceback.TracebackException.from_exception(error, capture_locals=True)
+    print("".join(details.format()), file=sys.stderr)
 
 
 def main(argv: list[str]) -> int:
     """One command, its flags already parsed. Returns the exit status."""
+    if _DEBUG.value:
+        logging.set_verbosity(logging.DEBUG)
     verb, arguments = (argv[1], argv[2:]) if len(argv) > 1 else (None, [])
     if verb is not None and verb not in VERBS:
         near = difflib.get_close_matches(verb, VERBS, n=1)

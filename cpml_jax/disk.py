@@ -41,6 +41,26 @@ def writing(directory: str | os.PathLike[str], kept: str = "finished videos are 
         ) from None
 
 
+# Of these, any file at all: nothing but the disk is to blame.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+def refusal(error: BaseException) -> str | None:
+    """One line for what a disk did to a run, standard output included; None for any other exception."""
+    if not isinstance(error, (OSError, RuntimeError, ValueError)):
+        return None
+    number, name = _number(error), getattr(error, "filename", None)
+    if isinstance(error, BrokenPipeError):
+        return "standard output: its reader has ended; what was to be read there is not complete"
+    if number is None or (number not in _FULL and name is None):
+        return None
+    where = "standard output, or a file of the run" if name is None else os.fsdecode(name)
+    return (
+        f"{where}: cannot be written ({os.strerror(number)}); {_ADVICE[number]} and start the same command again: "
+        "whatever was finished is kept"
+    )
+
+
 def _number(error: Exception) -> int | None:
     if isinstance(error, OSError):
         return error.errno if error.errno in _ADVICE else None

@@ -27,10 +27,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_whole(path: Path, data: bytes | str) -> None:
     """Whoever reads the file, or kills us, sees the old one or the new one. Text is UTF-8."""
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        error.filename = str(path)  # a full disk names none, and nobody knows the temporary one
+        raise
 
 
 def finite(value: Any) -> Any:

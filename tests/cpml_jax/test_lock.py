@@ -157,3 +157,14 @@ def test_the_command_says_it_in_one_line(tmp_path, other):
     lines = done.stderr.strip().splitlines()
     assert done.returncode == 2 and len(lines) == 1 and f"error: {tmp_path}: in use by process {other.pid}" in lines[0]
     assert [path.name for path in tmp_path.iterdir()] == [lock.NAME]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="drops root's rights by Linux's capabilities")
+def test_a_read_only_folder_is_one_line_before_any_work(tmp_path):
+    from tests.data_prep.test_disk import ordinary_rights
+
+    tmp_path.chmod(0o555)
+    with ordinary_rights(), pytest.raises(UserError) as raised, lock.held(tmp_path):
+        pytest.fail("written")
+    tmp_path.chmod(0o755)
+    assert str(raised.value).startswith(f"{tmp_path}: cannot be written to (Permission denied)")
