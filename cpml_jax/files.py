@@ -25,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, data: bytes | str) -> None:
+def write_whole(path: Path, data: bytes | memoryview | str) -> None:
     """Whoever reads the file, or kills us, sees the old one or the new one. Text is UTF-8."""
     try:
         with replacing(path) as temporary, open(temporary, "wb") as file:

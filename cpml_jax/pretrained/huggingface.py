@@ -128,7 +128,7 @@ def is_size(value: Any) -> bool:
 
 def impossible(part: str, config: Any) -> list[str]:
     """Sizes of a part of transformers' CLIPConfig that no network can have."""
-    values = {name: getattr(config, name, None) for name in SIZES[part]}
+    values: dict[str, Any] = {name: getattr(config, name, None) for name in SIZES[part]}
     wrong = [f"{part}.{name}={value!r}" for name, value in values.items() if not is_size(value)]
     if wrong:
         return wrong

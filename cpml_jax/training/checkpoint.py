@@ -138,7 +138,8 @@ class Checkpoints:
 
         def finish() -> None:
             try:
-                under_way.result()
+                if under_way is not None:  # the annotation's; a forced save always begins
+                    under_way.result()
                 if jax.process_index() == 0:
                     checksums.write(self.directory, step)
             except BaseException as error:  # raised where training waits for it
