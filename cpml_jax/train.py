@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import optax
 from flax import linen as nn
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -70,9 +71,12 @@ def train(config: ConfigDict, workdir: str | os.PathLike, *, resume: str = "late
     data = batches(config, records, clips, tuple(bank))
     transformation, rate, abstract, create = prepare_state(config, model, tokens, mesh)
 
-    if resume == "previous" and jax.process_index() == 0:
-        for line in checkpoint.set_aside(workdir):
-            inform(line)
+    if resume == "previous":
+        if jax.process_index() == 0:
+            for line in checkpoint.set_aside(workdir):
+                inform(line)
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("damaged checkpoints are set aside")
     checkpoints = checkpoint.Checkpoints(workdir, writing=True)
     start, described = checkpoints.latest_step(), provenance.describe_records(records)
     if start is None:
