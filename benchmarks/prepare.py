@@ -198,7 +198,7 @@ def measure(path: str | Path, mtcnn: Any) -> dict[str, Any]:
     frames, decoding = timed(decode, path)
     _, colours = timed(decode_to_rgb, path)
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "work.pickle"
+        file = Path(folder) / "work.npz"
         (tracks, count), tracking = timed(clips.track_video, path, detector)
         _, default = timed(process.process_group, [as_source(path)], file, process.Sampling(NUM_FRAMES, 1))
         spent: dict[str, float] = collections.defaultdict(float)
@@ -223,7 +223,7 @@ def measure(path: str | Path, mtcnn: Any) -> dict[str, Any]:
 def peak_memory(path: str, queue: Any) -> None:
     """Prepare a file and put (peak bytes, bytes of mapped files) into the multiprocessing queue."""
     process.start_worker()
-    process.process_group([as_source(path)], Path(path).with_suffix(".pickle"), process.Sampling(NUM_FRAMES, 1000))
+    process.process_group([as_source(path)], Path(path).with_suffix(".npz"), process.Sampling(NUM_FRAMES, 1000))
     # Not getrusage's maximum: a process inherits it from its parent.
     pairs = (line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
     status = {key: 1024 * int(value.split()[0]) for key, value in pairs if key in ("VmHWM", "RssFile")}

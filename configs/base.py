@@ -3,10 +3,12 @@
 `{workdir}` in a path is replaced by the run's working directory.
 """
 
+import dataclasses
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from cpml_jax.limits import Limits
 from cpml_jax.schema import FFPP_METHODS
 
 
@@ -39,6 +41,8 @@ def get_config() -> ConfigDict:
     data.num_frames = 160  # frames per clip, at 30 frames/s (docs/method.md, Input); a multiple of 4
     data.max_windows = 1  # clips per video; windows do not overlap
     data.windows = "first"  # first: one after another from the face track's first frame | spread: evenly over the track
+    # Of what is decoded of one video (cpml_jax/limits.py): pixels of a frame, frames, s of video, s spent on decoding.
+    data.limits = ConfigDict(dataclasses.asdict(Limits()))
     data.workers = 0  # preparation processes; 0: one per core
     data.cache_mb = 0  # MB of decoded clips kept in memory between epochs
     data.read_threads = 2  # threads that decode batches ahead of the device

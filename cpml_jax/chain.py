@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
+from cpml_jax import lock
+from cpml_jax.activity import doing
 from cpml_jax.console import inform
 from cpml_jax.data.records import RecordSet, is_finished, records_dir, records_root
 from cpml_jax.errors import UserError, missing_packages
+from cpml_jax.limits import Limits
 from cpml_jax.validation import validate
 from cpml_jax.validation.weights import check_weights
 
@@ -19,6 +22,7 @@ Folder = str | Path
 
 if TYPE_CHECKING:
     from data_prep.records.beam import Pipelines
+    from data_prep.records.process import Sampling
     from data_prep.sources import Source
 
 
@@ -30,6 +34,8 @@ def run(
     beam_runner: str = "",
     beam_options: tuple[str, ...] = (),
     crop_tree: str = "",
+    wait: bool = False,
+    resume: str = "latest",
 ) -> None:
     """Run a verb, or, with None, what is missing.
 
@@ -38,6 +44,8 @@ def run(
       protocols: to evaluate in place of the configuration's.
       beam_runner, beam_options: prepare as an Apache Beam pipeline, if a runner is named.
       crop_tree: folder for the prepared crops as a tree of files; none if empty.
+      wait: where another process works in the same folder; else that is an error.
+      resume: from the latest checkpoint, or, with previous, from the latest whole one.
 
     Every stage is safe to start again: preparation and training resume, evaluation writes its file at the end, in one
     move.
@@ -50,18 +58,22 @@ def run(
         check_weights(config, rootless(config, workdir) if verb is None else ())
     if verb in (None, "forge", "prepare", "train"):
         make_workdir(workdir)
-    if verb == "forge":
-        forge(config, workdir, beam_runner, beam_options)
-    if verb in (None, "prepare"):
-        prepare(config, workdir, beam_runner, beam_options)
-    if crop_tree:
-        write_crop_trees(config, workdir, crop_tree)
-    if verb in (None, "train"):
-        train(config, workdir)
-    if verb == "evaluate" or (verb is None and not evaluation_is_current(config, workdir)):
-        evaluate(config, workdir, protocols)
-    if verb == "report" or (verb is None and not report_is_current(workdir)):
-        report(config, workdir)
+    with lock.alone(workdir, wait=wait):
+        if verb == "forge":
+            forge(config, workdir, beam_runner, beam_options)
+        if verb in (None, "prepare"):
+            prepare(config, workdir, beam_runner, beam_options, wait=wait)
+        if crop_tree:
+            write_crop_trees(config, workdir, crop_tree)
+        if verb in (None, "train"):
+            with doing(f"training in {workdir}"):
+                train(config, workdir, resume)
+        if verb == "evaluate" or (verb is None and not evaluation_is_current(config, workdir)):
+            with doing(f"evaluating the run in {workdir}"):
+                evaluate(config, workdir, protocols, wait=wait)
+        if verb == "report" or (verb is None and not report_is_current(workdir)):
+            with doing(f"drawing the report of {workdir}"):
+                report(config, workdir)
 
 
 def rootless(config: ConfigDict, workdir: Folder) -> tuple[str, ...]:
@@ -137,8 +149,16 @@ def source_root(name: str, source: ConfigDict, workdir: Folder) -> str:
     return source.root.replace("{workdir}", str(workdir))
 
 
-def prepare(config: ConfigDict, workdir: Folder, beam_runner: str = "", beam_options: tuple[str, ...] = ()) -> None:
+def prepare(
+    config: ConfigDict,
+    workdir: Folder,
+    beam_runner: str = "",
+    beam_options: tuple[str, ...] = (),
+    wait: bool = False,
+) -> None:
     """Draw and forge what is to be drawn and forged, then turn every source's videos into records.
+
+    wait: for another process that prepares the same records; those of one run on several hosts always wait.
 
     Raises:
       UserError: before any source is prepared, that one has no root, was prepared with other parameters or cannot be
@@ -147,7 +167,7 @@ def prepare(config: ConfigDict, workdir: Folder, beam_runner: str = "", beam_opt
     prepare = preparation()
     pipelines = pipelines_of(beam_runner, beam_options)
     records = records_root(config, workdir)
-    sampling = prepare.Sampling(config.data.num_frames, config.data.max_windows, config.data.windows)
+    sampling = sampling_of(config)
     waiting = []
     for name in config.data.sources:
         source = source_of(config, workdir, name)
@@ -166,7 +186,23 @@ def prepare(config: ConfigDict, workdir: Folder, beam_runner: str = "", beam_opt
             generate.generate(str(source.root), workers=config.data.workers, **source.draw)
         if source.forge is not None:
             forge_source(source, config, pipelines)
-        prepare.prepare(source, sampling, records, workers=config.data.workers, pipelines=pipelines)
+        with doing(f"preparing {source.root} into {records}/{source.name}"):
+            prepare.prepare(
+                source,
+                sampling,
+                records,
+                workers=config.data.workers,
+                pipelines=pipelines,
+                wait=wait or lock.one_of_several(),
+            )
+
+
+def sampling_of(config: ConfigDict) -> Sampling:
+    """Which clips are taken of a video, and how much of it is decoded."""
+    from data_prep.records.process import Sampling
+
+    data = config.data
+    return Sampling(data.num_frames, data.max_windows, data.windows, Limits(**data.limits.to_dict()))
 
 
 def pipelines_of(beam_runner: str, beam_options: tuple[str, ...]) -> Pipelines | None:
@@ -211,7 +247,8 @@ def forge_source(source: Source, config: ConfigDict, pipelines: Pipelines | None
     from data_prep.forge import generate
 
     assert source.forge is not None
-    generate.generate(source.root, workers=config.data.workers, pipelines=pipelines, **source.forge)
+    with doing(f"forging {source.forge['input']} into {source.root}"):
+        generate.generate(source.root, workers=config.data.workers, pipelines=pipelines, **source.forge)
 
 
 def source_of(config: ConfigDict, workdir: Folder, name: str) -> Source:
@@ -234,14 +271,14 @@ def write_crop_trees(config: ConfigDict, workdir: Folder, folder: str) -> None:
         inform(f"{Path(folder) / name}: crops and landmarks of {listed} videos")
 
 
-def train(config: ConfigDict, workdir: Folder) -> None:
+def train(config: ConfigDict, workdir: Folder, resume: str = "latest") -> None:
     """Train, or resume (train.train)."""
     from cpml_jax import train as trainer
 
-    trainer.train(config, workdir)
+    trainer.train(config, workdir, resume=resume)
 
 
-def evaluate(config: ConfigDict, workdir: Folder, names: tuple[str, ...] = ()) -> None:
+def evaluate(config: ConfigDict, workdir: Folder, names: tuple[str, ...] = (), wait: bool = False) -> None:
     """Evaluate the protocols `names`, or those of the configuration; missing records of conditions are prepared."""
     from cpml_jax import evaluate as evaluation
     from cpml_jax.evaluation import protocols
@@ -249,26 +286,26 @@ def evaluate(config: ConfigDict, workdir: Folder, names: tuple[str, ...] = ()) -
     names = tuple(dict.fromkeys(names or config.eval.protocols))
     for name in names:
         if name in protocols.CONDITION_PROTOCOLS:
-            prepare_conditions(config, workdir, name)
+            prepare_conditions(config, workdir, name, wait)
     evaluation.run(config, workdir, names)
 
 
-def prepare_conditions(config: ConfigDict, workdir: Folder, protocol: str) -> None:
+def prepare_conditions(config: ConfigDict, workdir: Folder, protocol: str, wait: bool = False) -> None:
     """Records of the training data set's test split, re-encoded or corrupted, unless they are there already."""
     preparation()  # says what to install
     from cpml_jax import conditions
     from data_prep.conditions import prepare as condition_records
-    from data_prep.prepare import Sampling
 
     name = config.train.dataset
     asked = [c for c in config.eval.conditions if conditions.protocol_of(c) == protocol]
     condition_records.prepare(
         source_of(config, workdir, name),
-        Sampling(config.data.num_frames, config.data.max_windows, config.data.windows),
+        sampling_of(config),
         protocol,
         records_root(config, workdir),
         conditions=tuple(asked),
         workers=config.data.workers,
+        wait=wait or lock.one_of_several(),
     )
 
 

@@ -9,18 +9,24 @@ In a checkout, main.py is the same command.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import functools
+import importlib.metadata
+import json
 import os
 import re
 import sys
+import traceback
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from cpml_jax import configuration
+from cpml_jax import activity, configuration, disk
 from cpml_jax.errors import UserError, one_line
 
 VERBS = ("forge", "prepare", "train", "evaluate", "report", "predict", "sweep", "compare", "export")
+PACKAGES = ("cpml-jax", "jax", "jaxlib", "flax", "orbax-checkpoint", "numpy", "av", "opencv-python-headless", "torch")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration, as configs/synthetic.py[:argument].")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run's files go; runs/<name of the config> if not given.")
@@ -44,6 +50,11 @@ _SEEDS = flags.DEFINE_list(
 _ROWS = flags.DEFINE_list("rows", [], "With sweep --protocol=ablation: rows of the table; all if not given.")
 _REPORT = flags.DEFINE_string("report", "", "With predict: an HTML file to write, what each answer rests on.")
 _OUT = flags.DEFINE_string("out", "", "With export: the model's folder. With compare: the folder of the tables.")
+_RESUME = flags.DEFINE_enum(
+    "resume", None, ["latest", "previous"], "With train: previous: set damaged checkpoints aside, take the one before."
+)
+_DEBUG = flags.DEFINE_bool("debug", False, "Show the libraries' messages, and where an error comes from.")
+_WAIT = flags.DEFINE_bool("wait", False, "Wait while another process works in the same --workdir or records.")
 
 # Flags of some verbs alone; None is the run of all that is missing.
 OWNERS = (
@@ -56,6 +67,8 @@ OWNERS = (
     (_ROWS, ("sweep",)),
     (_REPORT, ("predict",)),
     (_OUT, ("export", "compare")),
+    (_RESUME, ("train", None)),
+    (_WAIT, ("prepare", "forge", "train", "evaluate", "report", "sweep", None)),
 )
 
 
@@ -70,19 +83,60 @@ def run() -> None:
 
 
 def guarded(argv: list[str]) -> int:
-    """A user's mistake is one line and status 2; an interruption is status 130."""
+    """A user's mistake and a full disk are one line and status 2; an interruption is status 130.
+
+    Any other exception is a bug: its traceback follows a line that says what was being done.
+    """
     try:
-        return main(argv)
+        status = main(argv)
+        sys.stdout.flush()  # a full disk may show here first
+        return status
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return refused(str(error))
     except KeyboardInterrupt:
         print("interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
         return 130
+    except Exception as error:
+        if said := disk.refusal(error):
+            return refused(said)
+        what = activity.of(error) or f"cpml-jax {' '.join(argv[1:2])}".strip()
+        more = "" if _DEBUG.value else "; --debug shows more"
+        print(
+            f"error: a bug of this program, while {what}: {type(error).__name__}. Please report it in the project's "
+            f"issue tracker, with the lines below{more}",
+            file=sys.stderr,
+        )
+        if _DEBUG.value:
+            print_details(error)
+        raise
+
+
+def refused(reason: str) -> int:
+    """One line, with where it comes from under --debug. Returns the exit status."""
+    if _DEBUG.value:
+        traceback.print_exc()
+    print(f"error: {reason}", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        return 2
+    # What a full disk or an ended reader did not take would be tried again, and complained of, at the very end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 2
+
+
+def print_details(error: BaseException) -> None:
+    """Versions, and the values of the variables around an exception."""
+    installed = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
+    shown = {name: installed[name] for name in PACKAGES if name in installed}
+    print(f"Python {sys.version.split()[0]} {json.dumps(shown)}", file=sys.stderr)
+    details = traceback.TracebackException.from_exception(error, capture_locals=True)
+    print("".join(details.format()), file=sys.stderr)
 
 
 def main(argv: list[str]) -> int:
     """One command, its flags already parsed. Returns the exit status."""
+    if _DEBUG.value:
+        logging.set_verbosity(logging.DEBUG)
     verb, arguments = (argv[1], argv[2:]) if len(argv) > 1 else (None, [])
     if verb is not None and verb not in VERBS:
         near = difflib.get_close_matches(verb, VERBS, n=1)
@@ -115,7 +169,16 @@ def dispatch(verb: str | None, config: ConfigDict, workdir: str, arguments: list
     if verb == "sweep":
         from cpml_jax import sweep
 
-        return sweep.run(config, workdir, protocols, seeds(), tuple(_ROWS.value))
+        return sweep.run(
+            config,
+            workdir,
+            protocols,
+            seeds(),
+            tuple(_ROWS.value),
+            prepare=functools.partial(chain.prepare, wait=_WAIT.value),
+            evaluate=functools.partial(chain.evaluate, wait=_WAIT.value),
+            wait=_WAIT.value,
+        )
     if verb == "export":
         chain.export(config, workdir, _OUT.value)
     elif _VERIFY.value:
@@ -129,6 +192,8 @@ def dispatch(verb: str | None, config: ConfigDict, workdir: str, arguments: list
             beam_runner=_BEAM_RUNNER.value,
             beam_options=tuple(_BEAM_OPTIONS.value),
             crop_tree=_CROP_TREE.value,
+            wait=_WAIT.value,
+            resume=_RESUME.value or "latest",
         )
     return 0
 

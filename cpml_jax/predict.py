@@ -33,6 +33,7 @@ from cpml_jax.evaluation.evidence import Evidence
 from cpml_jax.evaluation.heart_rate import Pulse
 from cpml_jax.evaluation.verdict import Verdict
 from cpml_jax.files import finite
+from cpml_jax.limits import Limits
 from cpml_jax.metrics import detection, pulse_waves
 from cpml_jax.schema import FRAME_RATE, REAL
 from cpml_jax.video_files import expand
@@ -70,7 +71,7 @@ def run(
     return predict(
         scorer,
         paths,
-        load_video_clips(),
+        load_video_clips(Limits(**config.data.limits.to_dict())),
         verdict=verdicts.read(workdir, scorer.step, scorer.parameters_sha256, config.eval.doubt_level),
         size=scoring.input_size(config),
         page=page,
@@ -78,7 +79,7 @@ def run(
     )
 
 
-def load_video_clips() -> Callable[..., Iterable[FaceClip]]:
+def load_video_clips(limits: Limits = Limits()) -> Callable[..., Iterable[FaceClip]]:  # noqa: B008 - frozen
     """data_prep.face.clips.video_clips, its frames coded as in records; its packages (torch, PyAV, dlib) are no part of
     the lean core.
 
@@ -92,7 +93,7 @@ def load_video_clips() -> Callable[..., Iterable[FaceClip]]:
         raise missing_packages("predict", error) from None
 
     def coded(path: str, *, num_frames: int) -> Iterable[FaceClip]:
-        for clip in video_clips(path, num_frames=num_frames):
+        for clip in video_clips(path, num_frames=num_frames, limits=limits):
             # The model, and what doubt goes by, have seen frames of records: coding takes some of the finest texture.
             frames = np.stack([jpeg.decode(frame) for frame in jpeg.encode(clip.frames)])
             yield dataclasses.replace(clip, frames=frames)

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import optax
 from flax import linen as nn
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -38,12 +39,13 @@ from cpml_jax.training.state import TrainState, create_state
 WEIGHTS = "weights.json"  # in the workdir: every array that came from trained weights, and what did not
 
 
-def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
+def train(config: ConfigDict, workdir: str | os.PathLike, *, resume: str = "latest") -> TrainState:
     """Train until `train.steps`, from the latest checkpoint of `workdir` if there is one.
 
     Args:
       config: ConfigDict of configs/base.py's keys.
       workdir: gets checkpoints/, metrics.jsonl, TensorBoard's event files and, with trained weights, weights.json.
+      resume: latest; or previous: damaged checkpoints are set aside, and the latest whole one is taken.
 
     Returns:
       The final state.
@@ -69,6 +71,12 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> TrainState:
     data = batches(config, records, clips, tuple(bank))
     transformation, rate, abstract, create = prepare_state(config, model, tokens, mesh)
 
+    if resume == "previous":
+        if jax.process_index() == 0:
+            for line in checkpoint.set_aside(workdir):
+                inform(line)
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("damaged checkpoints are set aside")
     checkpoints = checkpoint.Checkpoints(workdir, writing=True)
     start, described = checkpoints.latest_step(), provenance.describe_records(records)
     if start is None:

@@ -17,13 +17,14 @@ from typing import Any
 
 from tqdm import tqdm
 
+from cpml_jax import lock
 from cpml_jax.data.records import SUMMARY
+from cpml_jax.disk import writing
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_json
 from data_prep.page.document import PAGE
-from data_prep.records import recipe
+from data_prep.records import recipe, work_file
 from data_prep.records.beam import Pipelines
-from data_prep.records.disk import writing
 from data_prep.records.pack import pack, summary_text
 from data_prep.records.process import Sampling, group_key, process_group, start_worker
 from data_prep.sources import Source, Video
@@ -43,6 +44,7 @@ def prepare(
     workers: int = 0,
     progress: bool = True,
     pipelines: Pipelines | None = None,
+    wait: bool = False,
 ) -> dict[str, Any]:
     """Prepare one source. Started again after any interruption it resumes, and ends with the same bytes.
 
@@ -52,12 +54,14 @@ def prepare(
       workers: processes; 0: one per core; fewer where memory is short (WORKER_MEMORY).
       progress: bars on stderr.
       pipelines: Beam, to do it on other machines (`workers` then has no effect); None: here.
+      wait: for another process that prepares the same records.
 
     Returns:
       The summary, as in prepare.json.
 
     Raises:
-      UserError: the root is not such a data set, or the records were made with other parameters or another recipe.
+      UserError: the root is not such a data set, or the records were made with other parameters or another recipe,
+        or another process is making them.
     """
     directory = Path(records) / source.name
     parameters = parameters_of(source, sampling)
@@ -66,7 +70,7 @@ def prepare(
     groups = by_track(source.list_videos())
 
     def process(work: Path) -> list[Path]:
-        files = [work / f"{group_key(group)}.pickle" for group in groups]
+        files = [work / f"{group_key(group)}{work_file.SUFFIX}" for group in groups]
         if pipelines:
             pipelines.process(source.name, groups, files, sampling)
         else:
@@ -74,7 +78,7 @@ def prepare(
             run_jobs(f"prepare {source.name}", "track", process_group, jobs, files, workers, progress)
         return files
 
-    summary = build(directory, parameters, process, sampling, progress, pipelines)
+    summary = build(directory, parameters, process, sampling, progress, pipelines, wait=wait)
     print(summary_text(source.name, summary), file=sys.stderr)
     print(f"to look at: {directory / PAGE}", file=sys.stderr)
     return summary
@@ -99,12 +103,18 @@ def is_complete(directory: Path, parameters: Mapping[str, Any]) -> bool:
     path = directory / SUMMARY
     if not path.is_file():
         return False
-    try:
-        made = json.loads(path.read_text())["parameters"]
-    except (ValueError, KeyError):
-        raise UserError(f"{path}: not readable; delete {directory} to prepare again") from None
-    check_parameters(directory, made, parameters)
+    check_parameters(directory, read_parameters(path, "parameters"), parameters)
     return True
+
+
+def read_parameters(path: Path, key: str | None = None) -> dict[str, Any]:
+    """What records were made with: a JSON file's object, or that under a key of it. Raises UserError if it has none."""
+    try:
+        held = json.loads(path.read_bytes())
+        held = held[key] if key else held
+        return {**held}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise UserError(f"{path}: not readable; delete {path.parent} to prepare again") from None
 
 
 def check_parameters(directory: Path, made: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
@@ -125,6 +135,8 @@ def build(
     sampling: Sampling,
     progress: bool,
     pipelines: Pipelines | None = None,
+    *,
+    wait: bool = False,
 ) -> dict[str, Any]:
     """Work files by `process`(folder for them), those of an interrupted preparation reused, and their packing.
 
@@ -132,17 +144,28 @@ def build(
       The summary.
 
     Raises:
-      UserError: the disk is full or may not be written to, or work in progress was made with other parameters.
+      UserError: the disk is full or may not be written to, work in progress was made with other parameters, or
+        another process is at it.
     """
     with writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+    with lock.held(directory, wait=wait), writing(directory):
+        if is_complete(directory, parameters):  # by the process that we have waited for
+            return json.loads((directory / SUMMARY).read_text())
         work = Path(os.path.abspath(directory / WORK))  # absolute: another machine has another working folder
         work.mkdir(parents=True, exist_ok=True)
         path = work / "parameters.json"
         started = parameters | {"made_with": recipe.software()}
         if path.is_file():
-            check_parameters(directory, json.loads(path.read_text()), started)
+            check_parameters(directory, read_parameters(path), started)
         else:
             write_json(path, started)
+        if earlier := work_file.left_by_earlier(work):
+            print(
+                f"{work}: {len(earlier)} work files of an earlier version are not opened (a pickle runs its writer's "
+                "code); those videos are prepared anew",
+                file=sys.stderr,
+            )
         summary = pack(directory, process(work), sampling.num_frames, parameters, progress, pipelines)
         shutil.rmtree(work)
     return summary

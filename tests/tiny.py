@@ -114,9 +114,7 @@ COMPRESSIONS = ("raw", "c23")
 
 def write_records(root):
     """Records of noise clips, packed by the real code: 4 train, 2 val and 2 test identities, a fake each a method."""
-    import pickle
-
-    from data_prep.records import pack
+    from data_prep.records import pack, work_file
     from data_prep.video import jpeg
 
     rng = np.random.default_rng(0)
@@ -131,8 +129,8 @@ def write_records(root):
                 for method in ("real", *METHODS)
                 for compression in COMPRESSIONS
             ]
-    file = root / "work.pickle"
-    file.write_bytes(pickle.dumps((records, [])))
+    file = root / "work.npz"
+    work_file.write(file, records, [])
     pack.pack(directory, [file], NUM_FRAMES, {"made": "by the tests"}, progress=False)
     return root
 

@@ -16,6 +16,7 @@ from cpml_jax.errors import UserError
 from cpml_jax.schema import CROP_SIZE
 
 INDEX, EXCLUDED, SUMMARY = "clips.jsonl", "excluded.jsonl", "prepare.json"
+FEATURES, OWN = "features.json", "tensorflow_datasets."  # TFDS's description of a record, and where its classes lie
 DATASET = "clips"  # TFDS's name of the data set inside a source's folder
 
 
@@ -72,6 +73,7 @@ class RecordSet:
         folders = sorted(path.parent for path in self.directory.rglob("dataset_info.json"))
         if not folders:
             raise UserError(f"{self.directory}: dataset_info.json is missing; run `main.py prepare` again")
+        check_features(folders[-1] / FEATURES)
         return tfds.builder_from_directory(folders[-1])
 
     @functools.cache  # noqa: B019 - a record set lives as long as the run
@@ -112,6 +114,23 @@ class RecordSet:
         return {key: value.decode() if isinstance(value, bytes) else value for key, value in record.items()}
 
 
+def check_features(path: Path) -> None:
+    """Raise UserError unless the file names TFDS's own classes alone: TFDS imports the module of whatever it names."""
+    try:
+        waiting = [json.loads(path.read_bytes())]
+    except (OSError, ValueError, RecursionError):
+        raise UserError(f"{path}: missing or not readable; run `main.py prepare` again") from None
+    while waiting:
+        held = waiting.pop()
+        if isinstance(held, dict):
+            name = held.get("pythonClassName", OWN)
+            if not (isinstance(name, str) and name.startswith(OWN)):
+                raise UserError(
+                    f"{path}: {str(name)[:80]!r} is no class of TFDS's own: these records were not made here"
+                )
+        waiting += held.values() if isinstance(held, dict) else held if isinstance(held, list) else ()
+
+
 def open_split(builder: Any, split: str) -> Any:
     """A TFDS builder's split as a random-access source of records, their frames still JPEG bytes."""
     import tensorflow_datasets as tfds
@@ -130,7 +149,10 @@ def _decoded(clip_id: str, encoded: Sequence[bytes], size: int | None, stills: S
     chosen = [place for place in stills if place < len(encoded)]
     frames, whole = [], {}
     for place in chosen if size is None else range(len(encoded)):
-        image = cv2.imdecode(np.frombuffer(encoded[place], np.uint8), cv2.IMREAD_COLOR_RGB)
+        try:
+            image = cv2.imdecode(np.frombuffer(encoded[place], np.uint8), cv2.IMREAD_COLOR_RGB)
+        except cv2.error:  # more pixels than OPENCV_IO_MAX_IMAGE_PIXELS (cpml_jax/__init__.py)
+            image = None
         if image is None:
             raise CorruptRecord(clip_id, f"frame {place} is not an image")
         if size is not None:

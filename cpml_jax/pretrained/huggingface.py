@@ -26,6 +26,15 @@ PREFIXES = {
 }
 ACTIVATIONS = ("quick_gelu", "gelu")
 EPSILON, WIDENING = 1e-5, 4  # of models/clip.py
+LARGEST = 1 << 20  # of any size in config.json
+SIZES = {
+    "text_config": (
+        "hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings", "vocab_size",
+    ),
+    "vision_config": ("hidden_size", "num_hidden_layers", "num_attention_heads", "image_size", "patch_size"),
+}  # fmt: skip
+# safetensors' names of what NumPy and ml_dtypes hold; weights of 8 bits and fewer need scales, which lie elsewhere.
+READABLE = {"F64", "F32", "F16", "BF16", "BOOL", *(f"{sign}{bits}" for sign in "IU" for bits in (8, 16, 32, 64))}
 
 
 @functools.cache
@@ -90,6 +99,10 @@ def settings(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no configuration of CLIP ({str(error).splitlines()[0]})") from None
     text: Any = config.text_config
     image: Any = config.vision_config
+    wrong = impossible("text_config", text) + impossible("vision_config", image)
+    wrong += [] if is_size(config.projection_dim) else [f"projection_dim={config.projection_dim!r}"]
+    if wrong:
+        raise UserError(f"{path}: {'; '.join(wrong)}: no size of a CLIP; download the file again")
     wrong = differences("text_config", text) + differences("vision_config", image)
     # 2 stands in files older than the key; their end token has the largest id.
     if text.eos_token_id not in (2, text.vocab_size - 1):
@@ -107,6 +120,22 @@ def settings(folder: Path) -> dict[str, Any]:
         },
         "projection": config.projection_dim,
     }
+
+
+def is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST
+
+
+def impossible(part: str, config: Any) -> list[str]:
+    """Sizes of a part of transformers' CLIPConfig that no network can have."""
+    values: dict[str, Any] = {name: getattr(config, name, None) for name in SIZES[part]}
+    wrong = [f"{part}.{name}={value!r}" for name, value in values.items() if not is_size(value)]
+    if wrong:
+        return wrong
+    width, heads = values["hidden_size"], values["num_attention_heads"]
+    wrong += [f"{part}.hidden_size={width} in {heads} heads"] if width % heads else []
+    patch, side = values.get("patch_size", 1), values.get("image_size", 1)
+    return wrong + ([f"{part}.patch_size={patch} of image_size={side}"] if patch > side else [])
 
 
 def differences(part: str, config: Any) -> list[str]:
@@ -166,7 +195,7 @@ def read_safetensors(path: Path, prefixes: tuple[str, ...] = ("",)) -> tuple[dic
     """Arrays whose names start so, in the file's dtypes, and the names of the others.
 
     Raises:
-      UserError: the file is absent or damaged.
+      UserError: the file is absent or damaged, or has numbers of another type than READABLE.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -174,6 +203,13 @@ def read_safetensors(path: Path, prefixes: tuple[str, ...] = ("",)) -> tuple[dic
         with safe_open(path, "np") as file:
             names = list(file.keys())
             chosen = [name for name in names if name.startswith(prefixes)]
+            kinds = {name: file.get_slice(name).get_dtype() for name in chosen}
+            other = [name for name, kind in kinds.items() if kind not in READABLE]
+            if other:
+                raise UserError(
+                    f"{path}: {other[0]} is of the type {kinds[other[0]]}, which is not read; download weights of 16 "
+                    "or 32 bits"
+                )
             return {name: file.get_tensor(name) for name in chosen}, sorted(set(names) - set(chosen))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None

@@ -7,14 +7,16 @@ current run since the last checkpoint.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import jax
 from ml_collections import ConfigDict
 
-from cpml_jax import chain
+from cpml_jax import chain, lock
 from cpml_jax.console import inform
 from cpml_jax.data.records import RecordSet, is_finished, records_dir, records_root
 from cpml_jax.errors import UserError
@@ -39,7 +41,6 @@ from cpml_jax.sweep.results import (
 from cpml_jax.training.run_files import check_same_records
 from cpml_jax.validation import validate
 
-COMPILED = ".compiled"  # XLA's programs, in the folder of the runs
 _WORDS = {FINISHED: "finished", TRAINED: "trained, to be evaluated", BEGUN: "begun, to be resumed"}
 Step = Callable[[ConfigDict, Path], object]  # of (config, workdir)
 
@@ -55,6 +56,7 @@ def run(
     prepare: Step = chain.prepare,
     train: Step = chain.train,
     evaluate: Step = chain.evaluate,
+    wait: bool = False,
 ) -> int:
     """Fill the tables of some protocols.
 
@@ -66,6 +68,7 @@ def run(
       rows: of the ablation table; all if empty.
       ablation: the table; that of configs/ablation.py if None.
       prepare, train, evaluate: the verbs of the chain, or functions like them.
+      wait: where another process works in the same folder; else that is an error.
 
     Returns:
       The exit status: 1 if a run failed.
@@ -82,12 +85,25 @@ def run(
     elif rows:
         raise UserError("--rows chooses rows of the ablation table; give it with --protocol=ablation")
     chain.make_workdir(workdir)
+    with lock.alone(workdir, wait=wait):
+        return fill(config, workdir, names, tuple(seeds) or (config.seed,), ablation, prepare, train, evaluate)
+
+
+def fill(
+    config: ConfigDict,
+    workdir: str | Path,
+    names: tuple[str, ...],
+    seeds: tuple[int, ...],
+    ablation: Ablation | None,
+    prepare: Step,
+    train: Step,
+    evaluate: Step,
+) -> int:
+    """Train what the tables lack. Arguments, result and errors as of `run`."""
     record_sets = opened_records(config, workdir, names, prepare)
     methods = {name: protocols.tested_methods(records.rows) for name, records in record_sets.items()}
     stored = {name: protocols.tested_compressions(records.rows) for name, records in record_sets.items()}
-    runs = plan.planned_runs(
-        config, names, tuple(seeds) or (config.seed,), methods=methods, stored=stored, ablation=ablation
-    )
+    runs = plan.planned_runs(config, names, seeds, methods=methods, stored=stored, ablation=ablation)
     configs = {run.name: run_config(config, run, workdir) for run in runs}
     described = provenance.describe_records(record_sets[config.train.dataset])
     for run in runs:
@@ -96,8 +112,8 @@ def run(
     states = {run.name: state_of(folder_of(workdir, run), configs[run.name], run) for run in runs}
     _print(listing(runs, configs, states, Path(workdir)))
 
-    keep_compiled(Path(workdir) / FOLDER / COMPILED)
-    failed = carry_out_all(config, workdir, runs, configs, states, train, evaluate)
+    with share_compiled():
+        failed = carry_out_all(config, workdir, runs, configs, states, train, evaluate)
     _print((Path(workdir) / TABLES).read_text())
     for name, reason in failed.items():
         _print(f"failed: {name}: {reason}")
@@ -105,11 +121,22 @@ def run(
     return 1 if failed else 0
 
 
-def keep_compiled(folder: Path) -> None:
-    """Let runs that differ in their data alone share one compiled program, unless the user has set a cache."""
+@contextlib.contextmanager
+def share_compiled() -> Iterator[None]:
+    """Let runs that differ in their data alone share one compiled program, unless the user has set a cache.
+
+    In a folder of this process alone: programs that lie in a work folder would be somebody else's machine code.
+    """
     # pyrefly: ignore[missing-attribute] - JAX adds the attributes of its options when it is imported.
-    if jax.config.jax_compilation_cache_dir is None:
-        jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
+    if jax.config.jax_compilation_cache_dir is not None:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="cpml-jax-") as folder:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        try:
+            yield
+        finally:
+            jax.config.update("jax_compilation_cache_dir", None)
 
 
 def carry_out_all(

@@ -29,6 +29,7 @@ SOURCE_KEYS = (
 FREE_KEYS = (
     "data.records",
     "data.sources",
+    "data.limits",
     "data.workers",
     "data.cache_mb",
     "data.read_threads",

@@ -11,7 +11,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
-import pickle
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,20 +23,19 @@ from cpml_jax import schema
 from cpml_jax.conditions import DEFAULTS, Corruption, named, parse
 from cpml_jax.data.records import INDEX
 from cpml_jax.errors import UserError
-from cpml_jax.files import write_whole
 from data_prep import prepare as preparation
-from data_prep.conditions import reencode
+from data_prep.conditions import plan_file, reencode
+from data_prep.conditions.plan_file import Plan
 from data_prep.face import clips
 from data_prep.face.clips import FaceClip, Window
 from data_prep.page.document import PAGE
-from data_prep.records import process
+from data_prep.records import process, work_file
 from data_prep.records.process import Sampling
 from data_prep.sources import Source, Video
 
 SPLIT = "test"
 MARGIN = 0.5  # s that a copy continues after its last clip, so that no encoder's end falls into the clip
 
-Plan = tuple[list[Window], dict]  # what to cut, and where the track comes from (SharedTracks.windows)
 Cut = Iterator[tuple[dict, FaceClip | tuple[Window, str]]]  # (source fields of the record, clip or (window, reason))
 
 
@@ -50,6 +48,7 @@ def prepare(
     conditions: Sequence[str] = (),
     workers: int = 0,
     progress: bool = True,
+    wait: bool = False,
 ) -> str:
     """Prepare the test split of a source under every condition; returns the record set's name.
 
@@ -60,7 +59,7 @@ def prepare(
       protocol: compression_curve or corruption: part of the record set's name, and what decides the default conditions.
       records: the record set goes to `records`/source.name.protocol.
       conditions: their names, see cpml_jax.conditions; empty: the protocol's.
-      workers, progress: as for prepare.prepare.
+      workers, progress, wait: as for prepare.prepare.
 
     Raises:
       UserError: an unknown condition, a source without test videos or of ready-made crops, or existing records that
@@ -79,11 +78,11 @@ def prepare(
 
     def process_all(work: Path) -> list[Path]:
         files = process_videos(directory.name, videos, work, names, sampling, workers, progress)
-        lacking = work / "without.pickle"
-        write_whole(lacking, pickle.dumps(([], excluded), protocol=5))
+        lacking = work / f"without{work_file.SUFFIX}"
+        work_file.write(lacking, [], excluded)
         return [*files, lacking]
 
-    summary = preparation.build(directory, parameters, process_all, sampling, progress)
+    summary = preparation.build(directory, parameters, process_all, sampling, progress, wait=wait)
     print(summary_text(directory, summary), file=sys.stderr)
     return directory.name
 
@@ -122,13 +121,13 @@ def process_videos(
     """One work file per video, with all its conditions; files that an earlier call finished are kept."""
     groups = [process.in_order(group) for group in preparation.by_track(videos)]
     keys = [process.group_key(group) for group in groups]
-    plans = [work / f"{key}.plan" for key in keys]
+    plans = [work / f"{key}.windows" for key in keys]
     searches = [(group, plan, sampling) for group, plan in zip(groups, plans, strict=True)]
     preparation.run_jobs(f"faces of {name}", "track", find_faces, searches, plans, workers, progress)
     jobs, files = [], []
     for group, key, plan in zip(groups, keys, plans, strict=True):
         for place, video in enumerate(group):
-            files.append(work / f"{key}-{place}.pickle")
+            files.append(work / f"{key}-{place}{work_file.SUFFIX}")
             jobs.append((name, video, plan, place, names, files[-1], sampling))
     preparation.run_jobs(f"prepare {name}", "video", process_video, jobs, files, workers, progress)
     return files
@@ -143,10 +142,10 @@ def find_faces(group: list[Video], file: Path, sampling: Sampling) -> None:
     plans: list[Plan | str] = []
     for video in group:
         try:
-            plans.append(tracks.windows(video, clips.stream_info(video.path)))
+            plans.append(tracks.windows(video, clips.stream_info(video.path, sampling.limits)))
         except Exception as error:  # as in process.process_group
             plans.append(reason(error))
-    write_whole(file, pickle.dumps(plans, protocol=5))
+    plan_file.write(file, plans)
 
 
 def reason(error: Exception) -> str:
@@ -168,7 +167,7 @@ def process_video(
     sampling: Sampling,
 ) -> None:
     """One video -> the records of the original and of its copies, in one work file."""
-    plan: Plan | str = pickle.loads(plans.read_bytes())[place]
+    plan = plan_file.read(plans)[place]
     if isinstance(plan, str):
         records, excluded = [], [process.exclusion(video, plan)]
     else:
@@ -176,14 +175,14 @@ def process_video(
         records, excluded, valid = measure(video, cut_windows(video.path, windows, sampling, origin))
         # A frame that is missing or damaged in the original is marked so in every copy.
         windows = [dataclasses.replace(w, seen=valid[w.number]) for w in windows if w.number in valid]
-        source = reencode.Source(video.path, end_of(windows, sampling.num_frames))
+        source = reencode.Source(video.path, end_of(windows, sampling.num_frames), sampling.limits)
         for condition in names if windows else ():
             path = file.with_suffix(f".{condition}.mp4")
             cut = cut_copy(path, source, condition, seed(name, video), windows, sampling, origin)
             copies, unusable, _ = measure(dataclasses.replace(video, compression=condition), cut)
             records += copies
             excluded += unusable
-    write_whole(file, pickle.dumps((records, excluded), protocol=5))
+    work_file.write(file, records, excluded)
 
 
 def measure(video: Video, cut: Cut) -> tuple[list[dict], list[dict], dict[int, np.ndarray]]:
@@ -212,8 +211,8 @@ def seed(name: str, video: Video) -> str:
 
 def cut_windows(path: str | Path, windows: list[Window], sampling: Sampling, origin: dict[str, str]) -> Cut:
     """Yields (source fields of the record, clip or (window, reason)) of a file; origin: face_choice and track_from."""
-    about = process.source_fields(clips.stream_info(path), sampling, **origin)
-    for result in clips.cut_windows(path, windows, sampling.num_frames):
+    about = process.source_fields(clips.stream_info(path, sampling.limits), sampling, **origin)
+    for result in clips.cut_windows(path, windows, sampling.num_frames, sampling.limits):
         yield about, result
 
 

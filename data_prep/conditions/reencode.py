@@ -27,6 +27,7 @@ from av.video.stream import VideoStream
 
 from cpml_jax.conditions import Codec, Condition, Corruption
 from cpml_jax.errors import UserError
+from cpml_jax.limits import Limits
 from cpml_jax.schema import FRAME_RATE
 from data_prep.conditions import corruptions
 from data_prep.video.codecs import CODECS, Settings
@@ -57,13 +58,13 @@ def settings(condition: Condition) -> dict[str, Any]:
 class Source:
     """The frames of a video up to a time, for repeated reading: kept if few, else decoded each time."""
 
-    def __init__(self, path: str | Path, until: float = math.inf) -> None:
-        self._path, self._until = path, until
+    def __init__(self, path: str | Path, until: float = math.inf, limits: Limits = Limits()) -> None:  # noqa: B008
+        self._path, self._until, self._limits = path, until, limits
         self._frames: list[tuple[float, Picture]] | None = None
 
     @functools.cached_property
     def _info(self) -> StreamInfo:
-        with VideoReader(self._path) as video:
+        with VideoReader(self._path, self._limits) as video:
             return video.info()
 
     @property
@@ -78,7 +79,7 @@ class Source:
             return
         kept: list[tuple[float, Picture]] | None = []
         size = 4.5 * self._info.height * self._info.width  # bytes per frame, 4:2:0 and RGB
-        with VideoReader(self._path) as video:
+        with VideoReader(self._path, self._limits) as video:
             for time, picture in itertools.takewhile(lambda item: item[0] < self._until, video.frames()):
                 if kept is not None:
                     kept.append((time, picture))

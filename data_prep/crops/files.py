@@ -66,7 +66,10 @@ def read_image(path: Path) -> tuple[np.ndarray, bytes | None]:
     jpeg = data.startswith(b"\xff\xd8")
     # OpenCV fills the lost half of a cut JPEG with grey and only warns.
     cut_off = jpeg and b"\xff\xd9" not in data[-4096:]
-    image = None if cut_off or not data else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR)
+    try:
+        image = None if cut_off or not data else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR)
+    except cv2.error:  # more pixels than OPENCV_IO_MAX_IMAGE_PIXELS (cpml_jax/__init__.py)
+        image = None
     if image is None:
         raise UserError(f"{path.name} {'is cut off' if cut_off else 'cannot be read as an image'}")
     if image.ndim == 2:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cpml_jax.errors import UserError
+from cpml_jax.limits import Limits
 from cpml_jax.schema import CROP_SIZE, FRAME_RATE
 from data_prep.face import agreement, landmarks, rppg
 from data_prep.face import detector as detectors
@@ -21,6 +22,7 @@ from data_prep.video.reader import StreamInfo, VideoReader
 # Share of a clip's frames that may be invalid. They are bridged and no loss reads them: one key frame in doubt, 15
 # frames of 128, is no reason to lose a clip.
 MAX_INVALID = 0.15
+LIMITS = Limits()
 
 
 def identity() -> dict[str, float]:
@@ -77,13 +79,13 @@ class Window:
     points: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
-def track_video(path: str | Path, detector: Detector) -> tuple[list[Track], int]:
+def track_video(path: str | Path, detector: Detector, limits: Limits = LIMITS) -> tuple[list[Track], int]:
     """All face tracks of a file, and its number of frames at 30 frames/s.
 
     Raises:
       UserError: not a video, nothing decodes, or no face.
     """
-    with VideoReader(path) as video:
+    with VideoReader(path, limits) as video:
         tracks, count = find_tracks((picture for picture, _ in video.resampled()), detector)
     if not count:
         raise UserError("no frame of the video can be decoded")
@@ -152,7 +154,9 @@ def window_starts(shown: np.ndarray, num_frames: int, max_windows: int | None, s
     return starts
 
 
-def cut_windows(path: str | Path, windows: list[Window], num_frames: int) -> Iterator[FaceClip | tuple[Window, str]]:
+def cut_windows(
+    path: str | Path, windows: list[Window], num_frames: int, limits: Limits = LIMITS
+) -> Iterator[FaceClip | tuple[Window, str]]:
     """Cut planned windows out of a file in one pass; landmarks and traces are measured on these very frames.
 
     Yields:
@@ -160,7 +164,7 @@ def cut_windows(path: str | Path, windows: list[Window], num_frames: int) -> Ite
     """
     waiting = sorted(windows, key=lambda w: w.first)
     open_windows: list[tuple[Window, np.ndarray, np.ndarray, np.ndarray]] = []
-    with VideoReader(path) as video:
+    with VideoReader(path, limits) as video:
         for number, (picture, measured) in enumerate(video.resampled()):
             while waiting and waiting[0].first == number:
                 frames = np.empty((num_frames, CROP_SIZE, CROP_SIZE, 3), np.uint8)
@@ -249,16 +253,18 @@ def measurements(
     return fields
 
 
-def video_clips(path: str | Path, *, num_frames: int, detector: Detector | None = None) -> Iterator[FaceClip]:
+def video_clips(
+    path: str | Path, *, num_frames: int, detector: Detector | None = None, limits: Limits = LIMITS
+) -> Iterator[FaceClip]:
     """Every clip of every face of a file, one at a time: any number of faces, any length, in bounded memory.
 
     Raises:
       UserError: the file gives no clip; the message is the reason.
     """
-    tracks, count = track_video(path, detector or detectors.shared_detector())
+    tracks, count = track_video(path, detector or detectors.shared_detector(), limits)
     windows = plan_windows(tracks, count, num_frames=num_frames, max_windows=None)
     first_reason, empty = "", True
-    for result in cut_windows(path, windows, num_frames):
+    for result in cut_windows(path, windows, num_frames, limits):
         if isinstance(result, FaceClip):
             empty = False
             yield result
@@ -268,7 +274,7 @@ def video_clips(path: str | Path, *, num_frames: int, detector: Detector | None 
         raise UserError(first_reason)
 
 
-def stream_info(path: str | Path) -> StreamInfo:
+def stream_info(path: str | Path, limits: Limits = LIMITS) -> StreamInfo:
     """Frame rate, size, codec and bitrate of a file."""
-    with VideoReader(path) as video:
+    with VideoReader(path, limits) as video:
         return video.info()

@@ -19,6 +19,7 @@ OVERLAP = 0.3  # intersection over union that makes two detections one face
 LOST = 30  # frames without the face that end its track
 CUT = 30.0  # grey levels of mean change between two frames at 32x32: another scene
 SMOOTHING = 5.0  # frames, standard deviation of the Gaussian over the box's path
+LARGE = 1920 * 1088  # pixels; such a frame is converted and made smaller at once: 20 of 4K would be 270 MB and more
 _BATCH = 4  # key frames at once: more saves no time and costs memory
 
 
@@ -105,13 +106,13 @@ class _KeyFrames:
     """Key frames on their way to the detector, a batch at a time, and frames between them that it may have to see.
 
     Key frames wait as small as it wants them: 16 whole frames of 4K would be 400 MB. Those between wait as they were
-    decoded, since few are looked at.
+    decoded, since few are looked at, unless they are LARGE.
     """
 
     def __init__(self, detector: Detector, linker: _Linker) -> None:
         self._detector, self._linker = detector, linker
         self._keys: list[tuple[int, bool, np.ndarray]] = []
-        self._between: list[tuple[int, Picture]] = []
+        self._between: list[tuple[int, Picture | np.ndarray]] = []
         self._scale = 1.0
         self._last: tuple[int, list[Detection]] | None = None  # number and faces of the key frame before those waiting
 
@@ -124,7 +125,8 @@ class _KeyFrames:
 
     def add_between(self, number: int, frame: Picture) -> None:
         """A frame that is only searched if a face is not steady from the key frame before it to the one after it."""
-        self._between.append((number, frame))
+        height, width = frame.size
+        self._between.append((number, frame if height * width <= LARGE else shrink(frame.rgb, self._scale)))
 
     def detect(self) -> None:
         """Hand the faces of the waiting frames to the linker, in pixels of the whole frame."""
@@ -137,7 +139,8 @@ class _KeyFrames:
             if self._last and number not in cuts and not steady(self._last[1], shown):
                 wanted += [n for n, _ in self._between if self._last[0] < n < number]
             self._last = (number, shown)
-        images = [shrink(frame.rgb, self._scale) for number, frame in self._between if number in wanted]
+        chosen = [frame for number, frame in self._between if number in wanted]
+        images = [frame if isinstance(frame, np.ndarray) else shrink(frame.rgb, self._scale) for frame in chosen]
         faces |= zip(wanted, self._search(images), strict=True)
         for number in sorted(faces):
             self._linker.key_frame(number, faces[number], number in cuts)

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cpml_jax.conditions import passes
+from cpml_jax.disk import writing
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_json_lines, write_whole
 from cpml_jax.schema import REAL_METHOD, SPLITS
@@ -42,7 +43,6 @@ from data_prep.forge.square import Square
 from data_prep.prepare import run_jobs
 from data_prep.records import recipe
 from data_prep.records.beam import Pipelines, one_at_a_time
-from data_prep.records.disk import writing
 from data_prep.sources.forged import COLUMNS, LIST
 
 VERSION = 1  # raise it when the same parameters would make other clips of the same videos

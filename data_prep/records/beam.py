@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import difflib
 import io
-import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from cpml_jax.errors import UserError
-from cpml_jax.files import write_whole
-from data_prep.records import recipe
+from data_prep.records import recipe, work_file
 from data_prep.records.process import Sampling, group_key, process_group, start_worker
-from data_prep.records.work_file import Description, describe
+from data_prep.records.work_file import Description
 from data_prep.sources import Video
 
 EXTRA = "uv sync --extra beam"
@@ -151,7 +149,7 @@ def process(group: Group) -> None:
     with one_at_a_time():
         if not file.is_file():
             process_group(group.videos, file, group.sampling)
-        write_whole(_description(file), pickle.dumps(describe(group.dataset, file), protocol=5))
+        work_file.write_description(_description(file), work_file.describe(group.dataset, file))
 
 
 @contextlib.contextmanager
@@ -163,7 +161,7 @@ def one_at_a_time() -> Iterator[None]:
 
 
 def _description(file: Path) -> Path:
-    return file.with_suffix(".index")
+    return file.with_suffix(".about")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,7 +198,7 @@ class Pipelines:
 
     def describe(self, file: Path) -> Description:
         """As work_file.describe, which the worker has already done."""
-        return pickle.loads(_description(file).read_bytes())
+        return work_file.read_description(_description(file))
 
     def run(self, label: str, function: Callable[[Any], object], items: Sequence[Any], files: Sequence[Path]) -> None:
         """As `run`, on this runner."""

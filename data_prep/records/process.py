@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import multiprocessing
 import os
-import pickle
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +16,12 @@ import numpy as np
 
 from cpml_jax import schema
 from cpml_jax.errors import UserError
-from cpml_jax.files import write_whole
+from cpml_jax.limits import Limits
 from data_prep.crops import files as crop_files
 from data_prep.crops import reader as crop_reader
 from data_prep.face import clips, detector, mask
 from data_prep.face.clips import FaceClip
+from data_prep.records import work_file
 from data_prep.sources import Video
 from data_prep.video import jpeg
 from data_prep.video.reader import StreamInfo
@@ -42,12 +42,14 @@ class Sampling:
     Attributes:
       num_frames: of a clip, at 30 frames/s.
       max_windows: clips per video.
+      limits: of what is decoded of a video.
       windows: "first": one after another from the face track's first frame; "spread": evenly over the track.
     """
 
     num_frames: int
     max_windows: int
     windows: str = "first"
+    limits: Limits = Limits()
 
     @property
     def spread(self) -> bool:
@@ -56,9 +58,9 @@ class Sampling:
     def parameters(self) -> dict[str, Any]:
         """What records depend on."""
         chosen = dict(num_frames=self.num_frames, max_windows=self.max_windows)
-        return chosen | (
-            {} if self.windows == "first" else {"windows": self.windows}
-        )  # earlier records have no such key
+        # Earlier records have no such keys.
+        chosen |= {} if self.windows == "first" else {"windows": self.windows}
+        return chosen | ({} if self.limits == Limits() else {"limits": dataclasses.asdict(self.limits)})
 
     def describe(self) -> str:
         """As a record has it."""
@@ -119,7 +121,7 @@ def process_group(group: list[Video], file: Path, sampling: Sampling) -> None:
             excluded.append(exclusion(video, str(error)))
         except Exception as error:  # no single file may stop thousands: it is listed with its error
             excluded.append(exclusion(video, f"unexpected {type(error).__name__}: {str(error)[:200]}"))
-    write_whole(file, pickle.dumps((records, excluded), protocol=5))
+    work_file.write(file, records, excluded)
 
 
 def in_order(group: list[Video]) -> list[Video]:
@@ -174,11 +176,11 @@ class SharedTracks:
 
     def cut(self, video: Video) -> Cuts:
         """Raises UserError if no video like this one has given a track yet, and this one does not."""
-        info = clips.stream_info(video.path)
+        info = clips.stream_info(video.path, self._sampling.limits)
         plan = self._plan(video, info)
         about = source_fields(info, self._sampling, **plan.origin)
         if plan.settled:
-            return about, clips.cut_windows(video.path, plan.windows, self._sampling.num_frames)
+            return about, clips.cut_windows(video.path, plan.windows, self._sampling.num_frames, self._sampling.limits)
         return about, self._settle(plan, video.path)
 
     def windows(self, video: Video, info: StreamInfo) -> tuple[list[clips.Window], dict[str, str]]:
@@ -195,7 +197,7 @@ class SharedTracks:
         if plan := next((plan for plan in self._plans if plan.serves(info)), None):
             return plan
         sampling = self._sampling
-        tracks, count = clips.track_video(video.path, detector.shared_detector())
+        tracks, count = clips.track_video(video.path, detector.shared_detector(), sampling.limits)
         # A larger face that disappears within a clip gives way.
         lasting = [track for track in tracks if len(track) >= sampling.num_frames]
         chosen = mask.manipulated(lasting, self._masks) if len(lasting) > 1 else None
@@ -218,7 +220,7 @@ class SharedTracks:
         limit = self._sampling.max_windows
         measured: list[int] = []
         refused = []
-        for result in clips.cut_windows(path, plan.windows, self._sampling.num_frames):
+        for result in clips.cut_windows(path, plan.windows, self._sampling.num_frames, self._sampling.limits):
             if isinstance(result, FaceClip):
                 measured.append(result.window)
                 yield result

@@ -7,6 +7,7 @@ import functools
 import itertools
 import os
 import stat
+import time as clocks
 from collections.abc import Iterator
 
 import av
@@ -15,7 +16,9 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from cpml_jax.errors import UserError
+from cpml_jax.limits import Limits
 from cpml_jax.schema import FRAME_RATE
+from data_prep.video.bounds import check_gif, check_header, check_pixels
 from data_prep.video.picture import Picture, Screen
 
 # s; a larger jump of the time stamps is an error, and would be filled with hours of one picture: the next frame counts
@@ -49,23 +52,33 @@ class StreamInfo:
 class VideoReader:
     """An open video file; use it as a context manager.
 
+    What the file says of itself is compared with the limits before anything is decoded, and what it turns out to be
+    while it is decoded.
+
     Raises:
-      UserError: no such file, empty, not a video, or without moving pictures.
+      UserError: no such file, empty, not a video, without moving pictures, or more than the limits allow.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = str(path)
+    def __init__(self, path: str | os.PathLike[str], limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+        self.path, self._limits = str(path), limits
+        self._count, self._spent = 0, 0.0  # frames decoded, and s of this thread for them
         check_file(self.path)
+        check_gif(self.path, limits)
+        # A decoder refuses larger frames before it makes room for them, wherever in the file they come. It counts what
+        # it adds at the edges, which is much of a small frame.
+        most = {"max_pixels": str(2 * limits.pixels + (1 << 16))}
         try:
             # `file:` and the whitelist: a name like concat:a is only a name, and a playlist cannot open anything else.
-            self._container = av.open(f"file:{self.path}", options={"protocol_whitelist": "file"})
+            self._container = av.open(f"file:{self.path}", options={"protocol_whitelist": "file", **most})
         except (av.FFmpegError, OSError, ValueError) as error:
             raise UserError(f"cannot be opened as a video: {_content(self.path) or _reason(error)}") from None
         try:
             self._stream = choose_stream(self._container)
+            check_header(self._stream, limits)
         except UserError:
             self._container.close()
             raise
+        self._stream.codec_context.options = {**self._stream.codec_context.options, **most}
         self._stream.thread_type = "NONE"  # preparation runs one process per core
         self._decoded = self._decode()
         self.damaged = 0  # packets that could not be decoded, so far
@@ -80,11 +93,14 @@ class VideoReader:
     def _first(self) -> av.VideoFrame:
         for frame in self._decoded:
             return frame
-        raise UserError("no frame of the video can be decoded: it is empty, cut off or damaged")
+        large = "" if self._stream.codec_context.width else ", or its frames are larger than data.limits.pixels allows"
+        raise UserError(f"no frame of the video can be decoded: it is empty, cut off or damaged{large}")
 
     @functools.cached_property
     def _screen(self) -> Screen:
-        return Screen(self._first, float(self._stream.sample_aspect_ratio or 1))
+        screen = Screen(self._first, float(self._stream.sample_aspect_ratio or 1))
+        check_pixels(screen.width, screen.height, self._limits)  # pixels that are not square are stretched
+        return screen
 
     @property
     def _rate(self) -> float:
@@ -113,12 +129,15 @@ class VideoReader:
                     time = last + 1 / FRAME_RATE
                 if time <= last:
                     continue  # a wrong time stamp: a stream cannot run backwards
+            if time > self._limits.seconds:
+                raise UserError(f"it is longer than {self._limits.seconds:g} s, which data.limits.seconds allows")
             last = time
             yield time, Picture(frame, screen, time)
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         packets = self._container.demux(self._stream)
         while True:
+            begun = clocks.thread_time()
             try:
                 packet = next(packets)
             except StopIteration:
@@ -127,9 +146,22 @@ class VideoReader:
                 self.damaged += 1
                 return  # the container is cut off here
             try:
-                yield from packet.decode()
+                frames = packet.decode()
             except av.FFmpegError:
                 self.damaged += 1
+                frames = []
+            self._spent += clocks.thread_time() - begun
+            self._count += len(frames)
+            for frame in frames:
+                check_pixels(frame.width, frame.height, self._limits)
+            if self._count > self._limits.frames:
+                raise UserError(f"it has more than {self._limits.frames} frames, which data.limits.frames allows")
+            if self._spent > self._limits.decoding:
+                raise UserError(
+                    f"decoding takes more than {self._limits.decoding:g} s, which data.limits.decoding allows; "
+                    f"{self._count} frames were decoded"
+                )
+            yield from frames
 
     def resampled(self, fps: float = FRAME_RATE) -> Iterator[tuple[Picture, bool]]:
         """(picture, measured) at k / fps s: the frame nearest in time, whatever the rate of the source.

@@ -148,15 +148,15 @@ def kill_when(process: subprocess.Popen, moment) -> None:
 
 def test_killed_and_started_again_it_gives_the_same_bytes(drawn, prepared, tmp_path):
     work, summary = tmp_path / "faces" / "work", tmp_path / "faces" / "prepare.json"
-    kill_when(in_a_process(drawn, tmp_path), lambda: any(work.glob("*.pickle")))
+    kill_when(in_a_process(drawn, tmp_path), lambda: any(work.glob("*.npz")))
     assert not summary.exists(), "the kill came too late to show anything"
-    first = {path.name: path.stat().st_mtime_ns for path in work.glob("*.pickle")}
+    first = {path.name: path.stat().st_mtime_ns for path in work.glob("*.npz")}
     assert len(first) == 1
     # And at a moment that nobody chose, as when a machine goes down.
     ends = time.monotonic() + random.uniform(1.0, 4.0)
     kill_when(in_a_process(drawn, tmp_path), lambda: time.monotonic() > ends)
     if not summary.exists():
-        assert {path.name: path.stat().st_mtime_ns for path in work.glob("*.pickle")}.items() >= first.items()
+        assert {path.name: path.stat().st_mtime_ns for path in work.glob("*.npz")}.items() >= first.items()
     assert in_a_process(drawn, tmp_path).wait() == 0
     assert array_records(tmp_path) == array_records(prepared[0]) and summary.exists()
     assert (tmp_path / "faces" / "clips.jsonl").read_bytes() == (prepared[0] / "faces" / "clips.jsonl").read_bytes()

@@ -55,3 +55,17 @@ def test_unfinished_or_damaged_folders_say_what_to_run(copied_records):
     (copied_records.directory / "prepare.json").unlink()
     with pytest.raises(UserError, match="main.py prepare"):
         RecordSet(copied_records.directory)
+
+
+def test_a_description_that_names_foreign_code_is_refused_before_it_is_imported(copied_records, tmp_path, monkeypatch):
+    """TFDS imports the module of every class that features.json names."""
+    (tmp_path / "planted_feature.py").write_text("raise SystemExit('ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    (described,) = copied_records.directory.rglob(records.FEATURES)
+    text = described.read_text()
+    described.write_text(text.replace("tensorflow_datasets.core.features.text_feature.Text", "planted_feature.Text"))
+    with pytest.raises(UserError, match=r"features\.json: 'planted_feature\.Text' is no class of TFDS's own"):
+        copied_records.read(copied_records.rows[0])
+    described.write_text("{")
+    with pytest.raises(UserError, match=r"features\.json: missing or not readable"):
+        RecordSet(copied_records.directory).read(copied_records.rows[0])

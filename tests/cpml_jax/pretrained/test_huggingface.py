@@ -207,3 +207,36 @@ def test_what_the_hub_s_cache_holds_needs_no_hub(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert huggingface.settings(huggingface.locate("somebody/clip"))["projection"] == 16
+
+
+@pytest.mark.parametrize(
+    "part, name, value",
+    [
+        ("vision_config", "patch_size", 0), ("vision_config", "patch_size", -8), ("vision_config", "patch_size", 64),
+        ("vision_config", "image_size", 0), ("vision_config", "num_attention_heads", 0),
+        ("text_config", "vocab_size", 0),
+        ("text_config", "num_hidden_layers", 10**9), ("text_config", "num_attention_heads", 3),
+        (None, "projection_dim", 0),
+    ],
+)  # fmt: skip
+def test_sizes_that_no_network_has_are_named(folder, tmp_path, part, name, value):
+    given = json.loads((folder / huggingface.CONFIG).read_text())
+    (given if part is None else given[part])[name] = value
+    (tmp_path / huggingface.CONFIG).write_text(json.dumps(given))
+    with pytest.raises(UserError, match=f"config.json.*{name}") as error:
+        huggingface.settings(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "kind, bits",
+    [("F8_E4M3", 8), ("F8_E5M2", 8), ("F8_E8M0", 8), ("F8_E4M3FNUZ", 8), ("F4", 4), ("F6_E2M3", 6), ("C64", 64)],
+)
+def test_numbers_of_another_type_are_refused_by_name(tmp_path, kind, bits):
+    size = 8 * bits // 8
+    head = json.dumps({"w": {"dtype": kind, "shape": [8], "data_offsets": [0, size]}}).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(head).to_bytes(8, "little") + head + bytes(size))
+    with pytest.raises(UserError, match=rf"model\.safetensors: .*{kind}.*16 or 32 bits") as error:
+        huggingface.read_safetensors(path)
+    assert "\n" not in str(error.value)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pickle
 import shutil
 import signal
 import subprocess
@@ -16,8 +15,9 @@ import pytest
 from cpml_jax.data.records import RecordSet
 from cpml_jax.errors import UserError
 from data_prep import sources
-from data_prep.conditions import corruptions
+from data_prep.conditions import corruptions, plan_file
 from data_prep.conditions import prepare as condition_records
+from data_prep.records import work_file
 from data_prep.records.process import Sampling
 from data_prep.synthetic import generate
 
@@ -147,7 +147,7 @@ def test_killed_and_started_again_it_gives_the_same_bytes(drawn, prepared, tmp_p
         with pytest.raises(KeyboardInterrupt):
             prepare(drawn, tmp_path)
     work = tmp_path / "faces.corruption/work"
-    assert len(list(work.glob("*.plan"))) == 2 and not list(work.glob("*.pickle"))
+    assert len(list(work.glob("*.windows"))) == 2 and not list(work.glob("*.npz"))
     code = f"import test_prepare as t; t.prepare({str(drawn)!r}, {str(tmp_path)!r})"
     path = os.pathsep.join(map(str, (ROOT, Path(__file__).parent)))
     environment = os.environ | {"PYTHONPATH": path}
@@ -157,7 +157,7 @@ def test_killed_and_started_again_it_gives_the_same_bytes(drawn, prepared, tmp_p
     running.send_signal(signal.SIGKILL)
     assert running.wait() == -signal.SIGKILL
     assert not (tmp_path / "faces.corruption/prepare.json").exists(), "the kill came too late to show anything"
-    done, made = list(work.glob("*.pickle")), []
+    done, made = list(work.glob("*.npz")), []
     process_video = condition_records.process_video
     monkeypatch.setattr(condition_records, "process_video", lambda *job: made.append(job) or process_video(*job))
     monkeypatch.setattr(condition_records, "find_faces", gone)  # the faces are found
@@ -186,14 +186,14 @@ def test_a_frame_that_the_original_lacks_is_invalid_in_every_copy(drawn, tmp_pat
     """Where the original could not be measured, the copy's frame only looks sound."""
     video = sources.list_videos("ffpp", str(drawn), compressions=("raw",), splits=("test",))[0]
     assert video.video == "000_001"
-    plan = tmp_path / "a.plan"
+    plan = tmp_path / "a.windows"
     condition_records.find_faces([video], plan, Sampling(FRAMES, 1))
-    ((windows, origin),) = pickle.loads(plan.read_bytes())
+    ((windows, origin),) = plan_file.read(plan)
     windows[0].seen[7] = False
-    plan.write_bytes(pickle.dumps([(windows, origin)]))
-    out = tmp_path / "out.pickle"
+    plan_file.write(plan, [(windows, origin)])
+    out = tmp_path / "out.npz"
     condition_records.process_video("faces", video, plan, 0, ("h264-crf40",), out, Sampling(FRAMES, 1))
-    records, excluded = pickle.loads(out.read_bytes())
+    records, excluded = work_file.read(out)
     assert [record["compression"] for record in records] == ["raw", "h264-crf40"] and not excluded
     assert all(not record["valid"][7] and record["valid"].sum() == FRAMES - 1 for record in records)
 

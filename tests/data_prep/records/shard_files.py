@@ -1,7 +1,6 @@
 """Small work files and their shards, read back."""
 
 import functools
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +31,7 @@ def entries(file: Path, count: int) -> list[Entry]:
         tiny.record(rng, jpeg, "train", "real", "raw", number, 0) | {"video": f"{number:03d}"}
         for number in range(count)
     ]
-    file.write_bytes(pickle.dumps((records, [])))
+    work_file.write(file, records, [])
     actual = work_file.describe("faces", file)
     return [Entry(row["clip_id"], str(file), i, actual.sizes[i]) for i, row in enumerate(actual.rows)]
 
@@ -46,7 +45,7 @@ def read_back(directory: Path, split: str, count: int) -> list[str]:
 
 def write_two_splits(root: Path, runner: str | None) -> tuple[dict, dict[str, bytes]]:
     root.mkdir()
-    splits = {"train": entries(root / "a.pickle", 37), "val": entries(root / "b.pickle", 3)[::-1]}
+    splits = {"train": entries(root / "a.npz", 37), "val": entries(root / "b.npz", 3)[::-1]}
     read = functools.partial(work_file.stream, "faces")
     pipelines = beam.Pipelines(runner) if runner else None
     shards.write(root / "faces", splits, read, tiny.NUM_FRAMES, pipelines=pipelines)

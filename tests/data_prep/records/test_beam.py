@@ -81,7 +81,7 @@ def test_each_road_goes_on_where_the_other_was_interrupted(drawn, alone, tmp_pat
         patch.setattr(preparation, "pack", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             prepare(drawn, tmp_path)
-        work = sorted((tmp_path / "faces/work").glob("*.pickle"))
+        work = sorted((tmp_path / "faces/work").glob("*.npz"))
         work[0].unlink()
         before = {path: path.stat().st_mtime_ns for path in work[1:]}
         with pytest.raises(KeyboardInterrupt):

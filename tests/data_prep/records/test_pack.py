@@ -12,9 +12,9 @@ from tests.data_prep.records.shard_files import entries
 
 
 def contents(tmp_path) -> Contents:
-    entries(tmp_path / "a.pickle", 3)
+    entries(tmp_path / "a.npz", 3)
     made = Contents(tmp_path)
-    made.add(tmp_path / "a.pickle", work_file.describe("faces", tmp_path / "a.pickle"))
+    made.add(tmp_path / "a.npz", work_file.describe("faces", tmp_path / "a.npz"))
     return made
 
 
@@ -27,7 +27,7 @@ def test_positions_count_through_a_split(tmp_path):
 
 
 def test_the_digest_covers_every_array(tmp_path):
-    row = next(work_file.stream("faces", entries(tmp_path / "a.pickle", 1)))
+    row = next(work_file.stream("faces", entries(tmp_path / "a.npz", 1)))
     digest = work_file.digest(row)
     for name in ("landmarks", "valid", "box", "pulse_pos"):
         changed = np.array(row[name])
@@ -39,7 +39,7 @@ def test_the_digest_covers_every_array(tmp_path):
 def test_two_videos_that_give_one_clip_are_an_error_that_names_it(tmp_path):
     made = contents(tmp_path)
     with pytest.raises(UserError, match="two videos give the clip 'faces/real/raw/000/0'; rename one"):
-        made.add(tmp_path / "b.pickle", work_file.describe("faces", tmp_path / "a.pickle"))
+        made.add(tmp_path / "b.npz", work_file.describe("faces", tmp_path / "a.npz"))
 
 
 def test_the_text_has_the_counts_the_pulse_and_the_reasons():

@@ -1,7 +1,6 @@
 """Videos that share a track: which face, whose measurements, which work file."""
 
 import dataclasses
-import pickle
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from odd.encoder import draw, encode
 from data_prep.face import clips
 from data_prep.face.clips import FaceClip
 from data_prep.face.tracks import Track
-from data_prep.records import process
+from data_prep.records import process, work_file
 from data_prep.records.process import Sampling
 from data_prep.sources import Video
 from data_prep.video.reader import StreamInfo
@@ -44,7 +43,7 @@ def planned(monkeypatch, tmp_path):
         monkeypatch.setattr(clips, "cut_windows", lambda _, planned, __: windows.extend(planned) or iter(()))
         written = {}
         monkeypatch.setattr(process, "exclusion", lambda video, reason, window=None: written.setdefault("why", reason))
-        process.process_group([listed()], tmp_path / "work.pickle", process.Sampling(num_frames, 1))
+        process.process_group([listed()], tmp_path / "work.npz", process.Sampling(num_frames, 1))
         return windows or written["why"]
 
     return plan
@@ -97,8 +96,8 @@ def test_an_unexpected_error_excludes_one_video_and_is_named(tmp_path, monkeypat
 
     monkeypatch.setattr(clips, "stream_info", broken)
     group = [listed(path=str(tmp_path / "a.mp4"))]
-    process.process_group(group, tmp_path / "work.pickle", Sampling(4, 1))
-    records, excluded = pickle.loads((tmp_path / "work.pickle").read_bytes())
+    process.process_group(group, tmp_path / "work.npz", Sampling(4, 1))
+    records, excluded = work_file.read(tmp_path / "work.npz")
     assert not records and excluded[0]["reason"] == "unexpected RuntimeError: out of cheese"
 
 

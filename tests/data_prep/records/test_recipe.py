@@ -85,7 +85,7 @@ def test_work_in_progress_is_not_continued_with_another_detector(videos, tmp_pat
 
 def test_a_worker_with_another_recipe_is_refused(videos, tmp_path, other_detector):
     listed = Source("faces", "folder", videos).list_videos()
-    file = tmp_path / f"{process.group_key(listed)}.pickle"
+    file = tmp_path / f"{process.group_key(listed)}.npz"
     group = beam.Group(
         "faces",
         listed,

@@ -12,7 +12,7 @@ from odd.encoder import draw, encode
 
 from cpml_jax import files
 from cpml_jax.data.records import RecordSet
-from data_prep.records.disk import writing
+from cpml_jax.disk import writing
 
 CLIP = 32
 FILES = 2
@@ -105,7 +105,7 @@ def test_a_disk_that_fills_up_loses_no_finished_video(videos, tmp_path, capsys, 
         assert command(videos, records, tmp_path / "work") == 2
     said = the_error(capsys)
     assert "No space left on device" in said and "make room" in said and str(records) in said
-    made = list((records / "folder/work").glob("*.pickle"))
+    made = list((records / "folder/work").glob("*.npz"))
     assert len(made) == 1 and not list((records / "folder/work").glob(".*"))
     stamp = made[0].stat().st_mtime_ns
 
