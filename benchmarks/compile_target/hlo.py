@@ -57,15 +57,19 @@ class Program:
     computations: Mapping[str, tuple[Instruction, ...]]
     entry: str
 
-    def executed(self) -> Iterator[tuple[Instruction, int]]:
-        """Every instruction that runs by itself, not inside a fusion, and how often (loops of unknown length: once)."""
-        yield from self._of(self.entry, 1)
+    def executed(self, fused: bool = False) -> Iterator[tuple[Instruction, int]]:
+        """Every instruction that runs by itself, and how often (loops of unknown length: once).
 
-    def _of(self, name: str, times: int) -> Iterator[tuple[Instruction, int]]:
+        Args:
+          fused: also those inside fusions and reductions.
+        """
+        yield from self._of(self.entry, 1, fused)
+
+    def _of(self, name: str, times: int, fused: bool) -> Iterator[tuple[Instruction, int]]:
         for instruction in self.computations[name]:
             yield instruction, times
-            for called in control_flow(instruction):
-                yield from self._of(called, times * instruction.trips)
+            for called in [name for _, name in instruction.called] if fused else control_flow(instruction):
+                yield from self._of(called, times * instruction.trips, fused)
 
 
 def control_flow(instruction: Instruction) -> tuple[str, ...]:

@@ -72,9 +72,7 @@ def _array(dtype: str, sizes: str, layout: str) -> Shape:
     tiles = [tile.split(",") for tile in _TILE.findall(rest[1 : _end_of_tiles(rest)])] if rest.startswith("T") else []
     physical = [dims[int(axis)] for axis in reversed([axis for axis in order.split(",") if axis])]
     padded = _padded(physical if len(physical) == len(dims) else dims, tiles)
-    return Shape(
-        f"{dtype}[{sizes}]", math.prod(dims) * bits // 8, padded * bits // 8, int(space[1]) if space else 0
-    )
+    return Shape(f"{dtype}[{sizes}]", math.prod(dims) * bits // 8, padded * bits // 8, int(space[1]) if space else 0)
 
 
 def _end_of_tiles(rest: str) -> int:
@@ -98,7 +96,10 @@ def _padded(sizes: list[int], tiles: list[list[str]]) -> int:
         return math.prod(sizes)
     tile = [0 if size == "*" else int(size) for size in tiles[0]]
     if len(tiles) > 1 and len(tiles[1]) == len(tile):
-        tile = [_up(first, int(second)) if first and second != "*" else first for first, second in zip(tile, tiles[1])]
+        tile = [
+            _up(first, int(second)) if first and second != "*" else first
+            for first, second in zip(tile, tiles[1], strict=True)
+        ]
     sizes = [1] * (len(tile) - len(sizes)) + sizes
     whole = sizes[: len(sizes) - len(tile)]
     return math.prod(whole) * math.prod(_up(size, unit) for size, unit in zip(sizes[len(whole) :], tile, strict=True))

@@ -16,20 +16,19 @@ from cpml_jax.evaluation import scoring
 from cpml_jax.training import steps
 from cpml_jax.training.sharding import DATA_AXIS, batch_sharding, replicated
 
-STEPS = ("train", "score")
-
 
 def lower(step: str, config: ConfigDict, mesh: Mesh) -> jax.stages.Lowered:
-    """One of STEPS as `main.py train` and `evaluate` would run it on the mesh, traced and lowered for its devices.
+    """train or score, as `main.py train` and `evaluate` would run it on the mesh, traced and lowered for its devices.
 
     Raises:
       UserError: the devices do not divide train.batch_size, or the configuration's files cannot be read.
     """
+    if step == "train":
+        train.check_batch_size(config.train.batch_size, mesh)
     model, tokens = scoring.build_model(config)
     transformation, _, abstract, _ = train.prepare_state(config, model, tokens, mesh)
     if step == "score":
         return _score_step(config, model, tokens, abstract, mesh)
-    train.check_batch_size(config.train.batch_size, mesh)
     embeddings = _constant_embeddings(config, model, tokens, abstract)
     step_fn: Any = train.jit_step(config, model, tokens, embeddings, transformation, abstract, mesh)
     return step_fn.lower(abstract, training_batch(config, mesh))
