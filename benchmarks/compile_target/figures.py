@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jax
 
-from benchmarks.compile_target import liveness, out_of_memory
+from benchmarks.compile_target import liveness
 from benchmarks.compile_target.hlo import Instruction, Program, module_of, parse
 from benchmarks.compile_target.shapes import MAIN_MEMORY, Shape
 from benchmarks.compile_target.targets import Chip
@@ -27,6 +28,9 @@ _STILL = (
     *("parameter", "constant", "bitcast", "tuple", "get-tuple-element", "optimization-barrier", "after-all"),
     *("while", "conditional", "call", "partition-id", "replica-id", "add-dependency"),
 )
+# Of a TPU's compiler: "... for HLO temporaries (20.64G) exceeds available HBM (15.75G)."
+_REFUSED = re.compile(r"temporaries \(([\d.]+)([KMG]?)\) exceeds available HBM \(([\d.]+)([KMG]?)\)")
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
 
 def of_compiled(compiled: jax.stages.Compiled, lowered: jax.stages.Lowered, chip: Chip, devices: int) -> dict[str, Any]:
@@ -40,9 +44,10 @@ def of_compiled(compiled: jax.stages.Compiled, lowered: jax.stages.Lowered, chip
     flops = counted.get("flops") or flops_of(lowered) / devices
     moved = counted.get("bytes accessed") or bytes_moved(program, chip.platform)
     memory = memory_of(compiled.memory_analysis())
+    error = too_large(memory["total"], chip.memory)
     return {
-        "fits": memory["total"] <= chip.memory,
-        "error": None if memory["total"] <= chip.memory else too_large(memory["total"], chip),
+        "fits": error is None,
+        "error": error,
         "memory": memory,
         **work(flops, moved, counted.get("optimal_seconds"), chip),
         "collectives": collectives(program),
@@ -52,28 +57,30 @@ def of_compiled(compiled: jax.stages.Compiled, lowered: jax.stages.Lowered, chip
 
 def of_refused(error: Exception, chip: Chip) -> dict[str, Any]:
     """The same keys for a step that the compiler refused; null is what it does not say."""
-    found = out_of_memory.refused(str(error))
-    needs = {} if found is None else {"total": found["needs"], "limit": found["limit"]}
     return {
         "fits": False,
-        "error": first_line(error),
-        "memory": needs or None,
+        "error": one_line(Exception(str(error).strip().split("\n", 1)[0])),  # it may go on for pages
+        "memory": refused_memory(str(error)),
         **work(None, None, None, chip),
         "collectives": None,
-        "largest": None if found is None else found["largest"][:LARGEST],
+        "largest": None,
     }
 
 
-def first_line(error: Exception) -> str:
-    """The first line of a compiler's message, which goes on for pages."""
-    return one_line(Exception(str(error).strip().split("\n", 1)[0]))
+def refused_memory(message: str) -> dict[str, int] | None:
+    """{temporaries, limit} of a TPU compiler's refusal; None where it is about something else."""
+    found = _REFUSED.search(message)
+    if found is None:
+        return None
+    needed, limit = (int(float(number) * _UNITS[unit]) for number, unit in (found.groups()[:2], found.groups()[2:]))
+    return {"temporaries": needed, "limit": limit}
 
 
-def too_large(needed: int, chip: Chip) -> str:
-    """The line of a GPU's step that compiles and cannot run."""
-    return (
-        f"RESOURCE_EXHAUSTED: the step takes {needed / 1e9:.1f} GB of the {chip.memory / 1e9:.1f} GB that it may have"
-    )
+def too_large(needed: int, limit: int | None) -> str | None:
+    """The line for a step that compiles and cannot run; None where it can, or the compiler would have refused it."""
+    if limit is None or needed <= limit:
+        return None
+    return f"RESOURCE_EXHAUSTED: the step takes {needed / 1e9:.3g} GB of the {limit / 1e9:.3g} GB that it may have"
 
 
 def memory_of(stats: Any) -> dict[str, int]:

@@ -27,8 +27,9 @@ def lines(row: dict[str, Any]) -> Iterator[str]:
 
 
 def memory(sizes: dict[str, int]) -> str:
-    if "temporaries" not in sizes:
-        return f"{amount(sizes['total'])}B a device, of {amount(sizes['limit'])}B"
+    """Of memory_of, or of refused_memory."""
+    if "limit" in sizes:
+        return f"temporaries {amount(sizes['temporaries'])}B a device, of {amount(sizes['limit'])}B"
     parts = ", ".join(f"{name} {amount(sizes[name])}B" for name in ("arguments", "temporaries", "peak"))
     return f"{amount(sizes['total'])}B a device: {parts}"
 

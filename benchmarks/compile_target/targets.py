@@ -15,7 +15,6 @@ from cpml_jax.errors import UserError, one_line
 DESCRIPTION = Path(__file__).with_name("h100.txtpb")
 NAMES = ("v5e:2x4", "v6e:2x4", "v5p:2x2x2", "v5p:2x2x4", "h100:1", "h100:8")
 _PATTERN = re.compile(r"(v5e|v6e):\d+x\d+|(v5p):\d+x\d+x\d+|(h100):[1-8]")
-_GB = 10**9
 # JAX takes this share of a GPU's memory unless XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise.
 _GPU_SHARE = 0.75
 
@@ -28,20 +27,20 @@ class Chip:
       platform: JAX's name.
       flops: bfloat16 operations a second, dense.
       bandwidth: bytes a second from and to main memory.
-      memory: bytes that a program may have. A TPU's compiler knows better, and refuses what does not fit.
+      memory: bytes that a program may have; None where the compiler knows, and refuses what does not fit.
     """
 
     platform: str
     flops: float
     bandwidth: float
-    memory: int
+    memory: int | None
 
 
 # cloud.google.com/tpu/docs/v5e, v6e, v5p; NVIDIA's data sheet of the H100 SXM.
 CHIPS = {
-    "v5e": Chip("tpu", 197e12, 819e9, 16 * _GB),
-    "v6e": Chip("tpu", 918e12, 1640e9, 32 * _GB),
-    "v5p": Chip("tpu", 459e12, 2765e9, 95 * _GB),
+    "v5e": Chip("tpu", 197e12, 819e9, None),
+    "v6e": Chip("tpu", 918e12, 1640e9, None),
+    "v5p": Chip("tpu", 459e12, 2765e9, None),
     "h100": Chip("gpu", 989e12, 3352e9, int(_GPU_SHARE * 84_942_979_072)),
 }
 

@@ -110,7 +110,7 @@ class TestTpu:
         assert done.returncode == 0 and done.stderr == "", done.stderr
         (row,) = json.loads((tmp_path / "compile_for/v5e_2x4.json").read_text())["steps"]
         assert row["fits"] and row["error"] is None and row["devices"] == 8 and row["hosts"] == 2
-        assert row["memory"]["temporaries"] > 0 and row["flops"] > 0 and row["bytes_moved"] > 0
+        assert row["memory"]["arguments"] > 0 and row["flops"] > 0 and row["bytes_moved"] > 0
         assert row["estimate_seconds"] > 0 and 0 < row["share_of_peak"] < 1
         assert "all-reduce" in [c["kind"] for c in row["collectives"]], "gradients are summed over the devices"
         assert any("CPML" in t["module"] for t in row["largest"])

@@ -110,6 +110,29 @@ def test_a_step_that_compiles_and_is_too_large_says_so(step):
     assert not found["fits"] and found["error"].startswith("RESOURCE_EXHAUSTED") and "\n" not in found["error"]
 
 
+def test_a_refusal_is_one_line_with_its_sizes():
+    said = (
+        "RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO temporaries (20.5G) exceeds "
+        "available HBM (768M)."
+    )
+    found = figures.of_refused(RuntimeError(said + "\n\nA second page."), CHIP)
+    assert found["error"] == said and found["memory"] == {"temporaries": int(20.5 * 2**30), "limit": 768 * 2**20}
+    assert found["fits"] is False and found["flops"] is None and found["largest"] is None
+    other = figures.of_refused(RuntimeError("INTERNAL: no tile"), CHIP)
+    assert other["error"] == "INTERNAL: no tile" and other["memory"] is None
+
+
+def test_lines_of_a_step_that_compiled_and_of_one_that_was_refused(step):
+    lowered, compiled = step
+    more = {"target": "t:2", "device": "D", "devices": 2, "hosts": 2, "config": "c", "step": "train"}
+    more |= {"seconds_to_lower": 1.0, "seconds_to_compile": 2.0}
+    first, *lines = page.lines(figures.of_compiled(compiled, lowered, CHIP, 2) | more)
+    assert first == "t:2 (2 x D on 2 hosts), train step of c: fits"
+    assert any("1 all-reduce of 65.5 kB" in line for line in lines) and f"f32[{SIZE},{SIZE}]" in lines[-1]
+    refused = list(page.lines(figures.of_refused(RuntimeError("INTERNAL: no tile"), CHIP) | more))
+    assert refused[0].endswith("FAILS") and len(refused) == 2
+
+
 def test_estimates_that_a_compiler_does_not_give_stay_unknown():
     given = figures.work(2e9, 3e6, 4e-3, CHIP)
     assert (given["share_of_peak"], given["memory_seconds"]) == (0.5, 3e-3)

@@ -8,11 +8,15 @@ from benchmarks.compile_target import liveness
 from benchmarks.compile_target.hlo import parse
 
 
-def live(body: str, result: str = "f32[1]", more: str = "") -> dict[str, int]:
-    """{instruction: padded bytes} at the fullest moment of a program of `body`."""
+def buffers(body: str, more: str = "") -> list[liveness.Buffer]:
+    """At the fullest moment of a program of `body`."""
     lines = "\n".join(f"  {line.strip()}" for line in body.strip().splitlines())
-    buffers = liveness.live_at_peak(parse(f"{more}\nENTRY %main (x: f32[256]) -> {result} {{\n{lines}\n}}\n"))
-    return {buffer.instruction.name: buffer.shape.padded for buffer in buffers}
+    return liveness.live_at_peak(parse(f"{more}\nENTRY %main (x: f32[256]) -> f32[1] {{\n{lines}\n}}\n"))
+
+
+def live(body: str, more: str = "") -> dict[str, int]:
+    """{instruction: padded bytes} of `buffers`."""
+    return {buffer.instruction.name: buffer.shape.padded for buffer in buffers(body, more)}
 
 
 CHAIN = """
@@ -49,10 +53,7 @@ def test_one_element_of_a_tuple_can_outlive_the_others():
     %big = f32[2048]{0} custom-call(%x)
     ROOT %e = f32[1]{0} custom-call(%first, %big)
     """
-    buffers = liveness.live_at_peak(
-        parse("ENTRY %main (x: f32[256]) -> f32[1] {\n" + body.replace("    ", "  ") + "}\n")
-    )
-    assert [(b.instruction.name, b.shape.text) for b in buffers] == [("big", "f32[2048]"), ("pair", "f32[256]")]
+    assert [(b.instruction.name, b.shape.text) for b in buffers(body)] == [("big", "f32[2048]"), ("pair", "f32[256]")]
 
 
 def test_what_is_copied_meanwhile_is_there_from_the_start_on():
@@ -85,7 +86,7 @@ def test_a_loops_temporaries_join_those_around_it():
     %loop = f32[256]{0} while(%first), condition=%condition, body=%body
     ROOT %e = f32[1]{0} custom-call(%loop, %kept)
     """
-    assert live(body, more=more) == {"wide": 4000, "first": 1024, "kept": 512}
+    assert live(body, more) == {"wide": 4000, "first": 1024, "kept": 512}
 
 
 @pytest.mark.parametrize("size", [64, 200])
