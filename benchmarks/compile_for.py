@@ -78,13 +78,14 @@ def compile_step(target: targets.Target, config: ConfigDict, step: str) -> dict[
     devices = targets.devices_of(target)
     begun = time.perf_counter()
     lowered = steps.lower(step, config, mesh_of(devices))
-    traced = time.perf_counter()
+    traced, busy = time.perf_counter(), time.process_time()
     try:
         compiled = lowered.compile(compiler_options=dict(target.options) or None)
     except jax.errors.JaxRuntimeError as error:
-        seconds, found = time.perf_counter() - traced, figures.of_refused(error, target.chip)
+        seconds, busy = time.perf_counter() - traced, time.process_time() - busy
+        found = figures.of_refused(error, target.chip)
     else:
-        seconds = time.perf_counter() - traced
+        seconds, busy = time.perf_counter() - traced, time.process_time() - busy
         found = figures.of_compiled(compiled, lowered, target.chip, len(devices))
     return {
         "target": target.name,
@@ -95,6 +96,7 @@ def compile_step(target: targets.Target, config: ConfigDict, step: str) -> dict[
         "step": step,
         "seconds_to_lower": traced - begun,
         "seconds_to_compile": seconds,
+        "cpu_seconds_to_compile": busy,
         **found,
     }
 

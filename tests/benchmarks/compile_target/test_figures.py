@@ -125,7 +125,7 @@ def test_a_refusal_is_one_line_with_its_sizes():
 def test_lines_of_a_step_that_compiled_and_of_one_that_was_refused(step):
     lowered, compiled = step
     more = {"target": "t:2", "device": "D", "devices": 2, "hosts": 2, "config": "c", "step": "train"}
-    more |= {"seconds_to_lower": 1.0, "seconds_to_compile": 2.0}
+    more |= {"seconds_to_lower": 1.0, "seconds_to_compile": 2.0, "cpu_seconds_to_compile": 3.0}
     first, *lines = page.lines(figures.of_compiled(compiled, lowered, CHIP, 2) | more)
     assert first == "t:2 (2 x D on 2 hosts), train step of c: fits"
     assert any("1 all-reduce of 65.5 kB" in line for line in lines) and f"f32[{SIZE},{SIZE}]" in lines[-1]
