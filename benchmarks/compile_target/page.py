@@ -18,7 +18,8 @@ def lines(row: dict[str, Any]) -> Iterator[str]:
     if row["collectives"] is not None:
         each = [f"{c['count']} {c['kind']} of {amount(c['bytes'])}B" for c in row["collectives"]]
         yield "  collectives   " + (", ".join(each) or "none")
-    yield f"  to compile    {row['seconds_to_compile']:.0f} s ({row['cpu_seconds_to_compile']:.0f} s of CPU), traced in {row['seconds_to_lower']:.0f} s"
+    seconds = f"{row['seconds_to_compile']:.0f} s, {row['cpu_seconds_to_compile']:.0f} s of CPU"
+    yield f"  to compile    {seconds}; traced in {row['seconds_to_lower']:.0f} s"
     if row["largest"]:
         yield "  largest temporaries at the fullest moment (without padding)"
         for t in row["largest"]:
