@@ -93,24 +93,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike, *, resume: str = "late
     run_files.write_training_data(workdir, config.train.dataset, seen, described)
     inform(f"training on {len(clips)} clips, from step {start or 0} of {config.train.steps}")
 
-    step_fn = steps.jit_train_step(
-        steps.make_train_step(
-            model,
-            transformation,
-            tokens=tokens,
-            class_embeddings=constant_embeddings(config, model, tokens, state, mesh),
-            weights=total.LossWeights(**config.loss.to_dict()),
-            seed=config.seed,
-            sampled_prompts=config.model.text_encoder.prompts == "sampled",
-            flip=config.train.flip,
-            stills=config.train.stills,
-            vary_stills=config.train.vary_stills,
-            downsampled=tuple(config.train.downsampled) if config.train.views == "downsampled" else (),
-            trained=optimizer.is_trained(abstract.params, config.optim.groups, frozen_parts(config)),
-        ),
-        mesh,
-        jax.tree.map(lambda leaf: leaf.sharding, abstract),
-    )
+    embeddings = constant_embeddings(config, model, tokens, state, mesh)
+    step_fn = jit_step(config, model, tokens, embeddings, transformation, abstract, mesh)
     validate = make_validation(config, records, scoring.Scorer(model, mesh, tokens))
     try:
         with Journal(workdir, first_step=start or 0, last_step=config.train.steps) as journal:
@@ -158,6 +142,42 @@ def prepare_state(
     abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, shardings)
     create = jax.jit(lambda: create_state(variables(), transformation), out_shardings=shardings)
     return transformation, rate, abstract, create
+
+
+def jit_step(
+    config: ConfigDict,
+    model: nn.Module,
+    tokens: jax.Array | None,
+    class_embeddings: np.ndarray | None,
+    transformation: optax.GradientTransformation,
+    abstract: TrainState,
+    mesh: Mesh,
+) -> steps.TrainStep:
+    """The configuration's training step, for a mesh whose devices need not be here.
+
+    Args:
+      model, tokens: of scoring.build_model.
+      class_embeddings: of constant_embeddings.
+      transformation, abstract: of prepare_state.
+    """
+    return steps.jit_train_step(
+        steps.make_train_step(
+            model,
+            transformation,
+            tokens=tokens,
+            class_embeddings=class_embeddings,
+            weights=total.LossWeights(**config.loss.to_dict()),
+            seed=config.seed,
+            sampled_prompts=config.model.text_encoder.prompts == "sampled",
+            flip=config.train.flip,
+            stills=config.train.stills,
+            vary_stills=config.train.vary_stills,
+            downsampled=tuple(config.train.downsampled) if config.train.views == "downsampled" else (),
+            trained=optimizer.is_trained(abstract.params, config.optim.groups, frozen_parts(config)),
+        ),
+        mesh,
+        jax.tree.map(lambda leaf: leaf.sharding, abstract),
+    )
 
 
 def frozen_parts(config: ConfigDict) -> tuple[str, ...]:

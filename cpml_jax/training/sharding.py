@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -30,7 +30,12 @@ def make_mesh(devices: int = 0) -> Mesh:
             f"train.devices={devices}, but this machine has {len(available)} devices; lower it or use 0 for all"
         )
     chosen = available[: devices or len(available)]
-    return jax.make_mesh((len(chosen),), (DATA_AXIS,), axis_types=(AxisType.Auto,), devices=chosen)
+    return mesh_of(chosen)
+
+
+def mesh_of(devices: Sequence[jax.Device]) -> Mesh:
+    """A mesh over these devices, which need not be here (jax.experimental.topologies)."""
+    return jax.make_mesh((len(devices),), (DATA_AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
