@@ -90,9 +90,9 @@ def test_one_search_for_faces_serves_every_file_of_a_target(drawn, prepared, tmp
     searched = []
     track_video = process.clips.track_video
 
-    def watched(path, detector):
+    def watched(path, detector, limits):
         searched.append(path)
-        return track_video(path, detector)
+        return track_video(path, detector, limits)
 
     monkeypatch.setattr(process.clips, "track_video", watched)
     prepare(drawn, tmp_path)

@@ -39,8 +39,8 @@ def planned(monkeypatch, tmp_path):
         monkeypatch.setattr(process.detector, "shared_detector", lambda: None)
         monkeypatch.setattr(clips, "track_video", lambda *_: (ordered, 1000))
         info = StreamInfo(30.0, 720, 1280, "h264", 1e6)
-        monkeypatch.setattr(clips, "stream_info", lambda _: info)
-        monkeypatch.setattr(clips, "cut_windows", lambda _, planned, __: windows.extend(planned) or iter(()))
+        monkeypatch.setattr(clips, "stream_info", lambda *_: info)
+        monkeypatch.setattr(clips, "cut_windows", lambda _, planned, *__: windows.extend(planned) or iter(()))
         written = {}
         monkeypatch.setattr(process, "exclusion", lambda video, reason, window=None: written.setdefault("why", reason))
         process.process_group([listed()], tmp_path / "work.npz", process.Sampling(num_frames, 1))
@@ -117,7 +117,7 @@ def searched(monkeypatch):
     """Paths of the files that were searched for a face, of which each has one of 40 frames."""
     paths = []
     monkeypatch.setattr(process.detector, "shared_detector", lambda: None)
-    monkeypatch.setattr(clips, "track_video", lambda path, _: paths.append(path) or ([track(40, 60.0)], 40))
+    monkeypatch.setattr(clips, "track_video", lambda path, *_: paths.append(path) or ([track(40, 60.0)], 40))
     return paths
 
 
@@ -140,7 +140,7 @@ def test_the_next_window_serves_all_files_of_a_group_where_one_cannot_be_measure
     group = [listed(path=str(tmp_path / "a.mp4"), compression=name) for name in ("raw", "c40")]
     cut = []
 
-    def cut_windows(path, windows, _):
+    def cut_windows(path, windows, *_):
         cut.append([window.number for window in windows])
         for window in windows:
             fields = dict.fromkeys((field.name for field in dataclasses.fields(FaceClip)), None)
