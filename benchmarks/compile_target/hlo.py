@@ -143,9 +143,10 @@ def module_of(place: str) -> str:
     """The module that a place is in, with "backward" where it belongs to a gradient; "" of what no module asked for.
 
     jit(step)/transpose(jvp(CPML))/rppg/conv/mul -> "CPML/rppg/conv, backward": the last part is the primitive, and a
-    part of its own in jit(...) a function.
+    part of its own in jit(...) a function; which branch a platform takes is no module.
     """
-    parts = [part for part in place.split("/")[:-1] if not re.match(r"p?jit\(", part)]
+    path = re.sub(r"cond/branch_\d+_fun/", "", place)
+    parts = [part for part in path.split("/")[:-1] if not re.match(r"p?jit\(", part)]
     names = [re.sub(r"^(?:\w+\()*|\)*$", "", part) for part in parts]
     path = "/".join(name for name in names if name)
     return f"{path}, backward" if path and "transpose(" in place else path

@@ -18,7 +18,10 @@ from cpml_jax.errors import UserError
 from cpml_jax.training.sharding import make_mesh, put_global_batch
 
 ROOT = Path(__file__).resolve().parents[2]
-TOY = {"train.batch_size": 8, "eval.batch_size": 3, "model.modalities": ("rppg",), "model.unified_dim": 16}
+TOY = {
+    "train.dataset": "ffpp", "train.compressions": ("raw",), "train.batch_size": 8, "eval.compressions": ("raw",),
+    "eval.batch_size": 3, "model.modalities": ("rppg",), "model.unified_dim": 16, "model.head": "prototypes",
+}  # fmt: skip
 
 
 def command(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
@@ -37,7 +40,7 @@ def refusal(done: subprocess.CompletedProcess) -> str:
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory) -> Path:
-    return toy_run.write_config(tmp_path_factory.mktemp("toy") / "toy.py", 'synthetic.get_config("full")', **TOY)
+    return toy_run.write_config(tmp_path_factory.mktemp("toy") / "toy.py", "base.get_config()", **TOY)
 
 
 def test_an_unknown_target_is_answered_with_the_known_ones():

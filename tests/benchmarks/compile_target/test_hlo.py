@@ -47,6 +47,7 @@ def test_text_without_a_program_and_open_parentheses_are_refused():
         ("jit(train_step)/transpose(jvp(CPML))/rppg/conv/mul", "CPML/rppg/conv, backward"),
         ("jit(train_step)/jvp(CPML)/CPML.encode/rppg/stem_0/conv_general_dilated", "CPML/CPML.encode/rppg/stem_0"),
         ("jit(train_step)/jvp(CPML)/fusion/jit(relu)/max", "CPML/fusion"),
+        ("jit(step)/jvp(CPML)/rppg/conv/cond/branch_0_fun/conv_general_dilated", "CPML/rppg/conv"),
         ("jit(<lambda>)/jvp()/dot_general", ""),
         ("x", ""),
         ("", ""),
