@@ -31,6 +31,7 @@ FREE_KEYS = (
     "data.sources",
     "data.workers",
     "data.cache_mb",
+    "data.decoded",
     "data.read_threads",
     "eval",
     "name",

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tiny
 
-from cpml_jax.data.input_pipeline import ClipReader, eval_batches, read_ahead, training_batches
+from cpml_jax.data.clip_reader import ClipReader
+from cpml_jax.data.input_pipeline import eval_batches, read_ahead, training_batches
 from cpml_jax.data.records import CorruptRecord, RecordSet
 from cpml_jax.data.sampler import BalancedSampler, clip_views
 from cpml_jax.errors import UserError
@@ -151,9 +152,9 @@ def test_the_cache_keeps_to_its_budget_and_forgets_the_least_recent(tiny_records
     class Counting:
         directory = records.directory
 
-        def read(self, row, frame_size, stills):
+        def read(self, row, frame_size, stills, **more):
             reads.append(row["clip_id"])
-            return records.read(row, frame_size, stills)
+            return records.read(row, frame_size, stills, **more)
 
     reader = reader_of(Counting(), frame_size=64, cache_mb=1, inputs=("frames", "landmarks"))
     fits = (1 << 20) // (tiny.NUM_FRAMES * (64 * 64 * 3 + 68 * 2 * 4 + 4))
