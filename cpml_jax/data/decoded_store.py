@@ -1,6 +1,6 @@
 """Clips kept decoded on disk, as the model reads them, so that no run decodes a clip twice (data.decoded).
 
-A clip of 128 frames is 6.4 MB at 128 pixels, seven times its JPEG files, and 0.5 MB at 32 pixels. How much faster it is
+A clip of 128 frames is 6.4 MB at 128 pixels, eight times its JPEG files, and 0.5 MB at 32 pixels. How much faster it is
 to read than to decode: docs/scaling.md, Feeding it.
 """
 
