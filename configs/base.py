@@ -45,7 +45,10 @@ def get_config() -> ConfigDict:
     data.limits = ConfigDict(dataclasses.asdict(Limits()))
     data.workers = 0  # preparation processes; 0: one per core
     data.cache_mb = 0  # MB of decoded clips kept in memory between epochs
-    data.read_threads = 2  # threads that decode batches ahead of the device
+    data.read_threads = 0  # threads that read clips ahead of the device, in training and evaluation; 0: one per core
+    # Folder in which clips of training and validation are kept decoded, for all epochs and runs, where memory
+    # (cache_mb) does not hold them: "{workdir}/decoded"; "": none. MB a clip: docs/scaling.md, Feeding it.
+    data.decoded = ""
 
     # --- train: what is seen -------------------------------------------------------------------------------
     train = config.train = ConfigDict()

@@ -2,7 +2,8 @@
 
 import os
 
-# OpenCV reads it when it is imported: pixels of the largest image that it decodes, 100 MB, in place of 2^30.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 25))
+MAX_IMAGE_PIXELS = 1 << 25  # of an image in a record or a tree of crops: 100 MB
+# OpenCV reads it when it is imported, and would decode 2^30.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_IMAGE_PIXELS))
 
 __version__ = "0.2.0"

@@ -67,6 +67,7 @@ class Plan:
     diagnostics: bool = False
     doubt_level: float = 0.0
     official: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
+    read_threads: int = 0
 
 
 def run(config: ml_collections.ConfigDict, workdir: str | Path, names: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -101,6 +102,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | Path, names: tuple[str
         diagnostics=config.eval.diagnostics,
         doubt_level=config.eval.doubt_level,
         official=official_tests(config),
+        read_threads=config.data.read_threads,
     )
     # Every host scores, one writes.
     return evaluate(scorer, record_sets, plan, workdir, write=jax.process_index() == 0)
@@ -272,7 +274,16 @@ def _score(
             rows.sort(key=lambda row: row["label"])  # the diagnosis asks for reals before fakes
             diagnoses[name] = Diagnosis(scorer, rows)
         diagnosis, doubt = diagnoses.get(name), plan.doubt_level > 0
-        scored = score_clips(scorer, records, rows, plan.size, excluded=excluded, diagnosis=diagnosis, doubt=doubt)
+        scored = score_clips(
+            scorer,
+            records,
+            rows,
+            plan.size,
+            excluded=excluded,
+            diagnosis=diagnosis,
+            doubt=doubt,
+            read_threads=plan.read_threads,
+        )
         scores.lines |= scored.lines
         scores.known |= scored.known
         if protocols.holds_conditions(name):
@@ -294,7 +305,9 @@ def _doubt(
     if plan.doubt_level <= 0:
         return None
     training = sample_of(protocols.training_rows(records.rows, plan.training))
-    reference = score_clips(scorer, records, training, plan.size, excluded=[], doubt=True)
+    reference = score_clips(
+        scorer, records, training, plan.size, excluded=[], doubt=True, read_threads=plan.read_threads
+    )
     known = reference.known | scores.known
     knowledge = calibrate(training, validation, known, scorer.parameters_sha256, plan.doubt_level)
     if knowledge is None:

@@ -19,7 +19,9 @@ from ml_collections import ConfigDict
 from cpml_jax import validation
 from cpml_jax.console import inform
 from cpml_jax.data import sampler
-from cpml_jax.data.input_pipeline import ClipReader, eval_batches, training_batches
+from cpml_jax.data.clip_reader import ClipReader
+from cpml_jax.data.decoded_store import DecodedStore
+from cpml_jax.data.input_pipeline import eval_batches, training_batches
 from cpml_jax.data.records import RecordSet, records_dir
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import protocols, provenance, scoring, video_score
@@ -35,6 +37,7 @@ from cpml_jax.training import network as networks
 from cpml_jax.training.journal import Journal
 from cpml_jax.training.loop import Validate, run_steps
 from cpml_jax.training.state import TrainState, create_state
+from cpml_jax.training.stopwatch import Stopwatch
 
 WEIGHTS = "weights.json"  # in the workdir: every array that came from trained weights, and what did not
 
@@ -68,7 +71,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike, *, resume: str = "late
     run_files.check_prompts(workdir, bank)
     network = networks.of_run(config, workdir)
     model, tokens = scoring.build_model(config, network)
-    data = batches(config, records, clips, tuple(bank))
+    store = decoded_store(config, workdir, records)
+    data = batches(config, records, clips, tuple(bank), store)
     transformation, rate, abstract, create = prepare_state(config, model, tokens, mesh)
 
     if resume == "previous":
@@ -95,21 +99,31 @@ def train(config: ConfigDict, workdir: str | os.PathLike, *, resume: str = "late
 
     embeddings = constant_embeddings(config, model, tokens, state, mesh)
     step_fn = jit_step(config, model, tokens, embeddings, transformation, abstract, mesh)
-    validate = make_validation(config, records, scoring.Scorer(model, mesh, tokens))
+    validate = make_validation(config, records, scoring.Scorer(model, mesh, tokens), store)
     try:
-        with Journal(workdir, first_step=start or 0, last_step=config.train.steps) as journal:
-            return run_steps(config, state, data, mesh, step_fn, rate, checkpoints, journal, validate)
+        with Journal(workdir, first_step=start or 0, last_step=config.train.steps) as journal, Stopwatch() as watch:
+            return run_steps(config, state, data, mesh, step_fn, rate, checkpoints, journal, validate, watch)
     finally:
         checkpoints.close()
 
 
+def decoded_store(config: ConfigDict, workdir: Path, records: RecordSet) -> DecodedStore | None:
+    """Where clips are kept decoded (data.decoded); None if nowhere."""
+    folder = config.data.decoded.replace("{workdir}", str(workdir))
+    return DecodedStore(Path(folder), records, scoring.input_size(config)) if folder else None
+
+
 def batches(
-    config: ConfigDict, records: RecordSet, clips: list[sampler.Views], classes: tuple[str, ...]
+    config: ConfigDict,
+    records: RecordSet,
+    clips: list[sampler.Views],
+    classes: tuple[str, ...],
+    store: DecodedStore | None = None,
 ) -> grain.DatasetIterator:
     """This process's part of every training batch, in the order that the seed decides; `classes` are the model's."""
     numbered = config.model.text_encoder.classes == "methods"
     return training_batches(
-        ClipReader(records, scoring.input_size(config), cache_mb=config.data.cache_mb),
+        ClipReader(records, scoring.input_size(config), cache_mb=config.data.cache_mb, store=store),
         sampler.BalancedSampler(clips, batch_size=config.train.batch_size, seed=config.seed),
         steps=max(config.train.steps, 1),  # a data set of no batches has no position to save
         read_threads=config.data.read_threads,
@@ -260,7 +274,9 @@ def check_batch_size(batch_size: int, mesh: Mesh) -> None:
         )
 
 
-def make_validation(config: ConfigDict, records: RecordSet, scorer: scoring.Scorer) -> Validate:
+def make_validation(
+    config: ConfigDict, records: RecordSet, scorer: scoring.Scorer, store: DecodedStore | None = None
+) -> Validate:
     """validate(state) -> figures of the validation split at the training compressions.
 
     Returns:
@@ -268,7 +284,7 @@ def make_validation(config: ConfigDict, records: RecordSet, scorer: scoring.Scor
       (evaluation/video_score.py), the last of clips. pair_loss chooses the step.
     """
     train, training = config.train, protocols.training_of(config)
-    rows = protocols.validation_rows(records.rows, training)
+    rows, size = protocols.validation_rows(records.rows, training), scoring.input_size(config)
     if len({row["label"] for row in rows}) < 2:
         raise UserError(
             f"{records.directory}: the validation split has no clips of both classes at {tuple(train.compressions)}"
@@ -277,7 +293,8 @@ def make_validation(config: ConfigDict, records: RecordSet, scorer: scoring.Scor
     def validate(state: TrainState) -> dict[str, float]:
         scorer.load(state.variables, int(state.step))
         clips, margins, excluded = [], [], []
-        for batch_rows, batch in eval_batches(records, rows, scoring.input_size(config), excluded=excluded):
+        read = eval_batches(records, rows, size, excluded=excluded, read_threads=config.data.read_threads, store=store)
+        for batch_rows, batch in read:
             clips += batch_rows
             margins += list(detection.fake_margin(scorer.score(batch)["logits"])[: len(batch_rows)])
         for row in excluded:

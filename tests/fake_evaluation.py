@@ -46,7 +46,7 @@ class FakeRecords:
             "heart_rate_pos": 72.0, "heart_rate_truth": 72.0 if method == "real" else float("nan"),
         }  # fmt: skip
 
-    def read(self, row, frame_size, stills=()):
+    def read(self, row, frame_size, stills=(), **_):
         self.reads.append(row["clip_id"])
         if row["clip_id"] in self.corrupt:
             raise CorruptRecord(row["clip_id"], "frame 3 is not an image")

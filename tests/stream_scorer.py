@@ -35,7 +35,7 @@ class StreamScorer(FakeScorer):
 class StreamRecords(FakeRecords):
     """A clip's first pixel is its pulse's number (red) and its picture's (green); its first landmark the landmarks'."""
 
-    def read(self, row, frame_size, stills=()):
+    def read(self, row, frame_size, stills=(), **_):
         record = super().read(row, frame_size)
         noise = np.random.default_rng(abs(self.score(row)) * 7 + row["label"]).normal(0, 0.05, 3)
         numbers = 1.0 + 0.5 * row["label"] + noise

@@ -16,7 +16,7 @@ SWEEP, SWEEP_FOLDER = "sweep.json", "sweep"
 # Where files lie and how fast they are read; which tests were asked for is seen in the tests themselves.
 _FREE = (
     "name", "data.records", "data.limits.pixels", "data.limits.frames", "data.limits.seconds", "data.limits.decoding",
-    "data.workers", "data.cache_mb", "data.read_threads", "train.log_every", "train.devices",
+    "data.workers", "data.cache_mb", "data.decoded", "data.read_threads", "train.log_every", "train.devices",
     "train.shard_params", "eval.protocols", "eval.compressions", "eval.cross_datasets", "eval.cross_compression",
     "eval.batch_size", "eval.bootstrap",
 )  # fmt: skip

@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from cpml_jax.data.frames import resized
 from cpml_jax.data.input_size import InputSize
-from cpml_jax.data.records import resized
-from cpml_jax.data.texture import texture
-from cpml_jax.schema import CROP_SIZE, MODEL_INPUTS, RECORD
+from cpml_jax.data.texture import NUMBERS, texture
+from cpml_jax.schema import BATCH, CROP_SIZE, MODEL_INPUTS, NUM_LANDMARKS, RECORD
 
 TRACE = "pulse_pos"  # the record's trace that becomes a batch's pulse
 _FIELDS = {field.name: field for field in RECORD}
+_BATCH = {field.name: field for field in BATCH}
 
 Clip = dict[str, np.ndarray]
+Batch = dict[str, np.ndarray]
+Layout = dict[str, tuple[tuple[int, ...], np.dtype]]  # name -> shape, type
 
 
 def clip_arrays(record: Mapping[str, Any], size: InputSize) -> Clip:
@@ -77,19 +80,62 @@ def bridged(points: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return np.where(valid[:, None], points.reshape(filled.shape), filled).reshape(points.shape).astype(points.dtype)
 
 
-def stack_views(clips: Sequence[Sequence[Clip]], labels: Sequence[int]) -> dict[str, np.ndarray]:
-    """Clips (clip_arrays) with their views, best first -> a batch: schema.BATCH without class_index and pair."""
-    held = [name for name in MODEL_INPUTS if name in clips[0][0]]
-    inputs = {name: np.stack([np.stack([view[name] for view in views]) for views in clips]) for name in held}
+def clip_layout(size: InputSize) -> Layout:
+    """Shape and type of what clip_arrays gives."""
+    shapes = {
+        "frames": (size.num_frames, size.frame_size, size.frame_size, 3),
+        "stills": (size.num_stills, CROP_SIZE, CROP_SIZE, 3),
+        "landmarks": (size.num_frames, NUM_LANDMARKS, 2),
+        "texture": (len(NUMBERS), size.texture_cells, size.texture_cells),
+    }
+    layout: Layout = {name: (shapes[name], np.dtype(_BATCH[name].dtype)) for name in size.inputs}
+    return layout | {name: ((size.num_frames,), np.dtype(_BATCH[name].dtype)) for name in ("pulse", "valid")}
+
+
+def empty_batch(layout: Layout, clips: int, views: int) -> Batch:
+    """schema.BATCH without class_index and pair, to be filled (place_of): its inputs, valid and pulse hold anything.
+
+    Args:
+      layout: of a clip.
+    """
+    inputs = {
+        name: np.empty((clips, views, *layout[name][0]), layout[name][1])
+        for name in (*MODEL_INPUTS, "valid")
+        if name in layout
+    }
+    shape, dtype = layout["pulse"]
     return inputs | {
-        "valid": np.stack([np.stack([view["valid"] for view in views]) for views in clips]),
-        "pulse": np.stack([views[0]["pulse"] for views in clips]),
-        "label": np.asarray(labels, np.int32),
-        "weight": np.ones(len(clips), np.float32),
+        "pulse": np.empty((clips, *shape), dtype),
+        "label": np.zeros(clips, np.int32),
+        "weight": np.ones(clips, np.float32),
     }
 
 
-def padded_batch(clips: Sequence[Clip], labels: Sequence[int], rows: int) -> dict[str, np.ndarray]:
+def place_of(batch: Batch, clip: int, view: int) -> Clip:
+    """Where in a batch a clip's arrays lie; the pulse is that of the best view, which is 0."""
+    place = {name: batch[name][clip, view] for name in (*MODEL_INPUTS, "valid") if name in batch}
+    return place if view else place | {"pulse": batch["pulse"][clip]}
+
+
+def put(clip: Clip, place: Clip) -> None:
+    """Copy a clip's arrays to their place, but for those that are there already."""
+    for name, array in place.items():
+        if not np.may_share_memory(array, clip[name]):
+            array[...] = clip[name]
+
+
+def stack_views(clips: Sequence[Sequence[Clip]], labels: Sequence[int]) -> Batch:
+    """Clips (clip_arrays) with their views, best first -> a batch: schema.BATCH without class_index and pair."""
+    layout = {name: (array.shape, array.dtype) for name, array in clips[0][0].items()}
+    batch = empty_batch(layout, len(clips), len(clips[0]))
+    for i, views in enumerate(clips):
+        for v, clip in enumerate(views):
+            put(clip, place_of(batch, i, v))
+    batch["label"][:] = labels
+    return batch
+
+
+def padded_batch(clips: Sequence[Clip], labels: Sequence[int], rows: int) -> Batch:
     """Clips of one view -> a batch of `rows` rows: the first clip repeated, with weight 0, after the given ones."""
     padding = rows - len(clips)
     batch = stack_views([[clip] for clip in [*clips, *[clips[0]] * padding]], [*labels, *[labels[0]] * padding])
@@ -99,7 +145,5 @@ def padded_batch(clips: Sequence[Clip], labels: Sequence[int], rows: int) -> dic
 
 def zero_inputs(size: InputSize, rows: int = 1) -> dict[str, np.ndarray]:
     """A batch's inputs (rows, 1, ...), size.inputs of them, all 0: for shapes and types."""
-    fields = [_FIELDS[name] for name in (*MODEL_INPUTS, "valid", TRACE) if name in _FIELDS]
-    record = {field.name: np.zeros([n or size.num_frames for n in field.shape], field.dtype) for field in fields}
-    batch = stack_views([[clip_arrays(record, size)]] * rows, [0] * rows)
-    return {name: batch[name] for name in size.inputs}
+    layout = clip_layout(size)
+    return {name: np.zeros((rows, 1, *layout[name][0]), layout[name][1]) for name in size.inputs}

@@ -1,86 +1,35 @@
-"""Grain: records -> batches of views, decoded ahead of the device by threads."""
+"""Grain: records -> batches of views, read ahead of the device by threads that fill each batch in place."""
 
 from __future__ import annotations
 
 import collections
 import concurrent.futures
-import threading
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar, cast
 
 import grain
 import numpy as np
 
-from cpml_jax.data.batch import Clip, clip_arrays, padded_batch, stack_views
+from cpml_jax.data.batch import Batch, Clip, clip_layout, empty_batch, padded_batch, place_of
+from cpml_jax.data.clip_reader import ClipReader, Measure
+from cpml_jax.data.decoded_store import DecodedStore
 from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import CorruptRecord, RecordSet
 from cpml_jax.data.sampler import BalancedSampler, pair_numbers
 from cpml_jax.errors import UserError
-from cpml_jax.schema import CROP_SIZE, FRAME_RATE
+from cpml_jax.schema import FRAME_RATE
 
-_MB = 1 << 20
-# A record with whole crops -> arrays of the clip beside its inputs (evaluation/baselines.py).
-Measure = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
-
-
-class ClipReader:
-    """Reads model inputs of clips; keeps the last `cache_mb` MB of them decoded, across epochs and threads.
-
-    Only what size.inputs name is decoded. With `measure` also what it says of the record's first num_frames frames, at
-    their stored size.
-    """
-
-    def __init__(self, records: RecordSet, size: InputSize, *, cache_mb: int = 0, measure: Measure | None = None):
-        self.records, self._size, self._measure = records, size, measure
-        self._budget, self._bytes = cache_mb * _MB, 0
-        self._cache: collections.OrderedDict[str, Clip] = collections.OrderedDict()
-        self._lock = threading.Lock()
-
-    def __call__(self, row: dict) -> Clip:
-        """batch.clip_arrays of one clip, a row of the index, and pulse_truth (T,) float32, NaN where unknown.
-
-        Raises:
-          CorruptRecord: see RecordSet.read.
-          UserError: the record is shorter than num_frames.
-        """
-        key = row["clip_id"]
-        with self._lock:
-            if key in self._cache:
-                self._cache.move_to_end(key)
-                return self._cache[key]
-        clip = self._read(row)
-        size = _bytes_of(clip)
-        with self._lock:
-            if key not in self._cache and size <= self._budget:
-                self._cache[key] = clip
-                self._bytes += size
-                while self._bytes > self._budget:
-                    _, oldest = self._cache.popitem(last=False)
-                    self._bytes -= _bytes_of(oldest)
-        return clip
-
-    def _read(self, row: dict) -> Clip:
-        size = self._size
-        if self._measure:
-            record = self.records.read(row, CROP_SIZE)
-        else:
-            record = self.records.read(row, size.decoded_size, size.still_places)
-        length = len(record["valid"])
-        if length < size.num_frames:
-            raise UserError(
-                f"{self.records.directory}: records hold {length} frames, data.num_frames={size.num_frames}; "
-                "prepare them again with that value or lower it"
-            )
-        clip = clip_arrays(record, size)
-        truth = record.get("pulse_truth", np.full(length, np.nan))
-        clip |= {"pulse_truth": np.asarray(truth, np.float32)[: size.num_frames]}
-        if self._measure is None:
-            return clip
-        arrays = {name: value for name, value in record.items() if np.ndim(value)}
-        return clip | dict(self._measure({name: value[: size.num_frames] for name, value in arrays.items()}))
+AHEAD = 2  # batches that are being filled or wait for the device: what bounds memory, beside data.cache_mb
+_Item = TypeVar("_Item")
+_END = object()
 
 
-def _bytes_of(clip: Clip) -> int:
-    return sum(value.nbytes for value in clip.values())
+def reading_threads(read_threads: int) -> int:
+    """data.read_threads, 0 being one for each core that this process may use."""
+    if read_threads:
+        return read_threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def training_batches(
@@ -97,6 +46,7 @@ def training_batches(
     """An iterator over this process's rows of every step's batch; its Grain state is the position in the data.
 
     Args:
+      read_threads: that fill batches, clip by clip (reading_threads); a step's batch is the same whatever their number.
       classes: number of the class of each `method`, real too; None: a clip's class is its label.
       pulse_snr_p: below 1, a clip whose snr_p_pos is not as low has no pulse to learn from: its trace is all 0.
 
@@ -104,25 +54,39 @@ def training_batches(
       UserError: a record is corrupt. A training run does not change its data in silence.
     """
 
-    def load(step: int) -> dict[str, np.ndarray]:
+    layout = clip_layout(reader.size)
+    pool = concurrent.futures.ThreadPoolExecutor(reading_threads(read_threads), thread_name_prefix="clips")
+
+    def load(step: int) -> Batch:
         clips = sampler.batch(int(step))
         share = len(clips) // process_count
         here = slice(process_index * share, (process_index + 1) * share)
         pairs, clips = pair_numbers(clips)[here], clips[here]  # numbered over the batch of all processes
+        batch = empty_batch(layout, len(clips), len(clips[0]))
+        fillings = [
+            pool.submit(reader.fill, row, place_of(batch, i, view))
+            for i, clip in enumerate(clips)
+            for view, row in enumerate(clip)
+        ]
         try:
-            views = [[reader(row) for row in clip] for clip in clips]
+            for filling in fillings:
+                filling.result()
         except CorruptRecord as error:
             raise UserError(
                 f"corrupt record {error.clip_id} in {reader.records.directory} ({error.reason}); "
                 "delete that folder and run `main.py prepare` again"
             ) from None
-        batch = stack_views(views, [clip[0]["label"] for clip in clips])
+        finally:
+            for filling in fillings:
+                filling.cancel()
+        batch["label"][:] = [clip[0]["label"] for clip in clips]
         if pulse_snr_p < 1:
             batch["pulse"][[not clip[0]["snr_p_pos"] <= pulse_snr_p for clip in clips]] = 0.0
         numbers = batch["label"] if classes is None else [classes[clip[0]["method"]] for clip in clips]
         return batch | {"class_index": np.asarray(numbers, np.int32), "pair": np.asarray(pairs, np.int32)}
 
-    options = grain.ReadOptions(num_threads=read_threads, prefetch_buffer_size=2 * read_threads)
+    # A clip is a thread's work, not a batch: however many cores there are, AHEAD batches are in memory.
+    options = grain.ReadOptions(num_threads=AHEAD, prefetch_buffer_size=AHEAD)
     return iter(grain.MapDataset.range(steps).map(load).to_iter_dataset(options))
 
 
@@ -133,9 +97,15 @@ def eval_batches(
     *,
     excluded: list[dict],
     measure: Measure | None = None,
-    read_threads: int = 2,
-) -> Iterator[tuple[list[dict], dict[str, np.ndarray]]]:
-    """Every row once, in order, as batches of one view; `read_threads` threads decode ahead of whoever takes them.
+    read_threads: int = 0,
+    store: DecodedStore | None = None,
+) -> Iterator[tuple[list[dict], Batch]]:
+    """Every row once, in order, as batches of one view, read and put together ahead of whoever takes them.
+
+    Args:
+      excluded: complete once all batches are taken.
+      read_threads: that decode (reading_threads).
+      measure, store: of ClipReader.
 
     Yields:
       (rows of the batch, batch per schema.BATCH with V = 1 and, beside it, pulse_truth (B, T) float32: the true wave,
@@ -143,30 +113,43 @@ def eval_batches(
       that every batch has one shape. Corrupt records are skipped and added to `excluded` as {"clip_id", "reason"} on
       top of the row's other keys.
     """
-    reader = ClipReader(records, size, measure=measure)
+    reader = ClipReader(records, size, measure=measure, store=store)
+    threads = reading_threads(read_threads)
     pending: list[tuple[dict, Clip]] = []
 
-    def batch() -> tuple[list[dict], dict[str, np.ndarray]]:
+    def batch() -> tuple[list[dict], Batch]:
         batch_rows, clips = [row for row, _ in pending], [clip for _, clip in pending]
         padded = padded_batch(clips, [row["label"] for row in batch_rows], size.batch_size)
         repeated = clips + clips[:1] * (size.batch_size - len(clips))
         beside = clips[0].keys() - padded.keys()
         return batch_rows, padded | {name: np.stack([clip[name] for clip in repeated]) for name in beside}
 
-    for row, reading in read_ahead(reader, rows, threads=read_threads, ahead=2 * size.batch_size):
-        try:
-            pending.append((row, reading.result()))
-        except CorruptRecord as error:
-            keys = ("dataset", "method", "compression", "split", "video")
-            excluded.append(
-                {**{k: row[k] for k in keys}, "clip_id": error.clip_id, "reason": f"corrupt record: {error.reason}"}
-            )
-            continue
-        if len(pending) == size.batch_size:
+    def batches() -> Iterator[tuple[list[dict], Batch]]:
+        for row, reading in read_ahead(reader, rows, threads=threads, ahead=max(size.batch_size, 2 * threads)):
+            try:
+                pending.append((row, reading.result()))
+            except CorruptRecord as error:
+                keys = ("dataset", "method", "compression", "split", "video")
+                excluded.append(
+                    {**{k: row[k] for k in keys}, "clip_id": error.clip_id, "reason": f"corrupt record: {error.reason}"}
+                )
+                continue
+            if len(pending) == size.batch_size:
+                yield batch()
+                pending.clear()
+        if pending:
             yield batch()
-            pending.clear()
-    if pending:
-        yield batch()
+
+    yield from one_ahead(batches())
+
+
+def one_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+    """The same items; a thread makes the next one while the caller uses the last."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, _END)
+        while (item := coming.result()) is not _END:
+            coming = pool.submit(next, items, _END)
+            yield cast(_Item, item)
 
 
 def read_ahead(

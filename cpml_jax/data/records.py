@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
+from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
+from cpml_jax.data import frames
 from cpml_jax.errors import UserError
 from cpml_jax.schema import CROP_SIZE
 
@@ -80,7 +81,15 @@ class RecordSet:
     def _split(self, split: str):
         return open_split(self._builder, split)
 
-    def read(self, row: dict, frame_size: int | None = CROP_SIZE, stills: Sequence[int] = ()) -> dict[str, np.ndarray]:
+    def read(
+        self,
+        row: dict,
+        frame_size: int | None = CROP_SIZE,
+        stills: Sequence[int] = (),
+        *,
+        num_frames: int | None = None,
+        into: UInt8[np.ndarray, "T S S 3"] | None = None,
+    ) -> dict[str, np.ndarray]:
         """One clip, decoded.
 
         Args:
@@ -89,6 +98,8 @@ class RecordSet:
             no frames are returned, and but for stills none is decoded.
           stills: places of frames that are returned as they are stored too; those that a short record lacks are left
             out.
+          num_frames: how many frames are decoded, the first ones; None: all. Other fields are returned whole.
+          into: memory of num_frames frames of frame_size to decode into.
 
         Returns:
           The record's fields (schema.RECORD); frames (T, frame_size, frame_size, 3) uint8 RGB; with stills also stills
@@ -98,7 +109,8 @@ class RecordSet:
           CorruptRecord: the record or one of the frames asked for cannot be decoded, or belongs to another clip.
         """
         record = self.read_coded(row)
-        return record | _decoded(row["clip_id"], record.pop("frames"), frame_size, stills)
+        coded = record.pop("frames")[:num_frames]
+        return record | _decoded(row["clip_id"], coded, frame_size, stills, into)
 
     def read_coded(self, row: dict) -> dict:
         """One clip as it is stored: frames are T JPEG files (bytes), texts are str. Raises as `read` does."""
@@ -144,27 +156,23 @@ def open_split(builder: Any, split: str) -> Any:
     return builder.as_data_source(split, decoders={"frames": StillCoded()})
 
 
-def _decoded(clip_id: str, encoded: Sequence[bytes], size: int | None, stills: Sequence[int]) -> dict[str, np.ndarray]:
-    """frames, if a size is given, and stills, if any are; each JPEG file is decoded once."""
-    chosen = [place for place in stills if place < len(encoded)]
-    frames, whole = [], {}
-    for place in chosen if size is None else range(len(encoded)):
-        try:
-            image = cv2.imdecode(np.frombuffer(encoded[place], np.uint8), cv2.IMREAD_COLOR_RGB)
-        except cv2.error:  # more pixels than OPENCV_IO_MAX_IMAGE_PIXELS (cpml_jax/__init__.py)
-            image = None
+def _decoded(
+    clip_id: str, coded: Sequence[bytes], size: int | None, stills: Sequence[int], into: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """frames, if a size is given, and stills, if any are; each image file is decoded once."""
+    chosen = [place for place in stills if place < len(coded)]
+    whole = {}
+    if size is None:
+        decoded = {}
+    else:
+        decoded = {"frames": np.empty((len(coded), size, size, 3), np.uint8) if into is None else into[: len(coded)]}
+    for place in chosen if size is None else range(len(coded)):
+        if size is None:
+            image = frames.decode(coded[place])
+        else:
+            image = frames.decode_into(coded[place], decoded["frames"][place], CROP_SIZE)
         if image is None:
             raise CorruptRecord(clip_id, f"frame {place} is not an image")
-        if size is not None:
-            frames.append(resized(image, size))
         if place in chosen:
             whole[place] = image
-    decoded = {} if size is None else {"frames": np.stack(frames)}
     return decoded | ({"stills": np.stack([whole[place] for place in chosen])} if chosen else {})
-
-
-def resized(image: np.ndarray, size: int) -> np.ndarray:
-    """A square uint8 RGB image at another size in pixels; a smaller one is area averages."""
-    if image.shape[0] == size:
-        return image
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)

@@ -14,7 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from cpml_jax import signal
-from cpml_jax.data.input_pipeline import Measure, eval_batches
+from cpml_jax.data.clip_reader import Measure
+from cpml_jax.data.input_pipeline import eval_batches
 from cpml_jax.data.input_size import InputSize
 from cpml_jax.data.records import RecordSet
 from cpml_jax.doubt import properties
@@ -87,19 +88,22 @@ def score_clips(
     excluded: list[dict],
     diagnosis: Diagnosis | None = None,
     doubt: bool = False,
+    read_threads: int = 0,
 ) -> ClipScores:
     """Scores of every clip that can be read; the others are added to `excluded`.
 
     Args:
       diagnosis: takes over the scoring, and gathers what the diagnostics need of the clips.
       doubt: also measure what doubt goes by; frames are then decoded whole.
+      read_threads: of eval_batches.
 
     Raises:
       UserError: a score is not finite; the clip is named.
     """
     scored = ClipScores()
     measures = ([baselines.measure] if diagnosis else []) + ([_properties] if doubt else [])
-    batches = eval_batches(records, rows, size, excluded=excluded, measure=_all_of(measures) if measures else None)
+    measure = _all_of(measures) if measures else None
+    batches = eval_batches(records, rows, size, excluded=excluded, measure=measure, read_threads=read_threads)
     with tqdm(total=len(rows), desc=f"scoring {records.name}", unit="clip", file=sys.stderr, disable=not rows) as bar:
         for batch_rows, batch in batches:
             scores = diagnosis.score(batch_rows, batch) if diagnosis else scorer.score(batch)

@@ -11,7 +11,7 @@ from cpml_jax.report.canvas import Absent, Plate
 from cpml_jax.report.run_files import CURVES, RunFiles, number
 
 _FIRST = ("loss", "ce", "accuracy")  # the others follow in order of name
-_LEFT_OUT = ("kind", "step", "clips_per_s")
+_LEFT_OUT = ("kind", "step", "clips_per_s", "step_s", "data_wait_s", "device_share")
 _NAMES = {
     "ce": "cross-entropy x 2",  # the sum over a real and a fake clip
     "gradient_norm": "gradient norm",

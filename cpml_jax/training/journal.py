@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -32,7 +32,6 @@ class Journal:
 
     def __init__(self, workdir: str | os.PathLike, *, first_step: int, last_step: int) -> None:
         self._leads = jax.process_index() == 0
-        self._last_time = time.monotonic()
         self._auc: float | None = None
         if not self._leads:
             return
@@ -57,24 +56,25 @@ class Journal:
             self._file.close()
             self._board.close()
 
-    def steps(self, rows: list[tuple[int, dict[str, float]]], *, clips: int, rate: StepRate) -> None:
+    def steps(
+        self, rows: list[tuple[int, dict[str, float]]], *, clips: int, rate: StepRate, times: Mapping[str, float]
+    ) -> None:
         """Write the metrics of consecutive steps.
 
         Args:
           rows: (step, metrics by name).
           clips: of a step, for clips/s.
           rate: the learning rate of a step, from 0: of the update that it is part of (optimizer.make_optimizer).
+          times: of these steps (Stopwatch.lap), written with each.
         """
         if not self._leads or not rows:
             return
-        now = time.monotonic()
-        clips_per_s = len(rows) * clips / max(now - self._last_time, 1e-9)
-        self._last_time = now
+        clips_per_s = clips / times["step_s"]
         for step, values in rows:
             self._write(
                 "train",
                 step,
-                {**values, "learning_rate": float(np.asarray(rate(step - 1))), "clips_per_s": clips_per_s},
+                {**values, "learning_rate": float(np.asarray(rate(step - 1))), "clips_per_s": clips_per_s, **times},
             )
         last = rows[-1][1]
         shown = {name: f"{last[name]:.3f}" for name in _SHOWN if name in last}
@@ -89,7 +89,6 @@ class Journal:
             return
         self._auc = values["auc"]
         self._write("val", step, values)
-        self._last_time = time.monotonic()  # validation is not training time
 
     def _write(self, kind: str, step: int, values: dict[str, float]) -> None:
         self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")

@@ -17,6 +17,7 @@ from cpml_jax.training.journal import Journal
 from cpml_jax.training.optimizer import StepRate
 from cpml_jax.training.state import TrainState
 from cpml_jax.training.steps import TrainStep
+from cpml_jax.training.stopwatch import Stopwatch
 
 Validate = Callable[[TrainState], dict[str, float]]
 
@@ -31,11 +32,13 @@ def run_steps(
     checkpoints: Checkpoints,
     journal: Journal,
     validate: Validate,
+    watch: Stopwatch,
 ) -> TrainState:
     """Run the remaining steps; of none at all, validate and save the state that training starts from.
 
     Batches and, every log_every steps, metrics are copied explicitly; validation and checkpoints may copy. Any other
-    copy between host and device would make every step wait for it, and is an error.
+    copy between host and device would make every step wait for it, and is an error. The journal's lines and its
+    stopwatch alone wait for the device.
     """
     last = config.train.steps
     held: list[tuple[int, dict[str, jax.Array]]] = []  # metrics that are still on the device
@@ -44,11 +47,15 @@ def run_steps(
         scores = validate(state)
         journal.validation(0, scores)
         checkpoints.save(state, data, scores)
+    watch.restart()
     for step in range(first, last + 1):
         # The first call compiles, and may copy the program's constants.
         with jax.transfer_guard("allow" if step == first else "disallow"):
-            batch = sharding.put_local_batch(next(data), mesh)
-            state, measured = step_fn(state, batch)
+            with watch.waiting_for_data():
+                local = next(data)
+            with watch.step() as computing:
+                state, measured = step_fn(state, sharding.put_local_batch(local, mesh))
+                computing(measured)
             held.append((step, measured))
             validating = step % config.train.eval_every == 0 or step == last
             saving = validating or step % config.train.checkpoint_every == 0
@@ -56,12 +63,13 @@ def run_steps(
                 rows = fetch(held)
                 held.clear()
                 with jax.transfer_guard("allow"):  # the rate's numbers
-                    journal.steps(rows, clips=config.train.batch_size, rate=rate)
+                    journal.steps(rows, clips=config.train.batch_size, rate=rate, times=watch.lap())
             if saving:
                 with jax.transfer_guard("allow"):
                     scores = validate(state) if validating else None
                     if scores is not None:
                         journal.validation(step, scores)
+                        watch.restart()  # validation is not training time
                     # Before the next batch is drawn: the data position belongs to this state.
                     checkpoints.save(state, data, scores)
     checkpoints.wait()

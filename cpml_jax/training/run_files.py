@@ -32,6 +32,7 @@ FREE_KEYS = (
     "data.limits",
     "data.workers",
     "data.cache_mb",
+    "data.decoded",
     "data.read_threads",
     "eval",
     "name",

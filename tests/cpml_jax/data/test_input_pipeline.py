@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import tiny
 
-from cpml_jax.data.input_pipeline import ClipReader, eval_batches, read_ahead, training_batches
+from cpml_jax.data import input_pipeline
+from cpml_jax.data.batch import stack_views
+from cpml_jax.data.clip_reader import ClipReader
+from cpml_jax.data.input_pipeline import eval_batches, one_ahead, read_ahead, training_batches
 from cpml_jax.data.records import CorruptRecord, RecordSet
 from cpml_jax.data.sampler import BalancedSampler, clip_views
 from cpml_jax.errors import UserError
@@ -109,6 +112,81 @@ def test_a_restored_position_goes_on_with_the_batch_that_would_have_come_next(ti
         assert_equal(batch, other)
 
 
+@pytest.mark.parametrize("cache_mb", [0, 64])
+@pytest.mark.parametrize("read_threads", [0, 1, 7])
+def test_a_step_has_the_same_batch_whatever_the_number_of_threads(tiny_records, read_threads, cache_mb):
+    """And the one that stacking clips gives, each read for itself."""
+    records = RecordSet(tiny_records / "faces")
+    sampler, reader = sampler_of(records), reader_of(records, cache_mb)
+    batches = list(training_batches(reader, sampler, steps=3, read_threads=read_threads))
+    for step, batch in enumerate(batches):
+        clips = sampler.batch(step)
+        expected = stack_views(
+            [[reader_of(records)(row) for row in clip] for clip in clips], [clip[0]["label"] for clip in clips]
+        )
+        assert_equal({name: batch[name] for name in expected}, expected)
+
+
+def test_batches_ahead_are_bounded_whatever_the_number_of_threads(tiny_records):
+    records, begun = RecordSet(tiny_records / "faces"), set()
+
+    class Sampler:
+        def batch(self, step):
+            begun.add(step)
+            return sampler.batch(step)
+
+    sampler = sampler_of(records)
+    batches = training_batches(reader_of(records, cache_mb=64), Sampler(), steps=12, read_threads=16)
+    for taken in range(1, 6):
+        next(batches)
+        assert max(begun) < taken + input_pipeline.AHEAD
+
+
+def test_batches_do_not_share_memory(tiny_records):
+    records = RecordSet(tiny_records / "faces")
+    batches = list(training_batches(reader_of(records, cache_mb=64), sampler_of(records), steps=4, read_threads=2))
+    assert not any(np.shares_memory(a["frames"], b["frames"]) for a in batches for b in batches if a is not b)
+
+
+def test_one_thread_per_core_that_may_be_used(monkeypatch):
+    monkeypatch.setattr(input_pipeline.os, "sched_getaffinity", lambda _: {3, 5, 9}, raising=False)
+    assert [input_pipeline.reading_threads(n) for n in (0, 1, 40)] == [3, 1, 40]
+
+
+def test_one_is_made_ahead_and_errors_come_in_their_turn():
+    made = []
+
+    def items():
+        for n in range(5):
+            made.append(n)
+            if n == 3:
+                raise UserError("three")
+            yield n
+
+    coming = one_ahead(items())
+    assert [next(coming), next(coming)] == [0, 1] and max(made) <= 2
+    assert next(coming) == 2
+    with pytest.raises(UserError, match="three"):
+        next(coming)
+    assert list(one_ahead(iter([]))) == []
+    early = one_ahead(iter(range(10)))
+    next(early)
+    early.close()
+
+
+def test_frames_that_are_not_read_are_not_decoded(tiny_records, monkeypatch):
+    """A damaged one among them leaves the clip as it is; in OpenCV's time they were decoded and thrown away."""
+    records = RecordSet(tiny_records / "faces")
+    whole = records.read_coded
+    monkeypatch.setattr(
+        records, "read_coded", lambda row: whole(row) | {"frames": [*whole(row)["frames"][:12], *[b"damaged"] * 4]}
+    )
+    clip = reader_of(records, num_frames=12)(records.rows[0])
+    assert clip["frames"].shape[0] == 12
+    with pytest.raises(CorruptRecord, match="frame 12"):
+        reader_of(records, num_frames=16)(records.rows[0])
+
+
 def test_classes_are_numbers_of_methods(tiny_records):
     records = RecordSet(tiny_records / "faces")
     classes = {"real": 0, "Deepfakes": 1, "FaceSwap": 2}
@@ -151,9 +229,9 @@ def test_the_cache_keeps_to_its_budget_and_forgets_the_least_recent(tiny_records
     class Counting:
         directory = records.directory
 
-        def read(self, row, frame_size, stills):
+        def read(self, row, frame_size, stills, **more):
             reads.append(row["clip_id"])
-            return records.read(row, frame_size, stills)
+            return records.read(row, frame_size, stills, **more)
 
     reader = reader_of(Counting(), frame_size=64, cache_mb=1, inputs=("frames", "landmarks"))
     fits = (1 << 20) // (tiny.NUM_FRAMES * (64 * 64 * 3 + 68 * 2 * 4 + 4))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny
 
-from cpml_jax.data import records
+from cpml_jax.data import frames, records
 from cpml_jax.data.records import CorruptRecord, RecordSet
 from cpml_jax.errors import UserError
 
@@ -35,8 +35,8 @@ def test_stills_are_whole_frames_whatever_size_the_others_have(tiny_records, fra
 
 def test_what_nobody_reads_is_not_decoded(tiny_records, monkeypatch):
     record_set, decoded = RecordSet(tiny_records / "faces"), []
-    decode = records.cv2.imdecode
-    monkeypatch.setattr(records.cv2, "imdecode", lambda *arguments: decoded.append(1) or decode(*arguments))
+    decode = frames.decode
+    monkeypatch.setattr(frames, "decode", lambda *arguments: decoded.append(1) or decode(*arguments))
     for size, stills, count in ((None, (), 0), (None, (0, 5), 2), (16, (0, 5), tiny.NUM_FRAMES)):
         decoded.clear()
         record_set.read(record_set.rows[0], size, stills)

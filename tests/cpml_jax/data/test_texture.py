@@ -8,7 +8,7 @@ import tiny
 
 from cpml_jax.data import augment
 from cpml_jax.data.batch import clip_arrays
-from cpml_jax.data.input_pipeline import ClipReader
+from cpml_jax.data.clip_reader import ClipReader
 from cpml_jax.data.records import RecordSet
 from cpml_jax.data.texture import NUMBERS, texture
 from cpml_jax.schema import CROP_SIZE

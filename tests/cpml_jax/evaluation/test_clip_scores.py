@@ -38,7 +38,7 @@ def test_the_wave_is_compared_with_the_trace_and_with_the_truth_of_its_clip_alon
 
 def test_records_of_before_true_waves_have_none():
     class Before(FakeRecords):
-        def read(self, row, frame_size, stills=()):
+        def read(self, row, frame_size, stills=(), **_):
             record = super().read(row, frame_size)
             del record["pulse_truth"]
             return record

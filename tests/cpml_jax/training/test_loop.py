@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from cpml_jax.errors import UserError
 from cpml_jax.training import loop, sharding
 from cpml_jax.training.state import TrainState
+from cpml_jax.training.stopwatch import Stopwatch
 
 
 def run_loop(step_fn, monkeypatch) -> list[tuple]:
@@ -35,20 +36,22 @@ def run_loop(step_fn, monkeypatch) -> list[tuple]:
 
     monkeypatch.setattr(jax, "transfer_guard", recorded)
     monkeypatch.setattr(loop, "fetch", lambda held, fetch=loop.fetch: note("fetch") or fetch(held))
-    loop.run_steps(
-        ConfigDict({"train": settings}),
-        TrainState(jnp.int32(0), {}, {}, ()),
-        iter([{"x": np.full(8, i, np.float32)} for i in range(3)]),
-        sharding.make_mesh(1),
-        step,
-        lambda step: jnp.float32(0.1),
-        SimpleNamespace(save=lambda *_: note("save"), wait=lambda: None),
-        SimpleNamespace(
-            steps=lambda rows, clips, rate: note("log", rows, float(rate(0))),
-            validation=lambda step, scores: note("validation", step),
-        ),
-        lambda state: {"auc": 0.5},
-    )
+    with Stopwatch() as watch:
+        loop.run_steps(
+            ConfigDict({"train": settings}),
+            TrainState(jnp.int32(0), {}, {}, ()),
+            iter([{"x": np.full(8, i, np.float32)} for i in range(3)]),
+            sharding.make_mesh(1),
+            step,
+            lambda step: jnp.float32(0.1),
+            SimpleNamespace(save=lambda *_: note("save"), wait=lambda: None),
+            SimpleNamespace(
+                steps=lambda rows, clips, rate, times: note("log", rows, float(rate(0)), times),
+                validation=lambda step, scores: note("validation", step),
+            ),
+            lambda state: {"auc": 0.5},
+            watch,
+        )
     return seen
 
 
