@@ -27,12 +27,13 @@ def decode(data: bytes, out: UInt8[np.ndarray, "H W 3"] | None = None) -> UInt8[
     try:
         if b"Exif" not in data:  # may say that the image is to be turned, which OpenCV does
             height, width, *_ = simplejpeg.decode_jpeg_header(data)
-            if height * width <= MAX_IMAGE_PIXELS:
+            if int(height) * int(width) <= MAX_IMAGE_PIXELS:
                 return simplejpeg.decode_jpeg(data, buffer=out)
     except ValueError:  # another format, or damaged: OpenCV decides
         pass
     try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
+        return None if image is None else np.asarray(image)
     except cv2.error:  # more pixels than that
         return None
 
