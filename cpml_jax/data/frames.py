@@ -12,8 +12,8 @@ from jaxtyping import UInt8
 # Both are libjpeg-turbo and give the same bits; OpenCV's wheels go another way to it. Scaled decoding, which leaves out
 # part of the inverse transform, takes 10.3, 9.1, 7.7 ms at 64, 32, 16 pixels, where decoding whole and averaging takes
 # 12.6, 14.5, 14.6. It is not used: pixels change by up to 5 grey levels, and the POS trace of the frames' means has
-# then a correlation of 0.996, 0.987, 0.974 with the exact one (lowest of 12 drawn clips at raw, c23, c40). What is faster by
-# far is not to decode again: decoded_store.py.
+# then a correlation of 0.996, 0.987, 0.974 with the exact one (lowest of 12 drawn clips at raw, c23, c40). What is
+# faster by far is not to decode again: decoded_store.py.
 
 
 def decode(data: bytes, out: UInt8[np.ndarray, "H W 3"] | None = None) -> UInt8[np.ndarray, "h w 3"] | None:
