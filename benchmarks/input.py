@@ -63,8 +63,9 @@ class OpenCVReader(ClipReader):
 
     def fill(self, row: dict, place: Clip) -> None:
         record = self.records.read_coded(row)
-        images = [cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) for data in record["frames"]]
-        record["frames"] = np.stack([resized(image, self.size.frame_size) for image in images if image is not None])
+        files = [np.frombuffer(data, np.uint8) for data in record["frames"]]
+        images = [cast(np.ndarray, cv2.imdecode(file, cv2.IMREAD_COLOR_RGB)) for file in files]
+        record["frames"] = np.stack([resized(image, self.size.frame_size) for image in images])
         clip = clip_arrays(record, self.size)
         copied: Batch = stack_views([[clip]], [0])  # a clip's stack, then the batch's
         for name, array in place.items():

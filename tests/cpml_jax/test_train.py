@@ -72,8 +72,12 @@ def test_started_again_when_finished_it_does_nothing(uninterrupted, tiny_records
 
 
 def test_killed_twice_and_started_again_it_ends_with_the_same_bits(uninterrupted, tiny_records, tmp_path):
-    """SIGKILL before a checkpoint and after one, then the same command: parameters, moments and data alike."""
-    arguments = f"tiny.training_config({str(tiny_records)!r}), {str(tmp_path)!r}"
+    """SIGKILL before a checkpoint and after one, then the same command: parameters, moments and data alike.
+
+    However many threads read, and whether clips are kept decoded or not.
+    """
+    reading = {"data.read_threads": 5, "data.decoded": "{workdir}/decoded"}
+    arguments = f"tiny.training_config({str(tiny_records)!r}, **{reading}), {str(tmp_path)!r}"
     code = f"import tiny; from cpml_jax import train; train.train({arguments})"
     environment = {**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
     journal = tmp_path / "metrics.jsonl"
@@ -84,6 +88,7 @@ def test_killed_twice_and_started_again_it_ends_with_the_same_bits(uninterrupted
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "the kill came too late to show anything"
     assert checkpoint.Checkpoints(tmp_path).latest_step() < 6
+    assert list(tmp_path.glob("decoded/faces-*/*"))
     same_to_the_bit(train.train(tiny.training_config(tiny_records), tmp_path), uninterrupted[1])
     steps = [json.loads(line)["step"] for line in journal.read_text().splitlines() if '"train"' in line]
     assert steps == [1, 2, 3, 4, 5, 6]
