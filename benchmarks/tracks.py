@@ -55,6 +55,10 @@ class Seen:
     def rgb(self) -> np.ndarray:
         return np.array([[[self.number]]])
 
+    @property
+    def size(self) -> tuple[int, int]:
+        return 1, 1
+
     def thumbnail(self) -> np.ndarray:
         return self.small
 

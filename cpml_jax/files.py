@@ -33,7 +33,8 @@ def write_whole(path: Path, data: bytes | memoryview | str) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        error.filename = str(path)  # a full disk names none, and nobody knows the temporary one
+        if error.errno is not None:
+            error.filename = str(path)  # a full disk names none, and nobody knows the temporary one
         raise
 
 

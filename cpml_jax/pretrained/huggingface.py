@@ -91,6 +91,8 @@ def settings(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no JSON object") from None
     if kind != "clip":
         raise UserError(f"{path}: model_type is {kind!r}, not 'clip'")
+    # What the file says, before transformers, whose own checks name no key; then what it leaves out.
+    refuse_impossible(path, given.get)
     from transformers import CLIPConfig  # slow to import; it knows the defaults that a file may leave out
 
     try:
@@ -99,10 +101,7 @@ def settings(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no configuration of CLIP ({str(error).splitlines()[0]})") from None
     text: Any = config.text_config
     image: Any = config.vision_config
-    wrong = impossible("text_config", text) + impossible("vision_config", image)
-    wrong += [] if is_size(config.projection_dim) else [f"projection_dim={config.projection_dim!r}"]
-    if wrong:
-        raise UserError(f"{path}: {'; '.join(wrong)}: no size of a CLIP; download the file again")
+    refuse_impossible(path, lambda name: getattr(config, name, None))
     wrong = differences("text_config", text) + differences("vision_config", image)
     # 2 stands in files older than the key; their end token has the largest id.
     if text.eos_token_id not in (2, text.vocab_size - 1):
@@ -126,16 +125,35 @@ def is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST
 
 
+def refuse_impossible(path: Path, value_of: Callable[[str], Any]) -> None:
+    """Raise UserError, which names the keys, where a configuration has sizes that no network can have.
+
+    Args:
+      path: of the file, for the message.
+      value_of: name of a key of CLIPConfig -> its value, None where nothing is said of it; of a part a mapping or an
+        object of transformers.
+    """
+    wrong = [text for part in SIZES for text in impossible(part, value_of(part))]
+    projection = value_of("projection_dim")
+    wrong += [] if projection is None or is_size(projection) else [f"projection_dim={projection!r}"]
+    if wrong:
+        raise UserError(f"{path}: {'; '.join(wrong)}: no size of a CLIP; download the file again")
+
+
 def impossible(part: str, config: Any) -> list[str]:
-    """Sizes of a part of transformers' CLIPConfig that no network can have."""
-    values: dict[str, Any] = {name: getattr(config, name, None) for name in SIZES[part]}
+    """Sizes of a part that no network can have, of those that are said."""
+    held = config if isinstance(config, Mapping) else vars(config) if hasattr(config, "__dict__") else {}
+    values: dict[str, Any] = {name: held[name] for name in SIZES[part] if held.get(name) is not None}
     wrong = [f"{part}.{name}={value!r}" for name, value in values.items() if not is_size(value)]
     if wrong:
         return wrong
-    width, heads = values["hidden_size"], values["num_attention_heads"]
-    wrong += [f"{part}.hidden_size={width} in {heads} heads"] if width % heads else []
-    patch, side = values.get("patch_size", 1), values.get("image_size", 1)
-    return wrong + ([f"{part}.patch_size={patch} of image_size={side}"] if patch > side else [])
+    width, heads = values.get("hidden_size"), values.get("num_attention_heads")
+    if width and heads and width % heads:
+        wrong.append(f"{part}.hidden_size={width} in num_attention_heads={heads}")
+    patch, side = values.get("patch_size"), values.get("image_size")
+    if patch and side and patch > side:
+        wrong.append(f"{part}.patch_size={patch} of image_size={side}")
+    return wrong
 
 
 def differences(part: str, config: Any) -> list[str]:

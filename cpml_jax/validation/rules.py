@@ -217,7 +217,8 @@ RULES: Mapping[str, Rule] = {
 # Keys whose every value of the right type is allowed, or that are checked by other validation_*.py.
 UNRESTRICTED = frozenset(
     (
-        "init_from", "train.dataset", "train.flip", "train.vary_stills", "train.shard_params", "optim.groups",
+        "init_from", "data.decoded", "train.dataset", "train.flip", "train.vary_stills", "train.shard_params",
+        "optim.groups",
         "loss.stop_better",
         "model.rppg.weights", "model.landmarks.weights", "model.landmarks.spectrum", "model.text_encoder.weights",
         "model.text_encoder.bank", "model.text_encoder.context_per_class", "model.text_encoder.context_init",

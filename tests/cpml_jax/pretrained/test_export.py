@@ -74,7 +74,7 @@ def first_state(config, workdir):
     return state, scoring.Scorer(model, mesh, tokens, variables=state.variables)
 
 
-def save_and_stop(config, state, data, mesh, step_fn, schedule, checkpoints, journal, validate):
+def save_and_stop(config, state, data, mesh, step_fn, schedule, checkpoints, journal, validate, watch):
     """In place of the trainer's loop: a checkpoint of what training starts from."""
     checkpoints.save(state, data, {"auc": 0.5, "cross_entropy": 0.7})
     checkpoints.wait()

@@ -35,6 +35,10 @@ class Frame:
     def __init__(self, side: int = 96, level: int = 90) -> None:
         self.rgb, self.level = np.full((side, side, 3), level, np.uint8), level
 
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.rgb.shape[0], self.rgb.shape[1]
+
     def thumbnail(self) -> np.ndarray:
         return np.full((32, 32), self.level, np.float32)
 

@@ -35,6 +35,7 @@ def get_config(real=""):
     config = forged.get_config(real)
     forge = config.data.sources.forged.forge
     forge.kinds, forge.frames, forge.size, forge.seed = ("swap", "selfblend"), 32, 96, 3
+    forge.copies = {"train": 1, "val": 1, "test": 1}
     forge.compressions.test = ("raw", "c23", "c23+c28")
     config.update_from_flattened_dict({
         "data.num_frames": 28, "data.workers": 1, "train.methods": ("swap", "selfblend"), "train.batch_size": 2,
