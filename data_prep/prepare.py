@@ -17,7 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from cpml_jax import lock
+from cpml_jax import cores, lock
 from cpml_jax.data.records import SUMMARY
 from cpml_jax.disk import writing
 from cpml_jax.errors import UserError
@@ -181,9 +181,8 @@ def by_track(videos: Sequence[Video]) -> list[list[Video]]:
 
 def worker_count(workers: int) -> int:
     """Processes: as many as asked for, or one per core that this process may use; never more than fit into memory."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = available_memory() // WORKER_MEMORY
-    return int(max(1, min(workers or cores, limit)))
+    return int(max(1, min(workers or cores.available(), limit)))
 
 
 def available_memory() -> float:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar, cast
 
 import grain
 import numpy as np
 
+from cpml_jax import cores
 from cpml_jax.data.batch import Batch, Clip, clip_layout, empty_batch, padded_batch, place_of
 from cpml_jax.data.clip_reader import ClipReader, Measure
 from cpml_jax.data.decoded_store import DecodedStore
@@ -27,9 +27,7 @@ _END = object()
 
 def reading_threads(read_threads: int) -> int:
     """data.read_threads, 0 being one for each core that this process may use."""
-    if read_threads:
-        return read_threads
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return read_threads or cores.available()
 
 
 def training_batches(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tiny
 
+from cpml_jax import cores
 from cpml_jax.data import input_pipeline
 from cpml_jax.data.batch import stack_views
 from cpml_jax.data.clip_reader import ClipReader
@@ -149,7 +150,7 @@ def test_batches_do_not_share_memory(tiny_records):
 
 
 def test_one_thread_per_core_that_may_be_used(monkeypatch):
-    monkeypatch.setattr(input_pipeline.os, "sched_getaffinity", lambda _: {3, 5, 9}, raising=False)
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: {3, 5, 9}, raising=False)
     assert [input_pipeline.reading_threads(n) for n in (0, 1, 40)] == [3, 1, 40]
 
 
