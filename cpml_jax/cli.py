@@ -49,6 +49,9 @@ _SEEDS = flags.DEFINE_list(
 )
 _ROWS = flags.DEFINE_list("rows", [], "With sweep --protocol=ablation: rows of the table; all if not given.")
 _REPORT = flags.DEFINE_string("report", "", "With predict: an HTML file to write, what each answer rests on.")
+_MODEL = flags.DEFINE_string(
+    "model", "", "With predict: a folder of export or of a run, or hf://OWNER/NAME, in place of --config and --workdir."
+)
 _OUT = flags.DEFINE_string("out", "", "With export: the model's folder. With compare: the folder of the tables.")
 _RESUME = flags.DEFINE_enum(
     "resume", None, ["latest", "previous"], "With train: previous: set damaged checkpoints aside, take the one before."
@@ -66,6 +69,7 @@ OWNERS = (
     (_SEEDS, ("sweep",)),
     (_ROWS, ("sweep",)),
     (_REPORT, ("predict",)),
+    (_MODEL, ("predict",)),
     (_OUT, ("export", "compare")),
     (_RESUME, ("train", None)),
     (_WAIT, ("prepare", "forge", "train", "evaluate", "report", "sweep", None)),
@@ -148,6 +152,8 @@ def main(argv: list[str]) -> int:
         from cpml_jax import compare
 
         return compare.run(arguments, _OUT.value)
+    if verb == "predict" and _CONFIG.value is None and (_MODEL.value or _WORKDIR.value):
+        return dispatch(verb, None, _WORKDIR.value or "", arguments)
     if _CONFIG.value is None:
         raise UserError("--config is missing; for the embedded benchmark: main.py --config=configs/synthetic.py")
     if arguments and verb != "predict":
@@ -156,8 +162,11 @@ def main(argv: list[str]) -> int:
     return dispatch(verb, config, _WORKDIR.value or os.path.join("runs", config.name), arguments)
 
 
-def dispatch(verb: str | None, config: ConfigDict, workdir: str, arguments: list[str]) -> int:
-    """One verb with a configuration, or with None all that is missing. Returns the exit status."""
+def dispatch(verb: str | None, config: ConfigDict | None, workdir: str, arguments: list[str]) -> int:
+    """One verb with a configuration, or with None all that is missing. Returns the exit status.
+
+    Only predict does without a configuration: it takes the one that was stored with its model.
+    """
     from cpml_jax import chain  # JAX starts here, after the flags proved right
 
     start_distributed()
@@ -165,7 +174,8 @@ def dispatch(verb: str | None, config: ConfigDict, workdir: str, arguments: list
     if verb == "predict":
         from cpml_jax import predict
 
-        return predict.run(config, workdir, arguments, page=_REPORT.value)
+        return predict.run(config, workdir, arguments, page=_REPORT.value, model=_MODEL.value)
+    assert config is not None
     if verb == "sweep":
         from cpml_jax import sweep
 
@@ -228,6 +238,8 @@ def check_flags(verb: str | None) -> None:
         raise UserError("--verify prepares nothing, so there is no --crop_tree to write; give one of the two")
     if _BEAM_OPTIONS.value and not _BEAM_RUNNER.value:
         raise UserError("--beam_options are options of a runner: give --beam_runner too")
+    if _MODEL.value and (_CONFIG.present or _WORKDIR.value):
+        raise UserError("--model brings its own configuration; leave out --config and --workdir")
     if verb == "export" and not _OUT.value:
         raise UserError("export needs a folder to write to: main.py export --out=FOLDER --config=...")
 
