@@ -1,9 +1,5 @@
-"""Flags and dispatch: cpml-jax [VERB] --config=F [--workdir=D] [--config.key=value ...]; the verbs are in VERBS.
+"""Flags and dispatch: cpml-jax [VERB] --config=F [--workdir=D] [--config.key=value ...]; verbs.py has the verbs.
 
-With no verb: whatever is missing of forge, prepare, train, evaluate, report. forge --config=configs/forged.py:FOLDER
-makes forgeries of a folder or CSV of real videos. prepare --verify looks at the data sets' roots and stops.
-export --out=FOLDER writes the best checkpoint's model for init_from.
-compare RUN RUN ... [--out=FOLDER] takes no configuration: it reads finished runs.
 In a checkout, main.py is the same command.
 """
 
@@ -24,8 +20,8 @@ from ml_collections import ConfigDict, config_flags
 
 from cpml_jax import activity, configuration, disk
 from cpml_jax.errors import UserError, one_line
+from cpml_jax.verbs import VERBS
 
-VERBS = ("forge", "prepare", "train", "evaluate", "report", "predict", "sweep", "compare", "export")
 PACKAGES = ("cpml-jax", "jax", "jaxlib", "flax", "orbax-checkpoint", "numpy", "av", "opencv-python-headless", "torch")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration, as configs/synthetic.py[:argument].")
@@ -78,12 +74,26 @@ OWNERS = (
 
 def run() -> None:
     """The console command."""
-    for flag in flags.FLAGS.flags_by_module_dict()[__name__]:  # what --help shows are the flags of the script
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    sys.modules["__main__"].__doc__ = __doc__
+    from cpml_jax import help
+
+    if help.asked(sys.argv):
+        print(help_text(sys.argv))
+        sys.exit(0)
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # as that PyTorch is missing, which is no news
     logging.set_verbosity(logging.ERROR)  # the libraries' chatter; what a user must know is printed or raised
     app.run(guarded, flags_parser=parse_or_exit)
+
+
+def help_text(argv: list[str]) -> str:
+    """What --help prints: of a verb where one is named, else of the command."""
+    from cpml_jax import help
+
+    verb = next((word for word in argv[1:] if word in VERBS), None)
+    if verb is None and not any(word.startswith(("--config", "-config")) for word in argv):
+        text = help.overview([flags.FLAGS[flag.name] for flag in (_COORDINATOR, _PROCESSES, _PROCESS)])
+    else:
+        text = help.of_verb(verb, [flags.FLAGS[flag.name] for flag, owners in OWNERS if verb in owners])
+    return text.replace("main.py", os.path.basename(argv[0]))  # an installed package has a command of another name
 
 
 def guarded(argv: list[str]) -> int:
@@ -159,6 +169,11 @@ def main(argv: list[str]) -> int:
     if arguments and verb != "predict":
         raise UserError(f"{arguments[0]!r}: only predict and compare take files; the verbs are {', '.join(VERBS)}")
     config = _CONFIG.value
+    if verb == "config":
+        from cpml_jax import help
+
+        print(help.configuration(config))
+        return 0
     return dispatch(verb, config, _WORKDIR.value or os.path.join("runs", config.name), arguments)
 
 
