@@ -26,7 +26,7 @@ from cpml_jax.data.batch import clip_arrays, padded_batch
 from cpml_jax.data.input_size import InputSize
 from cpml_jax.doubt import properties
 from cpml_jax.doubt.distance import Measured
-from cpml_jax.errors import UserError, missing_packages
+from cpml_jax.errors import UserError, missing_package
 from cpml_jax.evaluation import heart_rate, video_score
 from cpml_jax.evaluation import verdict as verdicts
 from cpml_jax.evaluation.evidence import Evidence
@@ -67,11 +67,12 @@ def run(
     from cpml_jax.validation import validate
 
     validate(config, "predict", workdir=workdir)
+    video_clips = load_video_clips(Limits(**config.data.limits.to_dict()), config.data.detector_device)
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
     return predict(
         scorer,
         paths,
-        load_video_clips(Limits(**config.data.limits.to_dict())),
+        video_clips,
         verdict=verdicts.read(workdir, scorer.step, scorer.parameters_sha256, config.eval.doubt_level),
         size=scoring.input_size(config),
         page=page,
@@ -79,21 +80,33 @@ def run(
     )
 
 
-def load_video_clips(limits: Limits = Limits()) -> Callable[..., Iterable[FaceClip]]:  # noqa: B008 - frozen
-    """data_prep.face.clips.video_clips, its frames coded as in records; its packages (torch, PyAV, dlib) are no part of
-    the lean core.
+def load_video_clips(
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    device: str = "cpu",
+) -> Callable[..., Iterable[FaceClip]]:
+    """data_prep.face.clips.video_clips, its frames coded as in records; its packages (onnxruntime, PyAV, dlib) are no
+    part of the lean core.
+
+    Args:
+      device: where faces are looked for (data.detector_device).
 
     Raises:
-      UserError: one of them is missing.
+      UserError: one of them is missing, or the device.
     """
     try:
         from data_prep.face.clips import video_clips
+        from data_prep.face.detector import shared_detector
+        from data_prep.face.landmarks import load_predictor
         from data_prep.video import jpeg
+
+        detector = shared_detector(device)
+        detector.load()
+        load_predictor()
     except ImportError as error:
-        raise missing_packages("predict", error) from None
+        raise missing_package("predict", error.name) from None
 
     def coded(path: str, *, num_frames: int) -> Iterable[FaceClip]:
-        for clip in video_clips(path, num_frames=num_frames, limits=limits):
+        for clip in video_clips(path, num_frames=num_frames, detector=detector, limits=limits):
             # The model, and what doubt goes by, have seen frames of records: coding takes some of the finest texture.
             frames = np.stack([jpeg.decode(frame) for frame in jpeg.encode(clip.frames)])
             yield dataclasses.replace(clip, frames=frames)
