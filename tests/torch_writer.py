@@ -34,7 +34,7 @@ class _Name:
 class _Storage:
     def __init__(self, key: str, array: np.ndarray, repeated: bool) -> None:
         self.key, self.kind = key, KINDS[array.dtype]
-        self.data = (array.ravel()[:1] if repeated else np.ascontiguousarray(array)).tobytes()
+        self.data = (array[(slice(1),) * array.ndim] if repeated else np.ascontiguousarray(array)).tobytes()
         self.count = len(self.data) // array.dtype.itemsize
 
 
