@@ -1,6 +1,6 @@
 """Speed of preparation, compared to MTCNN on every frame and to decoding alone. One process, one thread.
 
-    python -m benchmarks.prepare [VIDEO ...]      a drawn 1280x720 video, then the given ones
+    uv run --group torch -m benchmarks.prepare [VIDEO ...]      a drawn 1280x720 video, then the given ones
 
 For each video: frames/s of decoding, of MTCNN at its default settings on every frame (measured on frames spread over
 the video), of tracking, of the whole preparation of one file at default settings (one window) and with every window,
@@ -96,9 +96,14 @@ def timed(function: Callable[..., T], *arguments: Any) -> tuple[T, float]:
 
 
 def every_frame_mtcnn() -> Any:
-    """facenet-pytorch's MTCNN with its defaults."""
-    import torch
-    from facenet_pytorch import MTCNN
+    """facenet-pytorch's MTCNN with its defaults, under torch."""
+    try:
+        import torch
+        from facenet_pytorch import MTCNN
+    except ImportError as error:
+        raise SystemExit(
+            f"{error}: this compares with torch, which is the group `torch`: uv run --group torch"
+        ) from None
 
     torch.set_num_threads(1)
     return MTCNN(keep_all=True, device="cpu")

@@ -13,7 +13,7 @@ from cpml_jax import lock
 from cpml_jax.activity import doing
 from cpml_jax.console import inform
 from cpml_jax.data.records import RecordSet, is_finished, records_dir, records_root
-from cpml_jax.errors import UserError, missing_packages
+from cpml_jax.errors import UserError, missing_package
 from cpml_jax.limits import Limits
 from cpml_jax.validation import validate
 from cpml_jax.validation.weights import check_weights
@@ -104,7 +104,7 @@ def make_workdir(workdir: Folder) -> None:
 
 
 def preparation() -> ModuleType:
-    """data_prep.prepare, whose packages (PyAV, torch, dlib) are no part of the lean core.
+    """data_prep.prepare, whose packages (PyAV, onnxruntime, dlib) are no part of the lean core.
 
     Raises:
       UserError: one of them is not installed.
@@ -112,7 +112,7 @@ def preparation() -> ModuleType:
     try:
         from data_prep import prepare
     except ImportError as error:
-        raise missing_packages("preparing videos", error) from None
+        raise missing_package("preparing videos", error.name) from None
     return prepare
 
 
@@ -202,7 +202,8 @@ def sampling_of(config: ConfigDict) -> Sampling:
     from data_prep.records.process import Sampling
 
     data = config.data
-    return Sampling(data.num_frames, data.max_windows, data.windows, Limits(**data.limits.to_dict()))
+    limits = Limits(**data.limits.to_dict())
+    return Sampling(data.num_frames, data.max_windows, data.windows, limits, data.detector_device)
 
 
 def pipelines_of(beam_runner: str, beam_options: tuple[str, ...]) -> Pipelines | None:

@@ -22,7 +22,9 @@ from cpml_jax import activity, configuration, disk
 from cpml_jax.errors import UserError, one_line
 from cpml_jax.verbs import VERBS
 
-PACKAGES = ("cpml-jax", "jax", "jaxlib", "flax", "orbax-checkpoint", "numpy", "av", "opencv-python-headless", "torch")
+PACKAGES = (
+    "cpml-jax", "jax", "jaxlib", "flax", "orbax-checkpoint", "numpy", "av", "opencv-python-headless", "onnxruntime"
+)  # fmt: skip
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration, as configs/synthetic.py[:argument].")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run's files go; runs/<name of the config> if not given.")

@@ -32,7 +32,7 @@ from data_prep.sources import Source, Video
 __all__ = ["Sampling", "Source", "is_prepared", "prepare"]
 
 WORK = "work"  # finished videos of a preparation in progress
-PRELOADED = ("torch", "facenet_pytorch", "dlib", "data_prep.records.process")
+PRELOADED = ("data_prep.face.mtcnn.search", "dlib", "data_prep.records.process")
 WORKER_MEMORY = 1.5e9  # bytes a process may need at 1920x1080
 
 
@@ -197,7 +197,7 @@ def available_memory() -> float:
 def fork_server() -> multiprocessing.context.BaseContext:
     """Starts processes from one that has imported the networks' packages and has no threads.
 
-    Torch's and OpenCV's threads, and JAX's, do not survive a fork of this process. Spawned ones would import all of it
+    OpenCV's threads, and JAX's, do not survive a fork of this process. Spawned ones would import all of it
     anew, each, for every source and every pass: the 80 clips of the drawn domain B took 22 s, and take 12.
     """
     context = multiprocessing.get_context(

@@ -44,12 +44,14 @@ class Sampling:
       max_windows: clips per video.
       limits: of what is decoded of a video.
       windows: "first": one after another from the face track's first frame; "spread": evenly over the track.
+      detector_device: where faces are looked for, as detector.shared_detector has it. Records do not depend on it.
     """
 
     num_frames: int
     max_windows: int
     windows: str = "first"
     limits: Limits = Limits()
+    detector_device: str = "cpu"
 
     @property
     def spread(self) -> bool:
@@ -197,7 +199,8 @@ class SharedTracks:
         if plan := next((plan for plan in self._plans if plan.serves(info)), None):
             return plan
         sampling = self._sampling
-        tracks, count = clips.track_video(video.path, detector.shared_detector(), sampling.limits)
+        finder = detector.shared_detector(sampling.detector_device)
+        tracks, count = clips.track_video(video.path, finder, sampling.limits)
         # A larger face that disappears within a clip gives way.
         lasting = [track for track in tracks if len(track) >= sampling.num_frames]
         chosen = mask.manipulated(lasting, self._masks) if len(lasting) > 1 else None

@@ -1,4 +1,4 @@
-"""The folded forms give the numbers and gradients of XLA's own convolutions, and of torch's definition."""
+"""The folded forms give the numbers and gradients of XLA's own convolutions, and of the written sum."""
 
 from functools import partial
 
