@@ -49,8 +49,13 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def json_text(value: dict) -> str:
+    """As `write_json` writes it."""
+    return json.dumps(finite(value), indent=1, allow_nan=False) + "\n"
+
+
 def write_json(path: Path, value: dict) -> None:
-    write_whole(path, json.dumps(finite(value), indent=1, allow_nan=False) + "\n")
+    write_whole(path, json_text(value))
 
 
 def write_json_lines(path: Path, values: Iterable[dict]) -> None:
