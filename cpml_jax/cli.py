@@ -79,7 +79,10 @@ def run() -> None:
     sys.modules["__main__"].__doc__ = __doc__
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # as that PyTorch is missing, which is no news
     logging.set_verbosity(logging.ERROR)  # the libraries' chatter; what a user must know is printed or raised
-    app.run(guarded, flags_parser=parse_or_exit)
+    try:
+        app.run(guarded, flags_parser=parse_or_exit)
+    except KeyboardInterrupt:  # before there is anything to resume, or once all is done
+        sys.exit(130)
 
 
 def guarded(argv: list[str]) -> int:

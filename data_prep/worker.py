@@ -1,4 +1,4 @@
-"""What every process of preparation does first, so that none outlives the one that started it or ends in a traceback."""
+"""Processes of preparation: none outlives the one that started it, and Ctrl-C is no traceback of each."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _end_with_parent() -> None:
 
 @contextlib.contextmanager
 def starting() -> Iterator[None]:
-    """Processes that the block starts hear of no Ctrl-C before `start_worker` says what it means; this one does after."""
+    """Processes that the block starts hear of no Ctrl-C before `start_worker`; this one hears of it at the end."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -23,8 +23,8 @@ _SUM = 4  # bytes of a CRC-32
 
 
 class DecodedStore:
-    """A folder of a record set's clips at one InputSize: a file each, its arrays one after another, without a header, then
-    their CRC-32 (4.2 GB/s of one core): a bit that has changed on the disk must not change training.
+    """A folder of a record set's clips at one InputSize: a file each, its arrays one after another and their
+    CRC-32 (4.2 GB/s of one core), without a header: a bit that has changed on the disk must not change training.
 
     What is in a folder is decided by its name, a hash of the records, of the arrays' shapes, and of the code that
     makes them: it is never out of date. Several processes may use it at once.

@@ -63,16 +63,11 @@ class ClipTask:
 
     def files(self) -> list[str]:
         """Every file of it; those of a forgery that could not be made are not there."""
-        made = [
-            path
-            for forgery in self.forgeries
-            for path in (
-                *self.paths(forgery).values(),
-                mask_path(self.root, forgery),
-                parameters_file(self.root, forgery),
-            )
-        ]
-        return [*self.real_paths().values(), str(square_file(self.root, self.real)), *map(str, made)]
+        files = [*self.real_paths().values(), str(square_file(self.root, self.real))]
+        for forgery in self.forgeries:
+            files += [*self.paths(forgery).values(), mask_path(self.root, forgery)]
+            files.append(str(parameters_file(self.root, forgery)))
+        return files
 
     def missing(self) -> list[str]:
         """The files that are not there yet. A forgery that could not be made has its parameters alone."""

@@ -1,4 +1,4 @@
-"""The real command in a process that counts its events, and is struck at one of them: python struck.py FILE -- ARGUMENTS.
+"""The real command in a process that counts its events and is struck at one: python struck.py FILE -- ARGUMENTS.
 
 An event is a module imported, or a file or folder opened, made, moved or removed, as Python's audit hooks tell
 (PEP 578). FILE is JSON: log: where the events' times go, s, none if empty; signal: to send at event number `event`
