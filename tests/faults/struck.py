@@ -2,8 +2,8 @@
 
 An event is a module imported, or a file or folder opened, made, moved or removed, as Python's audit hooks tell
 (PEP 578). FILE is JSON: log: where the events' times go, s, none if empty; signal: to send at event number `event`
-(from 0) and `after` s more, 0: none; group: to all processes, as a terminal's Ctrl-C. So the moment is the same
-however busy the machine is.
+(from 0) and `after` s more, 0: none; group: to all processes, as a terminal's Ctrl-C; file_size: bytes that a
+file may have, 0: any. So the moment is the same however busy the machine is.
 """
 
 import json
@@ -56,6 +56,10 @@ def run(plan: dict, arguments: list[str]) -> None:
     root = Path(__file__).resolve().parents[2]
     sys.path[0] = str(root)
     sys.argv = [str(root / "main.py"), *arguments]
+    if plan["file_size"]:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (plan["file_size"],) * 2)
     install(plan)
     # As main.py does; where nothing was imported before, the first moments fall into this.
     from cpml_jax.cli import run
