@@ -40,6 +40,7 @@ def get_config(real=""):
 STAGES = ("forge", "prepare", "train", "evaluate", "report", "sweep", "predict")
 CHANGING = ("clips_per_s", "step_s", "data_wait_s", "device_share")  # of a line of metrics.jsonl
 HALF_WRITTEN = (".tmp", ".part")
+QUICK = bool(os.environ.get("FAULTS_QUICK"))  # one of everything
 
 
 @dataclasses.dataclass(frozen=True)
