@@ -60,6 +60,11 @@ def write_sums(root: str | os.PathLike[str], paths: Iterable[str]) -> None:
 
 
 def check_sums(root: str | os.PathLike[str]) -> None:
-    """Raise UserError, naming the file, where one of a finished folder is no longer as it was made."""
-    if damaged := sums.damage(Path(root) / SUMS, gone=False):
+    """Raise UserError, naming the file, where one of a finished folder is no longer as it was made.
+
+    Then the list goes until `write_sums`: what a run that is killed on the way has written would not fit it.
+    """
+    listed = Path(root) / SUMS
+    if damaged := sums.damage(listed, gone=False):
         raise UserError(f"{damaged} since it was made; delete that file, and the same command makes it anew")
+    listed.unlink(missing_ok=True)
