@@ -38,6 +38,7 @@ from data_prep.synthetic.scene import Scene
 from data_prep.video import jpeg
 from data_prep.video.picture import Picture, rgb_frame
 from data_prep.video.reader import VideoReader
+from data_prep.worker import start_worker
 
 T = TypeVar("T")
 NUM_FRAMES = 160
@@ -227,7 +228,7 @@ def measure(path: str | Path, mtcnn: Any) -> dict[str, Any]:
 
 def peak_memory(path: str, queue: Any) -> None:
     """Prepare a file and put (peak bytes, bytes of mapped files) into the multiprocessing queue."""
-    process.start_worker()
+    start_worker()
     process.process_group([as_source(path)], Path(path).with_suffix(".npz"), process.Sampling(NUM_FRAMES, 1000))
     # Not getrusage's maximum: a process inherits it from its parent.
     pairs = (line.split(":") for line in Path("/proc/self/status").read_text().splitlines())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -317,6 +316,7 @@ def report(config: ConfigDict, workdir: Folder) -> None:
     from cpml_jax import report as reporting
     from cpml_jax.evaluation import protocols, results_file, saliency, scoring
 
+    results_file.check_whole(workdir)
     if results_file.read(workdir) is None:
         raise UserError(f"{workdir}: no evaluation.json here; run `main.py evaluate` with the same --config first")
     names = [name for name in config.data.sources if is_finished(records_dir(config, workdir, name))]
@@ -333,12 +333,10 @@ def report(config: ConfigDict, workdir: Folder) -> None:
 
 
 def report_is_current(workdir: Folder) -> bool:
-    """Whether report.html was drawn after evaluation.json was written."""
-    try:
-        drawn, written = (os.stat(Path(workdir) / name).st_mtime for name in ("report.html", "evaluation.json"))
-    except OSError:
-        return False
-    return drawn >= written
+    """Whether report.html shows the evaluation.json that is there."""
+    from cpml_jax.report import page
+
+    return page.is_current(Path(workdir))
 
 
 def export(config: ConfigDict, workdir: Folder, folder: str) -> None:

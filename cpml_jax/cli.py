@@ -83,7 +83,10 @@ def run() -> None:
         sys.exit(0)
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # as that PyTorch is missing, which is no news
     logging.set_verbosity(logging.ERROR)  # the libraries' chatter; what a user must know is printed or raised
-    app.run(guarded, flags_parser=parse_or_exit)
+    try:
+        app.run(guarded, flags_parser=parse_or_exit)
+    except KeyboardInterrupt:  # before there is anything to resume, or once all is done
+        sys.exit(130)
 
 
 def help_text(argv: list[str]) -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from cpml_jax.errors import UserError
+from cpml_jax.files import remove_left
 
 try:
     import fcntl
@@ -69,6 +70,8 @@ def held(folder: str | os.PathLike[str], *, wait: bool = False) -> Iterator[None
                 "start the same command again, or choose another folder"
             ) from None
     done = threading.Event()
+    with contextlib.suppress(OSError):
+        remove_left(Path(folder))
     beating = threading.Thread(target=_beat, args=(file, done), daemon=True, name="sign of life")
     beating.start()
     try:

@@ -90,11 +90,12 @@ def train(config: ConfigDict, workdir: str | os.PathLike, *, resume: str = "late
     else:
         run_files.check_same_records(workdir, described)
         state = checkpoints.restore(start, abstract, data)
-    networks.keep(workdir, network)
-    run_files.write_config(workdir, plain)
-    run_files.write_prompts(workdir, bank)
     seen = {row[key] for views in clips for row in views for key in ("identity", "source_identity")}
-    run_files.write_training_data(workdir, config.train.dataset, seen, described)
+    with run_files.renewed(workdir):
+        networks.keep(workdir, network)
+        run_files.write_config(workdir, plain)
+        run_files.write_prompts(workdir, bank)
+        run_files.write_training_data(workdir, config.train.dataset, seen, described)
     inform(f"training on {len(clips)} clips, from step {start or 0} of {config.train.steps}")
 
     embeddings = constant_embeddings(config, model, tokens, state, mesh)

@@ -26,8 +26,9 @@ from data_prep.page.document import PAGE
 from data_prep.records import recipe, work_file
 from data_prep.records.beam import Pipelines
 from data_prep.records.pack import pack, summary_text
-from data_prep.records.process import Sampling, group_key, process_group, start_worker
+from data_prep.records.process import Sampling, group_key, process_group
 from data_prep.sources import Source, Video
+from data_prep.worker import end_workers, start_worker, starting
 
 __all__ = ["Sampling", "Source", "is_prepared", "prepare"]
 
@@ -239,8 +240,9 @@ def run_jobs(
                 bar.update()
             return
         with concurrent.futures.ProcessPoolExecutor(count, mp_context=fork_server(), initializer=start_worker) as pool:
-            running = [pool.submit(task, *job) for job in missing]
             try:
+                with starting():
+                    running = [pool.submit(task, *job) for job in missing]
                 for done in concurrent.futures.as_completed(running):
                     done.result()
                     bar.update()
@@ -251,4 +253,5 @@ def run_jobs(
                 ) from None
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
+                end_workers()
                 raise

@@ -115,6 +115,7 @@ def load(folder: Path) -> list[Finished]:
 
 
 def _load_one(folder: Path) -> Finished:
+    results_file.check_whole(folder)
     report = results_file.read(folder)
     readable = report is not None and report.get("schema") in versions.READABLE
     if report is None or not readable or not isinstance(report.get("config"), dict):

@@ -12,11 +12,13 @@ import numpy as np
 from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
+from cpml_jax import sums
 from cpml_jax.data import frames
 from cpml_jax.errors import UserError
 from cpml_jax.schema import CROP_SIZE
 
 INDEX, EXCLUDED, SUMMARY = "clips.jsonl", "excluded.jsonl", "prepare.json"
+SUMS = "records" + sums.SUFFIX  # of all files but the shards, which have their own
 FEATURES, OWN = "features.json", "tensorflow_datasets."  # TFDS's description of a record, and where its classes lie
 DATASET = "clips"  # TFDS's name of the data set inside a source's folder
 
@@ -64,6 +66,9 @@ class RecordSet:
         self.name = self.directory.name
         if not is_finished(self.directory):
             raise UserError(f"{self.directory}: no finished records here; run `main.py prepare` with the same --config")
+        # ArrayRecord compares each chunk of a shard with its own hash when it is read.
+        if damaged := sums.damage(self.directory / SUMS):
+            raise UserError(f"{damaged} since it was prepared; delete {self.directory} and run `main.py prepare` again")
         self.rows = _json_lines(self.directory / INDEX)
         self.excluded = _json_lines(self.directory / EXCLUDED)
 

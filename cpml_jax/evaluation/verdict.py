@@ -15,6 +15,7 @@ from cpml_jax.doubt import knowledge
 from cpml_jax.doubt.distance import Measured
 from cpml_jax.doubt.knowledge import Judgement, Knowledge
 from cpml_jax.errors import UserError
+from cpml_jax.evaluation import results_file
 from cpml_jax.evaluation.results_file import DOUBT, RESULTS
 from cpml_jax.files import write_json
 from cpml_jax.metrics import calibration
@@ -110,7 +111,11 @@ def read(workdir: str | Path, step: int, parameters_sha256: str, level: float) -
 
     Args:
       level: eval.doubt_level.
+
+    Raises:
+      UserError: a file of the evaluation is not as it was written.
     """
+    results_file.check_whole(workdir)
     known = knowledge.read(Path(workdir) / DOUBT, parameters_sha256, level)
     try:
         written = json.loads((Path(workdir) / RESULTS).read_text())

@@ -1,4 +1,4 @@
-"""A trained model as a folder of two files, and back: model.safetensors and config.json.
+"""A trained model as a folder of two files, and back: model.safetensors and config.json; model.sha256 of the two.
 
 Arrays are named collection/module/.../leaf, as "params/rppg/wave/kernel"; config.json holds
 {"schema": "cpml-weights/1.0.0", "step": ..., "config": the whole configuration}.
@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 from flax.traverse_util import unflatten_dict
 
+from cpml_jax import sums
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_json, write_whole
 from cpml_jax.pretrained.huggingface import read_safetensors
 from cpml_jax.pretrained.source import Loaded, flat, refuse
 
-ARRAYS, CONFIG = "model.safetensors", "config.json"
+ARRAYS, CONFIG, SUMS = "model.safetensors", "config.json", "model" + sums.SUFFIX
 SCHEMA = "cpml-weights/1.0.0"
 
 
@@ -39,8 +40,9 @@ def write(folder: Path, variables: Mapping, config: Mapping, step: int) -> None:
     arrays = {"/".join(path): np.asarray(value, order="C") for path, value in flat(variables).items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / ARRAYS, save(arrays, metadata={"format": SCHEMA}))
-        write_json(folder / CONFIG, {"schema": SCHEMA, "step": step, "config": config})
+        with sums.renewed(folder / SUMS, (ARRAYS, CONFIG)):
+            write_whole(folder / ARRAYS, save(arrays, metadata={"format": SCHEMA}))
+            write_json(folder / CONFIG, {"schema": SCHEMA, "step": step, "config": config})
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder") from None
 
@@ -65,6 +67,8 @@ def load(source: str, variables: Mapping) -> Loaded:
         raise UserError(f"{folder}: no {CONFIG} of `main.py export` in it; name the folder of an export") from None
     if schema != SCHEMA:
         raise UserError(f"{folder}/{CONFIG}: its schema is {schema!r}, not {SCHEMA!r}; is this a folder of an export?")
+    if damaged := sums.damage(folder / SUMS):
+        raise UserError(f"{damaged} since it was exported; put it back from a copy, or export it again")
     arrays = {tuple(name.split("/")): value for name, value in read_safetensors(folder / ARRAYS)[0].items()}
     wanted = {path: np.shape(value) for path, value in flat(variables).items()}
     common = {path[1] for path in arrays} & {path[1] for path in wanted}

@@ -57,6 +57,7 @@ def read(workdir: str | Path) -> RunFiles:
       UserError: the folder holds nothing to report, or one of its files cannot be read.
     """
     workdir = Path(workdir)
+    results_file.check_whole(workdir)
     missing = {
         name: f"{name} is not in this run's folder; {command} writes it."
         for name, command in _MADE_BY.items()

@@ -5,12 +5,14 @@ They decide whether a later command may use the checkpoints: to resume training,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cpml_jax import sums
 from cpml_jax.configuration import current_names, flattened
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
@@ -18,6 +20,7 @@ from cpml_jax.schema import CROP_SIZE
 
 FOLDER, CONFIG, TRAINING_DATA, PROMPTS = "checkpoints", "config.json", "training_data.json", "prompts.json"
 NETWORK = "network.json"
+SUMS = "run" + sums.SUFFIX  # of these four
 # What a checkpoint's arrays and their meaning depend on, and what may change when training resumes.
 MODEL_KEYS = ("model", "data.num_frames", "loss.simclr", "loss.affinity")  # these two have projections
 CONTENT_KEYS = ("model.text_encoder.bank",)  # a file that may have moved: check_prompts compares its content
@@ -76,6 +79,22 @@ def without_places(flat: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def check_whole(workdir: str | os.PathLike[str]) -> None:
+    """Raise UserError, naming the file, where one of these is not as it was written: no score rests on it then."""
+    if damaged := sums.damage(Path(workdir) / FOLDER / SUMS, gone=False):
+        raise UserError(
+            f"{damaged} since it was written; put it back from a copy, or delete {Path(workdir) / FOLDER} to train "
+            "again"
+        )
+
+
+def renewed(workdir: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
+    """The block writes these files (sums.renewed)."""
+    folder = Path(workdir) / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    return sums.renewed(folder / SUMS, (CONFIG, TRAINING_DATA, PROMPTS, NETWORK))
+
+
 def check_config(workdir: str | os.PathLike, config: Mapping[str, Any], *, resume: bool) -> None:
     """Compare a configuration with the one that the workdir's checkpoints were made with.
 
@@ -89,6 +108,7 @@ def check_config(workdir: str | os.PathLike, config: Mapping[str, Any], *, resum
       UserError: a key differs; the first few are named with both values.
     """
     path = Path(workdir) / FOLDER / CONFIG
+    check_whole(workdir)
     if not path.is_file():
         return
     try:

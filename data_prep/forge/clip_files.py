@@ -61,6 +61,14 @@ class ClipTask:
         """Of a forged clip, by compression."""
         return video_paths(self.root, forgery.kind, forgery.name, self.compressions)
 
+    def files(self) -> list[str]:
+        """Every file of it; those of a forgery that could not be made are not there."""
+        files = [*self.real_paths().values(), str(square_file(self.root, self.real))]
+        for forgery in self.forgeries:
+            files += [*self.paths(forgery).values(), mask_path(self.root, forgery)]
+            files.append(str(parameters_file(self.root, forgery)))
+        return files
+
     def missing(self) -> list[str]:
         """The files that are not there yet. A forgery that could not be made has its parameters alone."""
         wanted = list(self.real_paths().values())

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import multiprocessing
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from cpml_jax import schema
@@ -85,21 +82,6 @@ def group_key(group: list[Video]) -> str:
             state = None  # opening it gives the reason
         digest.update(repr((video, os.path.abspath(video.path), state)).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:24]
-
-
-def start_worker() -> None:
-    """What each preparation process does first."""
-    cv2.setNumThreads(1)
-    threading.Thread(target=_end_with_parent, daemon=True, name="end with parent").start()
-
-
-def _end_with_parent() -> None:
-    """Ends this process when the one that started it is gone: killed, it can tell nobody, and its processes would wait
-    for their next job for ever, each with its networks in memory."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def process_group(group: list[Video], file: Path, sampling: Sampling) -> None:
