@@ -18,7 +18,7 @@ from cpml_jax.doubt.knowledge import Knowledge
 from cpml_jax.evaluation import diagnostics, versions
 from cpml_jax.evaluation.clip_scores import ARRAYS, ClipScores, write_features
 from cpml_jax.evaluation.provenance import config_sha256
-from cpml_jax.files import write_json, write_json_lines
+from cpml_jax.files import parse_json, write_json, write_json_lines
 
 RESULTS, SCORES, FEATURES = "evaluation.json", "scores.jsonl", "features.npz"
 Document = dict[str, Any]  # what evaluation.json holds
@@ -34,7 +34,7 @@ _IDENTITY = {
 def read(workdir: str | Path) -> Document | None:
     """evaluation.json of a run, of this or an earlier version, in today's names; None if none can be read."""
     try:
-        document = json.loads((Path(workdir) / RESULTS).read_text())
+        document = parse_json((Path(workdir) / RESULTS).read_text())
         return versions.current(document) if isinstance(document["results"], list) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -43,7 +43,7 @@ def read(workdir: str | Path) -> Document | None:
 def read_scores(workdir: str | Path) -> list[dict[str, Any]]:
     """The lines of scores.jsonl; empty if none can be read."""
     try:
-        return [json.loads(line) for line in (Path(workdir) / SCORES).read_text().splitlines()]
+        return [parse_json(line) for line in (Path(workdir) / SCORES).read_text().splitlines()]
     except (OSError, ValueError):
         return []
 

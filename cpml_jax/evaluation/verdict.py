@@ -6,7 +6,6 @@ All three belong to the parameters that were evaluated; where there are none, th
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from cpml_jax.doubt import knowledge
 from cpml_jax.doubt.distance import Measured
 from cpml_jax.doubt.knowledge import Judgement, Knowledge
 from cpml_jax.evaluation.results_file import DOUBT, RESULTS
+from cpml_jax.files import parse_json
 from cpml_jax.metrics import calibration
 from cpml_jax.schema import FAKE, REAL
 
@@ -110,7 +110,7 @@ def read(workdir: str | Path, step: int, parameters_sha256: str, level: float) -
     """
     known = knowledge.read(Path(workdir) / DOUBT, parameters_sha256, level)
     try:
-        written = json.loads((Path(workdir) / RESULTS).read_text())
+        written = parse_json((Path(workdir) / RESULTS).read_text())
         checkpoint = written["checkpoint"]
         if (checkpoint["step"], checkpoint["parameters_sha256"]) != (step, parameters_sha256):
             return Verdict(knowledge=known)

@@ -6,7 +6,6 @@ Arrays are named collection/module/.../leaf, as "params/rppg/wave/kernel"; confi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 
 from cpml_jax.errors import UserError
-from cpml_jax.files import write_json, write_whole
+from cpml_jax.files import parse_json, write_json, write_whole
 from cpml_jax.pretrained.huggingface import read_safetensors
 from cpml_jax.pretrained.source import Loaded, flat, refuse
 
@@ -60,7 +59,7 @@ def load(source: str, variables: Mapping) -> Loaded:
     """
     folder = Path(source).expanduser()
     try:
-        schema = json.loads((folder / CONFIG).read_text()).get("schema")
+        schema = parse_json((folder / CONFIG).read_text()).get("schema")
     except (OSError, ValueError, AttributeError):
         raise UserError(f"{folder}: no {CONFIG} of `main.py export` in it; name the folder of an export") from None
     if schema != SCHEMA:

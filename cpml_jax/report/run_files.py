@@ -13,6 +13,7 @@ from cpml_jax import schema
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import results_file, video_score
 from cpml_jax.evaluation.results_file import FEATURES, RESULTS, SCORES
+from cpml_jax.files import parse_json
 
 SALIENCY, CURVES = "saliency.npz", "metrics.jsonl"
 _MADE_BY = dict.fromkeys((RESULTS, SCORES, FEATURES, SALIENCY), "main.py evaluate") | {CURVES: "main.py train"}
@@ -112,7 +113,7 @@ def _json_lines(path: Path, cut_short: bool = False) -> list[dict]:
     rows = []
     for place, line in enumerate(lines, 1):
         try:
-            rows.append(json.loads(line))
+            rows.append(parse_json(line))
         except ValueError as error:
             if cut_short and place == len(lines):
                 break

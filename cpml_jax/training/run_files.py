@@ -13,7 +13,7 @@ from typing import Any
 
 from cpml_jax.configuration import current_names, flattened
 from cpml_jax.errors import UserError
-from cpml_jax.files import write_whole
+from cpml_jax.files import parse_json, write_whole
 from cpml_jax.schema import CROP_SIZE
 
 FOLDER, CONFIG, TRAINING_DATA, PROMPTS = "checkpoints", "config.json", "training_data.json", "prompts.json"
@@ -92,7 +92,7 @@ def check_config(workdir: str | os.PathLike, config: Mapping[str, Any], *, resum
     if not path.is_file():
         return
     try:
-        saved = current_names(flattened(json.loads(path.read_text())))
+        saved = current_names(flattened(parse_json(path.read_text())))
     except ValueError:
         raise UserError(f"{path}: not readable as JSON; delete {path.parent} to train again") from None
     current = flattened(json.loads(json.dumps(config)))
@@ -192,7 +192,7 @@ def read_network(workdir: str | os.PathLike) -> dict[str, Any] | None:
 def _read(workdir: str | os.PathLike, name: str) -> dict[str, Any] | None:
     path = Path(workdir) / FOLDER / name
     try:
-        return json.loads(path.read_text())
+        return parse_json(path.read_text())
     except FileNotFoundError:
         return None
     except ValueError:
@@ -244,7 +244,7 @@ def read_training_data(workdir: str | os.PathLike) -> dict[str, Any] | None:
     """
     path = Path(workdir) / FOLDER / TRAINING_DATA
     try:
-        return json.loads(path.read_text())
+        return parse_json(path.read_text())
     except FileNotFoundError:
         return None
     except ValueError:
