@@ -6,6 +6,7 @@ All three belong to the parameters that were evaluated; where there are none, th
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -121,16 +122,26 @@ def read(workdir: str | Path, step: int, parameters_sha256: str, level: float) -
 
 def _threshold(written: dict[str, Any]) -> Threshold:
     try:
-        return Threshold(float(written["results"][0]["threshold"]["video_margin"]), "validation")
-    except (KeyError, IndexError, TypeError, ValueError):
+        margin = _finite(written["results"][0]["threshold"]["video_margin"])
+        return Threshold(margin, "validation")
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError):
         return Threshold(DEFAULT_THRESHOLD, "default")
 
 
 def _calibration(written: dict[str, Any]) -> Calibration:
     try:
         block = written["calibration"]
-        least, greatest = (float(bound) for bound in block["bounds"])
-        temperature = block["temperature"]
-        return Calibration(1.0 if temperature is None else float(temperature), (least, greatest), "validation")
-    except (KeyError, TypeError, ValueError):
+        least, greatest = (_finite(bound) for bound in block["bounds"])
+        temperature = 1.0 if block["temperature"] is None else _finite(block["temperature"])
+        if temperature <= 0 or not 0 <= least <= greatest <= 1:
+            return Calibration()
+        return Calibration(temperature, (least, greatest), "validation")
+    except (KeyError, TypeError, ValueError, OverflowError):
         return Calibration()
+
+
+def _finite(value: Any) -> float:
+    """Raises ValueError for what is no finite number."""
+    if not math.isfinite(float(value)):
+        raise ValueError
+    return float(value)

@@ -72,7 +72,9 @@ class Sandbox:
     def changes(self) -> list[str]:
         """Paths that appeared, went or changed since `remember`."""
         now = self._state()
-        return sorted(name for name in now.keys() | self._before.keys() if now.get(name) != self._before.get(name))
+        differing = [name for name in now.keys() | self._before.keys() if now.get(name) != self._before.get(name)]
+        scratch = str(self.root / "tmp" / "torchinductor_")  # torch makes the folder when it is imported
+        return sorted(name for name in differing if not name.startswith(scratch))
 
     def _state(self) -> dict[str, str]:
         found = {}
