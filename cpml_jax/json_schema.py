@@ -96,9 +96,8 @@ def fault(value: Any, schema: Schema, definitions: Mapping[str, Schema] | None =
         return f"{where or 'the document'}: {said}"
     if "oneOf" in schema and all(fault(value, each, definitions, where) for each in schema["oneOf"]):
         each = schema["oneOf"][-1] if len(schema["oneOf"]) == 2 and value is not None else {}
-        return (
-            fault(value, each, definitions, where) or f"{where or 'the document'}: {_shown(value)} is none of its kinds"
-        )
+        said = fault(value, each, definitions, where)
+        return said or f"{where or 'the document'}: {_shown(value)} is none of its kinds"
     parts: list[tuple[str, Any, Schema]] = []
     if isinstance(value, dict):
         known, other = schema.get("properties", {}), schema.get("additionalProperties", {})
@@ -132,11 +131,8 @@ def _own_fault(value: Any, schema: Schema) -> str:
         return f"it has {len(value)} entries"
     if isinstance(value, dict):
         missing = [key for key in schema.get("required", ()) if key not in value]
-        extra = (
-            [k for k in value if k not in schema.get("properties", {})]
-            if not schema.get("additionalProperties", 1)
-            else []
-        )
+        known = value if schema.get("additionalProperties", True) is not False else schema.get("properties", {})
+        extra = [key for key in value if key not in known]
         if missing or extra:
             return f"it has no {missing[0]!r}" if missing else f"{_shown(extra[0])} has no place in it"
     return ""

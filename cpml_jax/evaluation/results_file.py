@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cpml_jax import npz
 from cpml_jax.console import inform
 from cpml_jax.doubt.knowledge import FILE as DOUBT
 from cpml_jax.doubt.knowledge import Knowledge
@@ -51,12 +52,11 @@ def read_scores(workdir: str | Path) -> list[dict[str, Any]]:
 def read_arrays(workdir: str | Path) -> dict[str, dict[str, np.ndarray]]:
     """The arrays of features.npz by clip_id (ClipScores.arrays); empty if none can be read."""
     try:
-        with np.load(Path(workdir) / FEATURES) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError):
+        arrays = npz.read(Path(workdir) / FEATURES)
+        ids = arrays.get("clip_id", ())
+        return {str(name): {k: arrays[k][i] for k in ARRAYS if k in arrays} for i, name in enumerate(ids)}
+    except Exception:  # NumPy and zipfile raise many kinds of exceptions on damaged bytes
         return {}
-    ids = arrays.get("clip_id", ())
-    return {str(name): {k: arrays[k][i] for k in ARRAYS if k in arrays} for i, name in enumerate(ids)}
 
 
 def earlier_results(earlier: Document | None, report: Document) -> tuple[list[dict[str, Any]], str]:

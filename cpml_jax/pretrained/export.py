@@ -19,6 +19,7 @@ from cpml_jax.pretrained.source import Loaded, flat, refuse
 
 ARRAYS, CONFIG = "model.safetensors", "config.json"
 SCHEMA = "cpml-weights/1.0.0"
+COLLECTIONS = ("params", "batch_stats")
 
 
 def write(folder: Path, variables: Mapping, config: Mapping, step: int) -> None:
@@ -65,6 +66,9 @@ def load(source: str, variables: Mapping) -> Loaded:
     if schema != SCHEMA:
         raise UserError(f"{folder}/{CONFIG}: its schema is {schema!r}, not {SCHEMA!r}; is this a folder of an export?")
     arrays = {tuple(name.split("/")): value for name, value in read_safetensors(folder / ARRAYS)[0].items()}
+    odd = sorted("/".join(path) for path in arrays if len(path) < 2 or path[0] not in COLLECTIONS)
+    if odd:
+        raise UserError(f"{folder / ARRAYS}: {odd[0][:60]!r} is no name of an array of `main.py export`")
     wanted = {path: np.shape(value) for path, value in flat(variables).items()}
     common = {path[1] for path in arrays} & {path[1] for path in wanted}
     missing, unused, misfits = [], [], []
@@ -83,8 +87,7 @@ def load(source: str, variables: Mapping) -> Loaded:
     refuse(str(folder), missing=missing, unused=unused, misfits=misfits)
     chosen = {path: value for path, value in arrays.items() if path[1] in common}
     params, statistics = (
-        unflatten_dict({path[1:]: value for path, value in chosen.items() if path[0] == kind})
-        for kind in ("params", "batch_stats")
+        unflatten_dict({path[1:]: value for path, value in chosen.items() if path[0] == kind}) for kind in COLLECTIONS
     )
     return Loaded(
         params,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cpml_jax import schema
+from cpml_jax import npz, schema
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import results_file, video_score
 from cpml_jax.evaluation.results_file import FEATURES, RESULTS, SCORES
@@ -123,8 +123,7 @@ def _json_lines(path: Path, cut_short: bool = False) -> list[dict]:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        return npz.read(path)
     except Exception as error:  # NumPy and zipfile raise many kinds of exceptions on damaged bytes
         raise UserError(
             f"{path}: not readable as NumPy's npz ({type(error).__name__}); run `main.py evaluate` again"

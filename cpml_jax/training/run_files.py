@@ -290,7 +290,7 @@ def check_same_records(workdir: str | os.PathLike, records: Mapping[str, Any]) -
     before = (read_training_data(workdir) or {}).get("records") or {}
     if before.get("sha256") and records["sha256"] and before["sha256"] != records["sha256"]:
         raise UserError(
-            f"{workdir}: trained on other records (sha256 {before['sha256'][:12]}, {before.get('clips', '?')} clips) than "
-            f"the present ones ({records['sha256'][:12]}, {records['clips']} clips); put those back with "
+            f"{workdir}: trained on other records (sha256 {before['sha256'][:12]}, {before.get('clips', '?')} clips) "
+            f"than the present ones ({records['sha256'][:12]}, {records['clips']} clips); put those back with "
             "--config.data.records, or use another --workdir"
         )

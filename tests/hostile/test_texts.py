@@ -55,8 +55,10 @@ FORGE_CSV = "path,identity,split,label\n" + "".join(
     f"v/{p}.mp4,{p},{('train', 'val', 'test')[i % 3]},real\n" for i, p in enumerate(PEOPLE)
 )
 FORGED_CSV = "path,label,identity,source_identity,method,compression,split,video,target,mask\n" + "".join(
-    f"v/{p}.mp4,real,{p},,real,c23,train,{p},,\nv/{p}f.mp4,fake,{p},x,swap,c23,train,{p}f,{p},m/{p}.mp4\n" for p in PEOPLE
-)  # fmt: skip
+    f"v/{p}.mp4,real,{p},,real,c23,train,{p},,\nv/{p}f.mp4,fake,{p},x,swap,c23,train,{p}f,{p},m/{p}.mp4\n"
+    for p in PEOPLE
+)
+LABELS = "filename,label\na.mp4,0\nb.mp4,1\n"
 BANK = json.dumps({"real": ["a real face", "genuine"], "fake": ["a fake face"], "Deepfakes": ["a {} face"]})
 PAIRS = json.dumps([["000", "003"], ["001", "870"]])
 METADATA = json.dumps({"a.mp4": {"label": "FAKE", "original": "b.mp4", "split": "train"}, "b.mp4": {"label": "REAL"}})
@@ -88,7 +90,7 @@ FORMATS: dict[str, tuple[str, Callable[[Path, bytes], object]]] = {
     "prompt bank": (BANK, lambda root, data: prompt_bank.read(str(put(root, "bank.json", data)))),
     "FF++ split": (PAIRS, ffpp),
     "DFDC metadata": (METADATA, lambda root, data: listed("dfdc", root, "train/dfdc_train_part_0/metadata.json", data)),
-    "DFDC labels": ("filename,label\na.mp4,0\nb.mp4,1\n", lambda root, data: listed("dfdc", root, "test/labels.csv", data)),
+    "DFDC labels": (LABELS, lambda root, data: listed("dfdc", root, "test/labels.csv", data)),
     "DFDC preview": (PREVIEW, lambda root, data: listed("dfdc_preview", root, "dataset.json", data)),
     "Celeb-DF list": (
         "1 YouTube-real/00170.mp4\n0 Celeb-synthesis/id0_id1_0001.mp4\n1 Celeb-real/id1_0001.mp4\n",
