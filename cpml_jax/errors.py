@@ -4,7 +4,20 @@ import re
 
 
 class UserError(Exception):
-    """Bad input. The message is one line: what is wrong, where, and what to do about it."""
+    """Bad input. The message is one line: what is wrong, where, and what to do about it.
+
+    It stays one line whatever a stranger's file or its name has put into it: what does not print is spelled out.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(str(message)))
+
+
+def printable(text: str) -> str:
+    """The text with line breaks, control characters and what else does not print written as Python's escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 # How to install what preparation and prediction need beside the lean core. facenet-pytorch, of which the weights are

@@ -47,6 +47,18 @@ def write_whole(path: Path, data: bytes | memoryview | str) -> None:
         raise
 
 
+def parse_json(text: str | bytes) -> Any:
+    """A file's JSON.
+
+    Raises:
+      ValueError: it is none, or is nested so deeply that Python gives up.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def finite(value: Any) -> Any:
     """Plain JSON values of nested dicts and sequences; NaN and infinities, which JSON has not, become None."""
     if isinstance(value, Mapping):

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from cpml_jax.errors import UserError
-from cpml_jax.files import remove_left
+from cpml_jax.files import parse_json, remove_left
 
 try:
     import fcntl
@@ -169,9 +169,9 @@ def _is(file: int, path: Path) -> bool:
 def _read(file: int) -> dict[str, Any]:
     """Who the file says holds it; nothing where it says nothing."""
     try:
-        held_by = json.loads(os.pread(file, 1 << 16, 0))
+        held_by = parse_json(os.pread(file, 1 << 16, 0))
         return held_by if isinstance(held_by, dict) and isinstance(held_by.get("pid"), int) else {}
-    except (ValueError, RecursionError):
+    except ValueError:
         return {}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from cpml_jax import sums
 from cpml_jax.errors import UserError
-from cpml_jax.files import write_whole
+from cpml_jax.files import parse_json, write_whole
 
 HALF_WRITTEN = (".part", ".tmp")
 SUMS = "videos" + sums.SUFFIX
@@ -31,7 +31,7 @@ def claim(path: str | os.PathLike[str], parameters: Mapping[str, Any], what: str
     path = Path(path)
     if path.exists():
         try:
-            made = json.loads(path.read_text())
+            made = parse_json(path.read_text())
         except ValueError:
             raise UserError(f"{path}: not readable; delete {path.parent} to make it anew") from None
         differ = sorted(key for key in parameters.keys() | made.keys() if parameters.get(key) != made.get(key))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import concurrent.futures.process
-import json
 import math
 import multiprocessing
 import os
@@ -21,7 +20,7 @@ from cpml_jax import cores, lock
 from cpml_jax.data.records import SUMMARY
 from cpml_jax.disk import writing
 from cpml_jax.errors import UserError
-from cpml_jax.files import write_json
+from cpml_jax.files import parse_json, write_json
 from data_prep.page.document import PAGE
 from data_prep.records import recipe, work_file
 from data_prep.records.beam import Pipelines
@@ -67,7 +66,7 @@ def prepare(
     directory = Path(records) / source.name
     parameters = parameters_of(source, sampling)
     if is_complete(directory, parameters):
-        return json.loads((directory / SUMMARY).read_text())
+        return parse_json((directory / SUMMARY).read_text())
     groups = by_track(source.list_videos())
 
     def process(work: Path) -> list[Path]:
@@ -111,10 +110,10 @@ def is_complete(directory: Path, parameters: Mapping[str, Any]) -> bool:
 def read_parameters(path: Path, key: str | None = None) -> dict[str, Any]:
     """What records were made with: a JSON file's object, or that under a key of it. Raises UserError if it has none."""
     try:
-        held = json.loads(path.read_bytes())
+        held = parse_json(path.read_bytes())
         held = held[key] if key else held
         return {**held}
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         raise UserError(f"{path}: not readable; delete {path.parent} to prepare again") from None
 
 
@@ -152,7 +151,7 @@ def build(
         directory.mkdir(parents=True, exist_ok=True)
     with lock.held(directory, wait=wait), writing(directory):
         if is_complete(directory, parameters):  # by the process that we have waited for
-            return json.loads((directory / SUMMARY).read_text())
+            return parse_json((directory / SUMMARY).read_text())
         work = Path(os.path.abspath(directory / WORK))  # absolute: another machine has another working folder
         work.mkdir(parents=True, exist_ok=True)
         path = work / "parameters.json"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from ml_collections import ConfigDict
 from cpml_jax import sums
 from cpml_jax.data import frames
 from cpml_jax.errors import UserError
+from cpml_jax.files import parse_json
 from cpml_jax.schema import CROP_SIZE
 
 INDEX, EXCLUDED, SUMMARY = "clips.jsonl", "excluded.jsonl", "prepare.json"
@@ -47,7 +47,7 @@ def is_finished(directory: Path) -> bool:
 
 def _json_lines(path: Path) -> list[dict]:
     try:
-        return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        return [parse_json(line) for line in path.read_text().splitlines() if line.strip()]
     except (ValueError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable as JSON lines ({error}); run `main.py prepare` again") from None
 
@@ -134,8 +134,8 @@ class RecordSet:
 def check_features(path: Path) -> None:
     """Raise UserError unless the file names TFDS's own classes alone: TFDS imports the module of whatever it names."""
     try:
-        waiting = [json.loads(path.read_bytes())]
-    except (OSError, ValueError, RecursionError):
+        waiting = [parse_json(path.read_bytes())]
+    except (OSError, ValueError):
         raise UserError(f"{path}: missing or not readable; run `main.py prepare` again") from None
     while waiting:
         held = waiting.pop()

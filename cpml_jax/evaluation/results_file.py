@@ -9,14 +9,12 @@ step, configuration) and of the same records.
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cpml_jax import sums
+from cpml_jax import npz, sums
 from cpml_jax.console import inform
 from cpml_jax.doubt.knowledge import FILE as DOUBT
 from cpml_jax.doubt.knowledge import Knowledge
@@ -24,7 +22,7 @@ from cpml_jax.errors import UserError
 from cpml_jax.evaluation import diagnostics, versions
 from cpml_jax.evaluation.clip_scores import ARRAYS, ClipScores, write_features
 from cpml_jax.evaluation.provenance import config_sha256
-from cpml_jax.files import write_json, write_json_lines
+from cpml_jax.files import parse_json, write_json, write_json_lines
 
 RESULTS, SCORES, FEATURES = "evaluation.json", "scores.jsonl", "features.npz"
 SUMS = "evaluation" + sums.SUFFIX  # of these and DOUBT
@@ -58,7 +56,7 @@ def read(workdir: str | Path) -> Document | None:
         inform(f"{damaged} since it was written: this evaluation is not used")
         return None
     try:
-        document = json.loads((Path(workdir) / RESULTS).read_text())
+        document = parse_json((Path(workdir) / RESULTS).read_text())
         return versions.current(document) if isinstance(document["results"], list) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -75,7 +73,7 @@ def of_parameters(workdir: str | Path, step: int, parameters_sha256: str) -> Doc
 def read_scores(workdir: str | Path) -> list[dict[str, Any]]:
     """The lines of scores.jsonl; empty if none can be read."""
     try:
-        return [json.loads(line) for line in (Path(workdir) / SCORES).read_text().splitlines()]
+        return [parse_json(line) for line in (Path(workdir) / SCORES).read_text().splitlines()]
     except (OSError, ValueError):
         return []
 
@@ -83,12 +81,11 @@ def read_scores(workdir: str | Path) -> list[dict[str, Any]]:
 def read_arrays(workdir: str | Path) -> dict[str, dict[str, np.ndarray]]:
     """The arrays of features.npz by clip_id (ClipScores.arrays); empty if none can be read."""
     try:
-        with np.load(Path(workdir) / FEATURES) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+        arrays = npz.read(Path(workdir) / FEATURES)
+        ids = arrays.get("clip_id", ())
+        return {str(name): {k: arrays[k][i] for k in ARRAYS if k in arrays} for i, name in enumerate(ids)}
+    except Exception:  # NumPy and zipfile raise many kinds of exceptions on damaged bytes
         return {}
-    ids = arrays.get("clip_id", ())
-    return {str(name): {k: arrays[k][i] for k in ARRAYS if k in arrays} for i, name in enumerate(ids)}
 
 
 def earlier_results(earlier: Document | None, report: Document) -> tuple[list[dict[str, Any]], str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,7 +16,7 @@ from cpml_jax.errors import UserError, missing_package
 from cpml_jax.evaluation import verdict as verdicts
 from cpml_jax.evaluation.evidence import Evidence, WindowArrays
 from cpml_jax.evaluation.verdict import Verdict
-from cpml_jax.files import finite
+from cpml_jax.files import finite, parse_json
 from cpml_jax.limits import Limits
 from cpml_jax.prediction.answer import describe
 from cpml_jax.prediction.result import Prediction
@@ -152,7 +151,7 @@ def stored_configuration(folder: Path) -> ConfigDict:
     """
     path = folder / run_files.FOLDER / run_files.CONFIG
     try:
-        return configuration.stored(json.loads(path.read_text()))
+        return configuration.stored(parse_json(path.read_text()))
     except FileNotFoundError:
         raise UserError(f"{folder}: neither a run with checkpoints nor a folder of `main.py export`") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

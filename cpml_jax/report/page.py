@@ -14,6 +14,7 @@ import cv2
 from cpml_jax import sums
 from cpml_jax.data.records import RecordSet
 from cpml_jax.errors import UserError
+from cpml_jax.evaluation import blame
 from cpml_jax.evaluation.results_file import RESULTS
 from cpml_jax.files import write_whole
 from cpml_jax.report import (
@@ -76,6 +77,11 @@ def write(workdir: str | Path, record_sets: Mapping[str, RecordSet]) -> Path:
       UserError: the run has nothing to report, a file cannot be read, or the page cannot be written.
     """
     workdir = Path(workdir)
+    with blame.reading(workdir):
+        return _write(workdir, record_sets)
+
+
+def _write(workdir: Path, record_sets: Mapping[str, RecordSet]) -> Path:
     run = run_files.read(workdir)
     folder = workdir / FIGURES
     try:

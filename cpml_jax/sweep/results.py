@@ -13,7 +13,7 @@ from cpml_jax.configuration import flattened
 from cpml_jax.console import inform
 from cpml_jax.evaluation import results_file, versions
 from cpml_jax.evaluation.results import described
-from cpml_jax.files import write_json, write_whole
+from cpml_jax.files import parse_json, write_json, write_whole
 from cpml_jax.sweep import differences, tables
 from cpml_jax.sweep.plan import Cell, Run
 from cpml_jax.training.run_files import FREE_KEYS
@@ -31,14 +31,14 @@ def folder_of(workdir: str | Path, run: Run) -> Path:
 
 def _read(path: Path) -> dict:
     try:
-        return versions.current(json.loads(path.read_text()))
+        return versions.current(parse_json(path.read_text()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
 def _shaping(config: dict, free: tuple[str, ...]) -> dict:
     """The dotted keys of a configuration that change figures, with their values as JSON has them."""
-    flat = flattened(json.loads(json.dumps(config)))
+    flat = flattened(parse_json(json.dumps(config)))
     return {k: v for k, v in flat.items() if not any(k == key or k.startswith(key + ".") for key in free)}
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import os
 import zipfile
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ import cv2
 import numpy as np
 
 from cpml_jax.errors import UserError
-from cpml_jax.files import write_json, write_whole
+from cpml_jax.files import parse_json, write_json, write_whole
 from cpml_jax.schema import FRAME_RATE, REAL_METHOD
 from data_prep.forge.clip import Forged, RealClip
 from data_prep.forge.kinds import forge_clip
@@ -97,7 +96,7 @@ def square_file(root: str, real: RealVideo) -> Path:
 
 def refusal(parameters: Path) -> str:
     """Why a forgery could not be made; "" if it was."""
-    return json.loads(parameters.read_text()).get("refused", "")
+    return parse_json(parameters.read_text()).get("refused", "")
 
 
 def find(task: SquareTask) -> None:

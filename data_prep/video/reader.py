@@ -8,7 +8,7 @@ import itertools
 import os
 import stat
 import time as clocks
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import av
 from av.container import InputContainer
@@ -87,7 +87,12 @@ class VideoReader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # The generator holds this object, which holds it: the decoder and its frames, 270 MB of 4K, would stay until
+        # Python looks for such circles.
+        self._decoded.close()
+        self.__dict__.pop("_first", None)
         self._container.close()
+        del self._decoded, self._stream, self._container
 
     @functools.cached_property
     def _first(self) -> av.VideoFrame:
@@ -134,7 +139,7 @@ class VideoReader:
             last = time
             yield time, Picture(frame, screen, time)
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
+    def _decode(self) -> Generator[av.VideoFrame]:
         packets = self._container.demux(self._stream)
         while True:
             begun = clocks.thread_time()
