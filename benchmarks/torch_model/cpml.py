@@ -63,7 +63,10 @@ class CPML(nn.Module):
     def forward(
         self, inputs: dict[str, Tensor], tokens: Tensor | None = None, downsampled: tuple[str, ...] = ()
     ) -> dict[str, Tensor]:
-        """Inputs (B, V, ...) as the Flax twin's -> unified (B, V', D), logits (B, V', C), wave (B, V', T), classes (C, D)."""
+        """Inputs (B, V, ...) as the Flax twin's.
+
+        Returns unified (B, V', D), logits (B, V', C), wave (B, V', T), and classes (C, D), which are t_c.
+        """
         frames, points = inputs["frames"], inputs["landmarks"]
         batch, views = frames.shape[:2]
         if downsampled:
@@ -77,7 +80,9 @@ class CPML(nn.Module):
         z_land = self.landmarks(points.flatten(0, 1), still.flatten(0, 1))
         measured = {"agreement": agreement}
         measured["spectrum"] = motion_spectrum(still.flatten(0, 1)) if self.spectrum else None
-        measured["contrast"] = texture_contrast(inputs["stills"].flatten(0, 1), self.contrast) if self.contrast else None
+        measured["contrast"] = (
+            texture_contrast(inputs["stills"].flatten(0, 1), self.contrast) if self.contrast else None
+        )
         u = self.fusion(wave, stages, z_land, measured).unflatten(0, (batch, views))
         classes = self.classes(tokens)
         with torch.autocast(u.device.type, enabled=False):
@@ -85,7 +90,7 @@ class CPML(nn.Module):
         return {"unified": u, "logits": logits, "wave": wave.unflatten(0, (batch, views)), "classes": classes}
 
     def classes(self, tokens: Tensor | None) -> Tensor:
-        """t_c (C, D): the prototypes; or of prompts (C, P, L) one of each class, drawn, in training, and else the mean."""
+        """t_c (C, D): the prototypes; or of prompts (C, P, L), in training a drawn one of each class, else the mean."""
         if tokens is None:
             return unit(self.prototypes)
         if self.training and self.sampled:
@@ -111,7 +116,9 @@ def check(settings: dict[str, Any]) -> None:
     visual = settings["visual"]["encoder"] == "none"
     known = {"rppg", "landmarks", *(("visual",) if visual else ())}
     if not {"rppg", "landmarks"} <= set(settings["modalities"]) <= known:
-        raise ValueError(f"modalities {settings['modalities']}: the PyTorch twin has pulse, landmarks, texture contrast")
+        raise ValueError(
+            f"modalities {settings['modalities']}: the PyTorch twin has pulse, landmarks, texture contrast"
+        )
     if settings["head"] == "linear" or settings["fusion_projection"] != "linear":
         raise ValueError("the PyTorch twin has prompts or prototypes, and a linear map to u")
     if settings["head"] == "prompts" and settings["text_encoder"]["mode"] != "finetune":

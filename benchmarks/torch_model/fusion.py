@@ -78,9 +78,7 @@ class Fusion(nn.Module):
         self.drop = nn.Dropout(settings["fusion_dropout"])
         self.out = nn.Linear((3 if self.beside else 2) * width + measured, settings["unified_dim"])
 
-    def forward(
-        self, wave: Tensor, stages: list[Tensor], z_land: Tensor, measured: dict[str, Tensor | None]
-    ) -> Tensor:
+    def forward(self, wave: Tensor, stages: list[Tensor], z_land: Tensor, measured: dict[str, Tensor | None]) -> Tensor:
         series = wave if self.series is None else self.series(wave, stages)
         joint = self.cross_attention(series, z_land)
         if self.joint_norm is not None:

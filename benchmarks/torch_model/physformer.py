@@ -128,9 +128,7 @@ class PhysFormer(nn.Module):
     def block_names(self) -> list[str]:
         return [f"stage{stage}_block{block}" for stage in range(STAGES) for block in range(self.blocks // STAGES)]
 
-    def forward(
-        self, frames: Tensor, downsampled: tuple[str, ...] = ()
-    ) -> tuple[Tensor, list[Tensor], Tensor | None]:
+    def forward(self, frames: Tensor, downsampled: tuple[str, ...] = ()) -> tuple[Tensor, list[Tensor], Tensor | None]:
         """(N, T, S, S, 3) uint8 -> wave (NV, T), three stages (NV, L, dim), agreement's numbers (NV, 3) or None."""
         x = normalise(frames, self.input_norm)
         if downsampled or self.pfe_views == "all":

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.side_by_side import rows
+from benchmarks.side_by_side import ours, rows
 from cpml_jax.configs import ffpp, reference, synthetic
 from cpml_jax.evaluation import scoring
 from cpml_jax.losses.sparsity import class_weights
@@ -42,7 +42,9 @@ TEXT = {
 
 
 def configuration(of: str):
-    config = {"default": synthetic.get_config, "paper": lambda: ffpp.paper("raw"), "released": reference.get_config}[of]()
+    config = {"default": synthetic.get_config, "paper": lambda: ffpp.paper("raw"), "released": reference.get_config}[
+        of
+    ]()
     config.update_from_flattened_dict(SMALL | ({} if of == "default" else LARGER | TEXT))
     if of == "default":
         config.loss.update(cqsl_push=1.0, cqsl_rate=1.0, cmcl_repel=1.0)  # every term
@@ -53,17 +55,7 @@ def variables_of(config, model, tokens):
     """Parameters and statistics, drawn: none is a zero or a one that could be missed."""
     keys = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
     inputs = scoring.dummy_inputs(config)
-    shapes = jax.eval_shape(lambda: model.init(keys, inputs, tokens, method="init_everything"))
-    rng = np.random.default_rng(3)
-
-    def draw(path, leaf):
-        name = path[-1].key
-        if name in ("scale", "var", "tau"):
-            return rng.uniform(0.8, 1.2, leaf.shape).astype(np.float32)
-        width = np.prod(leaf.shape[:-1]) if name == "kernel" else 25.0
-        return (rng.standard_normal(leaf.shape) / np.sqrt(width)).astype(np.float32)
-
-    return jax.tree_util.tree_map_with_path(draw, shapes)
+    return ours.drawn(jax.eval_shape(lambda: model.init(keys, inputs, tokens, method="init_everything")))
 
 
 @pytest.fixture(scope="module", params=["default", "paper", "released"])
@@ -101,8 +93,8 @@ def both(request):
     seen = twin(given, None if prompts is None else torch.from_numpy(prompts).long(), views)
     total, parts = losses.total_loss(twin, seen, given, config.loss.to_dict())
     total.backward()
-    ours = SimpleNamespace(loss=loss, outputs=outputs, terms=terms, gradients=gradients, statistics=statistics)
-    return ours, SimpleNamespace(loss=total, outputs=seen, terms=parts, model=twin)
+    mine = SimpleNamespace(loss=loss, outputs=outputs, terms=terms, gradients=gradients, statistics=statistics)
+    return mine, SimpleNamespace(loss=total, outputs=seen, terms=parts, model=twin)
 
 
 def close(theirs, ours, what: str, tolerance: float = TOLERANCE) -> None:
@@ -113,23 +105,25 @@ def close(theirs, ours, what: str, tolerance: float = TOLERANCE) -> None:
 
 
 def test_outputs(both):
-    ours, theirs = both
+    mine, theirs = both
     for name in ("wave", "unified", "logits"):
-        close(theirs.outputs[name], ours.outputs[name], name)
-    assert np.asarray(ours.outputs["wave"]).std() > 1e-3, "a wave that is flat compares nothing"
+        close(theirs.outputs[name], mine.outputs[name], name)
+    assert np.asarray(mine.outputs["wave"]).std() > 1e-3, "a wave that is flat compares nothing"
 
 
 def test_every_term_and_the_loss(both):
-    ours, theirs = both
-    assert theirs.terms.keys() == ours.terms.keys()
-    for name, term in ours.terms.items():
+    mine, theirs = both
+    assert theirs.terms.keys() == mine.terms.keys()
+    for name, term in mine.terms.items():
         close(theirs.terms[name], term, name)
-    close(theirs.loss, ours.loss, "loss")
+    close(theirs.loss, mine.loss, "loss")
 
 
 def test_every_gradient(both):
-    ours, theirs = both
-    expected = {n: x for path, leaf in weights.flat(ours.gradients) for n, x in weights.converted(path, np.asarray(leaf))}
+    mine, theirs = both
+    expected = {
+        n: x for path, leaf in weights.flat(mine.gradients) for n, x in weights.converted(path, np.asarray(leaf))
+    }
     largest = max(np.abs(x).max() for x in expected.values())
     for name, parameter in theirs.model.named_parameters():
         gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
@@ -138,9 +132,9 @@ def test_every_gradient(both):
 
 
 def test_running_means_move_alike(both):
-    ours, theirs = both
+    mine, theirs = both
     state = theirs.model.state_dict()
-    for path, leaf in weights.flat(ours.statistics):
+    for path, leaf in weights.flat(mine.statistics):
         if path[-1] == "mean":
             ((name, mean),) = weights.converted(path, np.asarray(leaf))
             close(state[name], mean, name)
@@ -190,13 +184,13 @@ def test_the_optimizers_make_the_same_updates_of_the_same_gradients():
     twin.rppg, twin.fusion = torch.nn.Linear(4, 3), torch.nn.Linear(3, 2, bias=False)
     twin.tau = torch.nn.Parameter(torch.zeros(()))
     weights.copy({"params": params}, twin)
-    ours, _ = flax_optimizer.make_optimizer(params, steps=5, **optim)
-    theirs, state = Optimizer(twin, steps=5, **optim), ours.init(params)
+    mine, _ = flax_optimizer.make_optimizer(params, steps=5, **optim)
+    theirs, state = Optimizer(twin, steps=5, **optim), mine.init(params)
     for _ in range(6):
         gradients = draw()
         for name, parameter in twin.named_parameters():
             parameter.grad = torch.from_numpy(named(gradients)[name].copy())
-        updates, state = ours.update(gradients, state, params)
+        updates, state = mine.update(gradients, state, params)
         params = jax.tree.map(lambda p, u: p + u, params, updates)
         theirs.update()
     moved = named(params)
