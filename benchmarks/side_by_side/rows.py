@@ -27,7 +27,7 @@ class Row:
     Attributes:
       name: of it. text: what it is.
       work: STEP, TRAIN or INFER.
-      config: makes its configuration.
+      config: makes its configuration; a function of a module, for it goes to other processes.
       clips: a step, on a CPU and on a GPU; None: the configuration's.
       contestants: who takes part, of CONTESTANTS.
     """

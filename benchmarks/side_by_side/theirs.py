@@ -75,7 +75,7 @@ def whole_step(config: ConfigDict, batch: Mapping[str, Tensor], place: torch.dev
     prompts = None if tokens is None else torch.from_numpy(tokens).long().to(place)
     classes, loss = len(rows.prompts_of(config)), config.loss.to_dict()
     model = prepared(CPML(config.model.to_dict(), config.data.num_frames, classes, vocabulary), place)
-    model.fuse_attention(place.type == "cuda")  # on a CPU it is slower with dropout
+    model.rppg.fuse_attention(place.type == "cuda")  # on a CPU it is slower with dropout
     optimizer = Optimizer(model, steps=config.train.steps, **config.optim.to_dict())
     views, flip = rows.views_of(config)[1], config.train.flip
     inputs = {name: batch[name] for name in _INPUTS if name in batch}
@@ -100,8 +100,7 @@ def whole_step(config: ConfigDict, batch: Mapping[str, Tensor], place: torch.dev
 def physformer(work: str, config: ConfigDict, frames: Tensor, place: torch.device, compiled: bool) -> Callable:
     """PhysFormer alone: its mean square wave and gradients, or its waves."""
     model = prepared(PhysFormer(config.model.rppg.to_dict()), place)
-    for name in model.block_names():
-        model.get_submodule(name).fused = place.type == "cuda" or work == INFER
+    model.fuse_attention(place.type == "cuda" or work == INFER)
 
     def forward() -> Tensor:
         with torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda"):

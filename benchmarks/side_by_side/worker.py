@@ -29,7 +29,7 @@ class Worker:
         self.name = f"{row.name}, {contestant}"
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        arguments = (theirs, row.name, contestant, device, threads, clips)
+        arguments = (theirs, row, contestant, device, threads, clips)
         self._process = context.Process(target=serve, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
@@ -67,10 +67,10 @@ class Worker:
         return answer
 
 
-def serve(connection: Connection, name: str, contestant: str, device: str, threads: int, clips: int) -> None:
+def serve(connection: Connection, row: Row, contestant: str, device: str, threads: int, clips: int) -> None:
     """The child's end: builds, then answers until it is told None."""
     try:
-        work, memory, built = prepare(name, contestant, device, threads, clips)
+        work, memory, built = prepare(row, contestant, device, threads, clips)
         connection.send(built)
         while (order := connection.recv()) is not None:
             if order == WORK:
@@ -86,11 +86,11 @@ def serve(connection: Connection, name: str, contestant: str, device: str, threa
 
 
 def prepare(
-    name: str, contestant: str, device: str, threads: int, clips: int
+    row: Row, contestant: str, device: str, threads: int, clips: int
 ) -> tuple[Callable[[], Any], Callable[[], int], dict[str, Any]]:
     """(work, peak memory, what is known of how it was built)."""
-    (row,) = (row for row in rows.ROWS if row.name == name)
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     environment(contestant, device, threads)
     config, begun = rows.configuration(row, device, clips), time.perf_counter()
     known: dict[str, Any] = {}

@@ -99,12 +99,6 @@ class CPML(nn.Module):
         embedded = unit(self.text_encoder(tokens.flatten(0, 1))).unflatten(0, tokens.shape[:2])
         return unit(embedded.mean(dim=1))
 
-    def fuse_attention(self, fused: bool) -> CPML:
-        """Take PyTorch's scaled_dot_product_attention in PhysFormer, or not; returns itself."""
-        for name in self.rppg.block_names():
-            self.rppg.get_submodule(name).fused = fused
-        return self
-
 
 def spectrum_width(length: int) -> int:
     """Numbers of motion_spectrum of a clip."""

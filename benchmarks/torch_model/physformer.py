@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.torch_model.agreement import Agreement
-from benchmarks.torch_model.resolution import BatchNorm, ResolutionViews, conv_pool
+from benchmarks.torch_model.resolution import BatchNorm, ConvPool, ResolutionViews
 
 STAGES = 3
 TEMPORAL_SCALE, TEMPORAL_LIMIT, TEMPORAL_FLOOR = 100.0, 10.0, 16.0
@@ -41,12 +41,12 @@ class TemporalDifference(nn.Conv3d):
         super().__init__(dim, dim, 3, padding=1, bias=False)
         self.theta, self.twice = theta, twice
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         difference = self.theta * (self.weight[:, :, 0].sum((2, 3)) + self.weight[:, :, 2].sum((2, 3)))
         difference = difference[:, :, None, None, None]
         if self.twice:
-            return F.conv3d(x, self.weight, padding=1) - F.conv3d(x, difference)
-        return F.conv3d(x, self.weight - F.pad(difference, (1,) * 6), padding=1)
+            return F.conv3d(input, self.weight, padding=1) - F.conv3d(input, difference)
+        return F.conv3d(input, self.weight - F.pad(difference, (1,) * 6), padding=1)
 
 
 class Block(nn.Module):
@@ -113,7 +113,7 @@ class PhysFormer(nn.Module):
         self.patch_size = tuple(s["patch"])
         self.views = ResolutionViews(s["frame_size"], s["pfe_width"], s["pfe_depth"], s["pfe_views"], dense_pfe)
         for i, (given, made) in enumerate(zip((3, *s["stem"]), s["stem"], strict=False)):
-            self.add_module(f"stem{i}", conv_pool(given, made, (3, 3, 3) if i else (1, 5, 5)))
+            self.add_module(f"stem{i}", ConvPool(given, made, (3, 3, 3) if i else (1, 5, 5)))
         dim = s["dim"]
         self.patch = nn.Conv3d(s["stem"][-1], dim, self.patch_size, stride=self.patch_size)
         for name in self.block_names():
@@ -124,6 +124,12 @@ class PhysFormer(nn.Module):
             self.add_module(f"up{i}_norm", BatchNorm(made))
         self.wave = nn.Conv1d(dim // 2, 1, 1)
         self.agreement = Agreement(s["agreement"]) if s["agreement"] else None
+
+    def fuse_attention(self, fused: bool) -> None:
+        """Take PyTorch's scaled_dot_product_attention, or not."""
+        for block in self.modules():
+            if isinstance(block, Block):
+                block.fused = fused
 
     def block_names(self) -> list[str]:
         return [f"stage{stage}_block{block}" for stage in range(STAGES) for block in range(self.blocks // STAGES)]

@@ -80,7 +80,8 @@ def pearson(x: Tensor, y: Tensor) -> Tensor:
 
 def heart_rate(wave: Tensor) -> float:
     """Beats/min of the band's highest peak, 60 to 120, outside the graph."""
-    filtered = signal.filtfilt(*signal.butter(2, [0.6 / 15, 4 / 15], "band"), wave.detach().cpu().numpy()[0])
+    sections = signal.butter(2, [0.6 / 15, 4 / 15], "band", output="sos")
+    filtered = signal.sosfiltfilt(sections, wave.detach().cpu().numpy()[0])
     power = np.abs(np.fft.fft(filtered * signal.windows.hann(len(filtered))))
     power[: round(0.6 / 30 * len(power))] = power[round(4 / 30 * len(power)) :] = 0
     peaks = signal.find_peaks(power)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -25,17 +25,16 @@ class BatchNorm(nn.BatchNorm3d):
         return y
 
 
-def conv_pool(given: int, made: int, kernel: tuple[int, int, int]) -> nn.Sequential:
+class ConvPool(nn.Sequential):
     """Convolution, batch norm, ReLU, max-pool (1,2,2), in the authors' order."""
-    padding = tuple(size // 2 for size in kernel)
-    return nn.Sequential(
-        OrderedDict(
-            conv=nn.Conv3d(given, made, kernel, padding=padding),
-            norm=BatchNorm(made),
-            relu=nn.ReLU(inplace=True),
-            pool=nn.MaxPool3d((1, 2, 2)),
-        )
-    )
+
+    def __init__(self, given: int, made: int, kernel: tuple[int, int, int]) -> None:
+        super().__init__()
+        time, height, width = kernel
+        self.conv = nn.Conv3d(given, made, kernel, padding=(time // 2, height // 2, width // 2))
+        self.norm = BatchNorm(made)
+        self.relu = nn.ReLU(inplace=True)
+        self.pool = nn.MaxPool3d((1, 2, 2))
 
 
 class PFE(nn.Module):
@@ -55,8 +54,8 @@ class PFE(nn.Module):
         self.out = nn.Linear(widths[-1], 3)
 
     def layers(self) -> list[nn.Linear]:
-        """Their input is 3 x 3 pixels, each with its colours, and the cell's height and width over S."""
-        return [*(self.get_submodule(f"hidden_{i}") for i in range(self.depth)), self.out]
+        """The first one's input is 3 x 3 pixels, each with its colours, and the cell's height and width over S."""
+        return [cast(nn.Linear, self.get_submodule(f"hidden_{i}")) for i in range(self.depth)] + [self.out]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.at_every_pixel(x) if self.dense else self.once_a_cell(x)
@@ -95,7 +94,7 @@ class ResolutionViews(nn.Module):
     def __init__(self, size: int, width: int, depth: int, pfe_views: str, dense: bool = False) -> None:
         super().__init__()
         self.pfe_views = pfe_views
-        self.down_sampler = conv_pool(3, 3, (1, 5, 5))
+        self.down_sampler = ConvPool(3, 3, (1, 5, 5))
         self.pfe = PFE(size, width, depth, dense)
 
     def forward(self, x: Tensor, names: tuple[str, ...]) -> Tensor:

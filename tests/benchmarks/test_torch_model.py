@@ -9,18 +9,21 @@ import numpy as np
 import pytest
 
 from benchmarks.side_by_side import ours, rows
-from cpml_jax.configs import ffpp, reference, synthetic
+from cpml_jax.configs import ffpp, synthetic
 from cpml_jax.evaluation import scoring
 from cpml_jax.losses.sparsity import class_weights
 from cpml_jax.losses.total import LossWeights, total_loss
+from cpml_jax.models import streams
+from cpml_jax.models.fusion import ReleasedCrossAttention
 from cpml_jax.training import optimizer as flax_optimizer
 
 torch = pytest.importorskip("torch")
 
-from benchmarks.torch_model import losses, weights  # noqa: E402 - only where torch is
+from benchmarks.torch_model import augment, losses, released, weights  # noqa: E402 - only where torch is
 from benchmarks.torch_model.cpml import CPML  # noqa: E402
+from benchmarks.torch_model.fusion import CrossAttention  # noqa: E402
 from benchmarks.torch_model.optimizer import Optimizer  # noqa: E402
-from benchmarks.torch_model.physformer import TemporalDifference  # noqa: E402
+from benchmarks.torch_model.physformer import PhysFormer, TemporalDifference  # noqa: E402
 from benchmarks.torch_model.resolution import PFE  # noqa: E402
 
 torch.set_num_threads(1)  # beside the suite's other process
@@ -42,9 +45,7 @@ TEXT = {
 
 
 def configuration(of: str):
-    config = {"default": synthetic.get_config, "paper": lambda: ffpp.paper("raw"), "released": reference.get_config}[
-        of
-    ]()
+    config = synthetic.get_config() if of == "default" else ffpp.paper()
     config.update_from_flattened_dict(SMALL | ({} if of == "default" else LARGER | TEXT))
     if of == "default":
         config.loss.update(cqsl_push=1.0, cqsl_rate=1.0, cmcl_repel=1.0)  # every term
@@ -58,11 +59,11 @@ def variables_of(config, model, tokens):
     return ours.drawn(jax.eval_shape(lambda: model.init(keys, inputs, tokens, method="init_everything")))
 
 
-@pytest.fixture(scope="module", params=["default", "paper", "released"])
+@pytest.fixture(scope="module", params=["default", "paper"])
 def both(request):
     """Outputs, terms and gradients of both models, of the same parameters and batch.
 
-    The default in training mode; the others in evaluation's, where the views' jitter is none.
+    The default in training mode; the paper's recipe in evaluation's, where the views' jitter is none.
     """
     config = configuration(request.param)
     train = request.param == "default"
@@ -157,11 +158,50 @@ def test_the_authors_pfe_at_every_pixel_is_the_one_once_a_cell(side):
 
 def test_fused_attention_is_the_plain_one():
     config = configuration("default")
-    twin = CPML(config.model.to_dict(), 32, len(rows.prompts_of(config))).eval()
-    given = {name: torch.from_numpy(x) for name, x in rows.batch(config).items()}
+    twin = PhysFormer(config.model.rppg.to_dict()).eval()
+    frames = torch.from_numpy(rows.batch(config)["frames"][:, 0])
     with torch.no_grad():
-        plain, fused = twin(given), twin.fuse_attention(True)(given)
-    torch.testing.assert_close(fused["wave"], plain["wave"], rtol=1e-4, atol=1e-5)
+        plain = twin(frames)[0]
+        twin.fuse_attention(True)
+        torch.testing.assert_close(twin(frames)[0], plain, rtol=1e-4, atol=1e-5)
+
+
+def test_the_released_cross_attention():
+    rng = np.random.default_rng(0)
+    wave, features = (rng.standard_normal(shape).astype(np.float32) for shape in ((3, 20), (3, 8)))
+    module, twin = ReleasedCrossAttention(), CrossAttention(20, 8, released=True)
+    variables = jax.device_get(module.init(jax.random.key(0), wave, features))
+    weights.copy(variables, twin)
+    joint = twin(torch.from_numpy(wave), torch.from_numpy(features))
+    close(joint, module.apply(variables, wave, features), "joint vector")
+
+
+def test_mirrored_clips():
+    rng = np.random.default_rng(0)
+    given = {
+        "frames": rng.integers(0, 256, (2, 1, 3, 4, 4, 3), np.uint8),
+        "landmarks": rng.standard_normal((2, 1, 3, 68, 2)).astype(np.float32),
+    }
+    chosen = np.array([True, False])
+    mine = streams.mirror({name: jnp.asarray(x) for name, x in given.items()}, jnp.asarray(chosen))
+    theirs = augment.mirrored({name: torch.from_numpy(x) for name, x in given.items()}, torch.from_numpy(chosen))
+    for name, expected in mine.items():
+        np.testing.assert_array_equal(theirs[name].numpy(), expected)
+
+
+def test_the_authors_step_runs_and_moves_what_it_should():
+    config = configuration("paper")
+    settings = config.model.to_dict() | {"fusion_wiring": "released"}
+    settings["rppg"] |= {"pfe_views": "all", "input_norm": "unit"}
+    tokens, vocabulary = rows.tokens(config)
+    model = released.Released(settings, 32, vocabulary).train()
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    batch = {name: torch.from_numpy(x) for name, x in rows.batch(config).items()}
+    points = batch["landmarks"].clone()
+    loss = released.step(model, torch.optim.AdamW(model.parameters(), lr=1e-3), batch, torch.from_numpy(tokens).long())
+    assert np.isfinite(loss) and torch.equal(points, batch["landmarks"]), "jitter is not written into the input"
+    still = {name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])}
+    assert still <= {"stack.weight", "stack.bias", "net.tau"}, "their stage features' map has no gradient"
 
 
 def test_the_optimizers_make_the_same_updates_of_the_same_gradients():
