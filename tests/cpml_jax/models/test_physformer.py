@@ -7,8 +7,9 @@ import pytest
 import tiny
 
 from cpml_jax.errors import UserError
-from cpml_jax.models import physformer
+from cpml_jax.models import physformer_blocks
 from cpml_jax.models.attention import attend
+from cpml_jax.models.convolution import FORMS
 from cpml_jax.models.physformer import TEMPORAL_LIMIT, PhysFormer, normalise
 from cpml_jax.models.resolution import PFE, ResolutionViews
 
@@ -71,7 +72,7 @@ def test_attention_drops_by_clip_and_head(small, monkeypatch, downsampled, recor
         drawn.append(np.asarray(keep))
         return attend(q, k, v, keep, **settings)
 
-    monkeypatch.setattr(physformer, "attend", spied)
+    monkeypatch.setattr(physformer_blocks, "attend", spied)
     clips = frames(2 * recorded)
     model.apply(
         variables, clips, train=True, downsampled=downsampled, views=recorded,
@@ -151,10 +152,37 @@ def test_full_configuration_has_the_published_shapes():
     assert params["up0"]["kernel"].shape == (3, 1, 1, 96, 96) and params["up1"]["kernel"].shape == (3, 1, 1, 96, 48)
 
 
-def test_both_convolution_forms_give_the_same_network(small):
+def test_all_convolution_forms_give_the_same_network(small):
     model, variables = small
-    (a, _), (b, _) = (model.clone(form=f).apply(variables, frames(), train=False) for f in ("folded", "direct"))
-    np.testing.assert_allclose(a, b, atol=1e-4)
+    (a, _), *others = (model.clone(form=f).apply(variables, frames(), train=False) for f in FORMS)
+    for b, _ in others:
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_blocks_in_a_loop_are_blocks_in_turn():
+    """Dropout's draws, statistics, gradients and the trees of them included."""
+    models = [PhysFormer(**SMALL | dict(blocks=6, looped=looped)) for looped in (True, False)]
+    clips = frames(4)
+    variables = jax.jit(lambda: models[0].init(jax.random.key(0), clips, train=False))()
+    found = []
+    for model in models:
+
+        @jax.jit
+        def step(params, model=model):
+            def loss(params):
+                (wave, stages), changed = model.apply(
+                    variables | {"params": params}, clips, train=True, views=2,
+                    rngs={"dropout": jax.random.key(1)}, mutable=["batch_stats"],
+                )  # fmt: skip
+                return jnp.sin(wave).sum() + sum(jnp.cos(s).sum() for s in stages), (wave, stages, changed)
+
+            return jax.grad(loss, has_aux=True)(params)
+
+        gradients, computed = step(variables["params"])
+        found.append((gradients, *computed, model.apply(variables, clips, train=False)))
+    looped, in_turn = found
+    assert jax.tree.structure(looped) == jax.tree.structure(in_turn)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-4), looped, in_turn)
 
 
 @pytest.mark.parametrize("kind", ["center", "temporal"])
