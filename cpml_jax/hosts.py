@@ -125,10 +125,12 @@ def agreed(value: int | None) -> int | None:
 
 def of_a_peer(error: BaseException, timeout: int) -> str | None:
     """What an exception says of a host that has gone, in one line; None if it is about something else."""
+    if not _joined:
+        return None
     import jax
 
     seen: BaseException | None = error
-    while _joined and seen is not None:
+    while seen is not None:
         if isinstance(seen, (jax.errors.JaxRuntimeError, TimeoutError)) and _OF_A_PEER.search(str(seen)):
             return _line(str(seen), timeout)
         seen = seen.__cause__ or seen.__context__

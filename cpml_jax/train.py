@@ -110,7 +110,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike, *, resume: str = "late
 
 
 def on_devices(mesh: Mesh) -> str:
-    """", on 16 devices of 2 processes"; "" for one device."""
+    """ ", on 16 devices of 2 processes"; "" for one device."""
     processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
     return f", on {mesh.size} devices{processes}" if mesh.size > 1 else ""
 

@@ -27,9 +27,7 @@ def make_mesh(devices: int = 0) -> Mesh:
     available = jax.devices()
     if devices > len(available):
         where = "this machine has" if jax.process_count() == 1 else f"the {jax.process_count()} processes have"
-        raise UserError(
-            f"train.devices={devices}, but {where} {len(available)} devices; lower it or use 0 for all"
-        )
+        raise UserError(f"train.devices={devices}, but {where} {len(available)} devices; lower it or use 0 for all")
     if 0 < devices < len(available) and jax.process_count() > 1:
         raise UserError(
             f"train.devices={devices}, but a run of {jax.process_count()} processes takes all of their "

@@ -4,13 +4,13 @@ import os
 import socket
 import subprocess
 import sys
+import types
 
-import command
 import jax
 import numpy as np
 import pytest
 
-from cpml_jax import hosts, lock, native_messages
+from cpml_jax import cli, hosts, lock, native_messages
 from cpml_jax.errors import UserError
 from cpml_jax.training import sharding
 
@@ -50,10 +50,11 @@ def test_a_port_in_use_is_refused_where_it_is_to_be_opened():
         assert hosts._address(coordinator, 2, 1)["process_id"] == 1
 
 
-@pytest.mark.parametrize("arguments", [("--processes=2",), ("--process=1",)])
-def test_numbers_without_a_coordinator_are_refused(arguments, capsys):
-    assert command.run_main("train", "--config=configs/synthetic.py", *arguments) == 2
-    assert "go with --coordinator=host:port" in capsys.readouterr().err
+@pytest.mark.parametrize("flag", ["_PROCESSES", "_PROCESS"])
+def test_numbers_without_a_coordinator_are_refused(flag, monkeypatch):
+    monkeypatch.setattr(cli, flag, types.SimpleNamespace(value=1))
+    with pytest.raises(UserError, match="go with --coordinator=host:port"):
+        cli.check_flags("train")
 
 
 def test_a_process_that_gave_no_sign_of_life_is_named(monkeypatch):
@@ -101,7 +102,9 @@ def test_an_abort_of_jax_is_told_by_us_and_all_else_is_passed_on(how, status):
 
 
 def test_whoever_ends_at_once_leaves_no_lock(tmp_path):
-    code = f"import os\nfrom cpml_jax import lock\nwith lock.held({str(tmp_path)!r}):\n    lock.abandon()\n    os._exit(3)"
+    code = (
+        f"import os\nfrom cpml_jax import lock\nwith lock.held({str(tmp_path)!r}):\n    lock.abandon()\n    os._exit(3)"
+    )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 3
     assert not list(tmp_path.iterdir())
     with lock.held(tmp_path):

@@ -68,7 +68,9 @@ def test_eight_devices_then_four_then_one_are_one(undisturbed, tiny_records, tmp
             return put(batch, mesh)
 
         monkeypatch.setattr(sharding, "put_local_batch", counted)
-        state = train.train(tiny.training_config(tiny_records, **SMALL | {"train.devices": devices} | changes), tmp_path)
+        state = train.train(
+            tiny.training_config(tiny_records, **SMALL | {"train.devices": devices} | changes), tmp_path
+        )
         assert taken == [8] * 2 and int(state.step) == until
         return state
 
@@ -88,7 +90,9 @@ def test_eight_devices_then_four_then_one_are_one(undisturbed, tiny_records, tmp
 def test_a_host_that_dies_ends_the_other_and_one_process_goes_on(undisturbed, tiny_records, tmp_path):
     """Two processes of the real command, four devices each; then one of two devices, from what the two have saved."""
     config = tmp_path / "config.py"
-    config.write_text(f"import tiny\n\n\ndef get_config():\n    return tiny.training_config({str(tiny_records)!r}, **{SMALL})\n")
+    config.write_text(
+        f"import tiny\n\n\ndef get_config():\n    return tiny.training_config({str(tiny_records)!r}, **{SMALL})\n"
+    )
     flags = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
     environment = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}
     with socket.socket() as probe:
