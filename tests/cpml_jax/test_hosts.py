@@ -20,7 +20,10 @@ UNHEALTHY = (
     "absl::Status: UNAVAILABLE: The following tasks are unhealthy (stopped sending heartbeats):\n1\n12\n"
     "The tasks have crashed. Check the task logs for an earlier error"
 )
-RESET = "UNKNOWN: Gloo all-reduce failed: [external/gloo/gloo/transport/tcp/pair.cc:538] Read error [127.0.0.1]:23749: Connection reset by peer"
+RESET = (
+    "UNKNOWN: Gloo all-reduce failed: [external/gloo/gloo/transport/tcp/pair.cc:538] Read error [127.0.0.1]:23749: "
+    "Connection reset by peer"
+)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +50,7 @@ def test_a_port_in_use_is_refused_where_it_is_to_be_opened():
         coordinator = f"localhost:{taken.getsockname()[1]}"
         with pytest.raises(UserError, match="cannot be opened here"):
             hosts._address(coordinator, 2, 0)
-        assert hosts._address(coordinator, 2, 1)["process_id"] == 1
+        assert hosts._address(coordinator, 2, 1) == (coordinator, 2, 1)
 
 
 @pytest.mark.parametrize("flag", ["_PROCESSES", "_PROCESS"])

@@ -49,7 +49,8 @@ def assert_like(undisturbed, workdir, state) -> None:
     """Another mesh takes sums in another order: equal to float32's rounding, which six steps of Adam carry on."""
     expected, whole = undisturbed
     assert losses(workdir) == pytest.approx(expected, rel=1e-4)
-    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(whole), jax.tree.leaves(jax.device_get(state))):
+    got = jax.tree.leaves(jax.device_get(state))
+    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(whole), got, strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-3, atol=2e-5, err_msg=jax.tree_util.keystr(path))
 
 
