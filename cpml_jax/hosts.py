@@ -48,7 +48,7 @@ def join(coordinator: str, processes: int, process: int, timeout: int) -> None:
       UserError: they cannot be joined so.
     """
     global _joined
-    address = {} if coordinator == "auto" else _address(coordinator, processes, process)
+    address = (None, None, None) if coordinator == "auto" else _address(coordinator, processes, process)
     native_messages.watch(lambda said: _fatal(said, coordinator, timeout))
     import jax
 
@@ -56,7 +56,7 @@ def join(coordinator: str, processes: int, process: int, timeout: int) -> None:
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
-            **address,
+            *address,
             initialization_timeout=JOIN,
             heartbeat_timeout_seconds=timeout,
             shutdown_timeout_seconds=FINISH,
@@ -67,7 +67,7 @@ def join(coordinator: str, processes: int, process: int, timeout: int) -> None:
     _joined = True
 
 
-def _address(coordinator: str, processes: int, process: int) -> dict[str, str | int]:
+def _address(coordinator: str, processes: int, process: int) -> tuple[str, int, int]:
     """jax.distributed.initialize's arguments. Raises UserError where they cannot be."""
     host, _, port = coordinator.rpartition(":")
     if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
@@ -79,7 +79,7 @@ def _address(coordinator: str, processes: int, process: int) -> dict[str, str | 
         )
     if process == 0:
         _check_free(coordinator, int(port))
-    return {"coordinator_address": coordinator, "num_processes": processes, "process_id": process}
+    return coordinator, processes, process
 
 
 def _check_free(coordinator: str, port: int) -> None:
@@ -125,10 +125,12 @@ def agreed(value: int | None) -> int | None:
 
 def of_a_peer(error: BaseException, timeout: int) -> str | None:
     """What an exception says of a host that has gone, in one line; None if it is about something else."""
+    if not _joined:
+        return None
     import jax
 
     seen: BaseException | None = error
-    while _joined and seen is not None:
+    while seen is not None:
         if isinstance(seen, (jax.errors.JaxRuntimeError, TimeoutError)) and _OF_A_PEER.search(str(seen)):
             return _line(str(seen), timeout)
         seen = seen.__cause__ or seen.__context__
