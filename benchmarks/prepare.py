@@ -102,7 +102,7 @@ def every_frame_mtcnn() -> Any:
         from facenet_pytorch import MTCNN
     except ImportError as error:
         raise SystemExit(
-            f"{error}: this compares with torch, which is the group `torch`: uv run --group torch"
+            f"{error}: the group `torch` is missing: uv run --group torch"
         ) from None
 
     torch.set_num_threads(1)
