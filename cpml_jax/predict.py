@@ -63,10 +63,12 @@ def run(
     """
     if not paths:
         raise UserError("predict needs videos or folders: main.py predict --config=F --workdir=D video.mp4 [more ...]")
+    from cpml_jax import compiled
     from cpml_jax.evaluation import scoring  # the model and its packages
     from cpml_jax.validation import validate
 
     validate(config, "predict", workdir=workdir)
+    compiled.keep()
     video_clips = load_video_clips(Limits(**config.data.limits.to_dict()), config.data.detector_device)
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
     return predict(
