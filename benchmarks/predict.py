@@ -61,13 +61,12 @@ def inside(started: float, out: str, command: list[str]) -> None:
 
     detector.shared_detector().load()
     watch.spent["imports"] = time.time() - started
-    of_jax = jax.monitoring.register_event_duration_secs_listener
-    names = ("backend_compile", "jaxpr_trace", "jaxpr_to_mlir", "compile_time_saved", "cache_retrieval")
-    of_jax(
-        lambda event, seconds, **_: (
-            watch.add("compiling", seconds, seconds) if any(name in event for name in names[:3]) else None
-        )
-    )
+
+    def compiling(event: str, duration_secs: float, **_: Any) -> None:
+        if any(name in event for name in ("backend_compile", "jaxpr_trace", "jaxpr_to_mlir")):
+            watch.add("compiling", duration_secs, duration_secs)
+
+    jax.monitoring.register_event_duration_secs_listener(compiling)
     scoring.restore_for_scoring = watch.watched("weights", scoring.restore_for_scoring)
     scoring.Scorer.score = watch.watched("scoring", scoring.Scorer.score)
     detector.Mtcnn.__call__ = watch.watched("detection", detector.Mtcnn.__call__)
@@ -85,7 +84,7 @@ def inside(started: float, out: str, command: list[str]) -> None:
 
         return generate
 
-    predict.load_video_clips = load_video_clips
+    vars(predict)["load_video_clips"] = load_video_clips
     sys.argv = ["main.py", *command]
     try:
         cli.run()
