@@ -102,9 +102,7 @@ def every_frame_mtcnn() -> Any:
         import torch
         from facenet_pytorch import MTCNN
     except ImportError as error:
-        raise SystemExit(
-            f"{error}: this compares with torch, which is the group `torch`: uv run --group torch"
-        ) from None
+        raise SystemExit(f"{error}: the group `torch` is missing: uv run --group torch") from None
 
     torch.set_num_threads(1)
     return MTCNN(keep_all=True, device="cpu")
