@@ -29,10 +29,10 @@ class Layer(NamedTuple):
     kernel (kt, kh, kw, C, D), bias (D,): of the convolution. scale, offset (D,): of the batch norm.
     """
 
-    kernel: AnyArray
-    bias: AnyArray
-    scale: AnyArray
-    offset: AnyArray
+    kernel: jax.Array
+    bias: jax.Array
+    scale: jax.Array
+    offset: jax.Array
 
 
 Given = tuple[Moments, ...] | None  # each layer's running moments; None: the batch's own
@@ -125,7 +125,7 @@ class ConvPool(nn.Module):
         """What the layer computes with, and its running moments."""
         kernel, bias = self.conv()
         scale, offset, running = self.norm()
-        return Layer(kernel, bias, scale, offset), running
+        return Layer(*map(jnp.asarray, (kernel, bias, scale, offset))), running
 
     def take_in(self, moments: Moments) -> None:
         """A batch's moments into the running ones."""
