@@ -8,14 +8,16 @@ import pytest
 from hostile import texts
 from hypothesis import given, settings
 
-from cpml_jax import predict
 from cpml_jax.evaluation import schemas
 from cpml_jax.evaluation.heart_rate import Pulse
 from cpml_jax.evaluation.verdict import Verdict
+from cpml_jax.files import finite
 from cpml_jax.json_schema import document, fault
+from cpml_jax.prediction.answer import describe
+from cpml_jax.prediction.windows import ScoredWindow
 
-WINDOWS = [predict.ScoredWindow(f, 0.5, 0.9, 1.5 - f, Pulse(None, None, 70.0, 1.0, 0.001)) for f in (0, 1)]
-ANSWER = json.loads(json.dumps(predict.finite({"video": "a.mp4"} | predict.describe(WINDOWS, Verdict()))))
+WINDOWS = [ScoredWindow(f, 0.5, 0.9, 1.5 - f, Pulse(None, None, 70.0, 1.0, 0.001)) for f in (0, 1)]
+ANSWER = json.loads(json.dumps(finite({"video": "a.mp4"} | describe(WINDOWS, Verdict()))))
 LINE = {"kind": "x", "n": 3, "names": ["a"], "pair": [0.5, 2], "when": "best", "inner": {"a": {"real": 1, "fake": 2}}}
 SCHEMA = {
     "type": "object",

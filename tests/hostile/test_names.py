@@ -14,6 +14,7 @@ from cpml_jax import predict, report
 from cpml_jax.data.input_size import InputSize
 from cpml_jax.errors import UserError, printable
 from cpml_jax.evaluation.verdict import Verdict
+from cpml_jax.prediction.detector import Detector, load_video_clips
 from cpml_jax.report import canvas
 from hostile import counts
 from hostile.worker import FRAMES, Brightness
@@ -61,9 +62,7 @@ def answered(tmp_path_factory):
             Brightness, "saliency", lambda self, batch: batch["frames"][:, 0, 0, ..., 0] / 255.0, raising=False
         )
         page = str(root / "page.html")
-        predict.predict(
-            Brightness(), paths, predict.load_video_clips(), verdict=Verdict(), size=size, page=page, out=out
-        )
+        predict.predict(Detector(Brightness(), Verdict(), size, load_video_clips()), paths, page=page, out=out)
         out.seek(0)
         lines = out.read().splitlines()
     return root, paths, lines

@@ -14,11 +14,14 @@ import tiny_page
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cpml_jax import compare, predict, report
+from cpml_jax import compare, report
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import verdict
 from cpml_jax.evaluation.heart_rate import Pulse
+from cpml_jax.files import finite
 from cpml_jax.models import prompt_bank
+from cpml_jax.prediction.answer import describe
+from cpml_jax.prediction.windows import ScoredWindow
 from cpml_jax.report import canvas
 from cpml_jax.training import run_files
 from data_prep import sources
@@ -150,10 +153,10 @@ def verdict_of(folder: Path, document: object) -> bool:
     """What predict makes of a run's evaluation.json is an answer as it is published, whatever stands there."""
     put(folder, "evaluation.json", texts.as_json(document).encode())
     decided = verdict.read(folder, 1234, "ab", 0.05)
-    windows = [predict.ScoredWindow(0, 0.0, 0.9, 1.5, Pulse(None, None, 70.0, 1.0, 0.001))]
-    answer = {"video": "a.mp4"} | predict.describe(windows, decided)
+    windows = [ScoredWindow(0, 0.0, 0.9, 1.5, Pulse(None, None, 70.0, 1.0, 0.001))]
+    answer = {"video": "a.mp4"} | describe(windows, decided)
     assert all(math.isfinite(answer[key]) for key in ("margin", "score"))
-    published.check("predict", json.loads(json.dumps(predict.finite(answer), allow_nan=False)))
+    published.check("predict", json.loads(json.dumps(finite(answer), allow_nan=False)))
     return True
 
 

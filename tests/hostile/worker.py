@@ -77,6 +77,7 @@ def main() -> None:
     from cpml_jax import predict
     from cpml_jax.data.input_size import InputSize
     from cpml_jax.evaluation.verdict import Verdict
+    from cpml_jax.prediction.detector import Detector, load_video_clips
 
     if sys.argv[1:]:
         from ml_collections import ConfigDict
@@ -85,7 +86,7 @@ def main() -> None:
             predict.run(ConfigDict(json.load(file)), sys.argv[2], paths, out=out)
         return
     size = InputSize(FRAMES, frame_size=32, num_stills=1, batch_size=8, inputs=("frames", "landmarks"))
-    predict.predict(Brightness(), paths, predict.load_video_clips(), verdict=Verdict(), size=size, out=out)
+    predict.predict(Detector(Brightness(), Verdict(), size, load_video_clips()), paths, out=out)
 
 
 if __name__ == "__main__":
