@@ -158,6 +158,7 @@ def orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     """
     # Not frame.side_data: the frame would hold it and it the frame, and neither is ever given back. Every picture that
     # was looked at would stay, 3 MB at 1920x1080: an hour of it 300 GB.
+    # pyrefly: ignore[bad-argument-count] - a class of C, whose constructor it does not see.
     side_data = cast(Mapping[Type, SideData], SideDataContainer(frame))
     data = side_data.get(Type.DISPLAYMATRIX)
     if data is None:
