@@ -115,6 +115,8 @@ def guarded(argv: list[str]) -> int:
         sys.stdout.flush()  # a full disk may show here first
         return status
     except UserError as error:
+        if said := hosts.of_a_peer(error):  # it was not the user's: a peer was behind it
+            return ended(refused(said, hosts.AGAIN))
         return ended(refused(str(error)))
     except KeyboardInterrupt:
         print("interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
@@ -122,7 +124,7 @@ def guarded(argv: list[str]) -> int:
     except Exception as error:
         if said := disk.refusal(error):
             return ended(refused(said))
-        if said := hosts.of_a_peer(error, _HOST_TIMEOUT.value):
+        if said := hosts.of_a_peer(error):
             return ended(refused(said, hosts.AGAIN))
         what = activity.of(error) or f"cpml-jax {' '.join(argv[1:2])}".strip()
         more = "" if _DEBUG.value else "; --debug shows more"

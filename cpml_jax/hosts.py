@@ -33,6 +33,7 @@ _OF_A_PEER = re.compile(
 )
 
 _joined = False
+_timeout = 0  # join's
 _ending = threading.Lock()
 
 
@@ -47,9 +48,10 @@ def join(coordinator: str, processes: int, process: int, timeout: int) -> None:
     Raises:
       UserError: they cannot be joined so.
     """
-    global _joined
+    global _joined, _timeout
+    _timeout = timeout
     address = (None, None, None) if coordinator == "auto" else _address(coordinator, processes, process)
-    native_messages.watch(lambda said: _fatal(said, coordinator, timeout))
+    native_messages.watch(lambda said: _fatal(said, coordinator))
     import jax
 
     # Its service keeps SIGTERM from ending a process.
@@ -123,7 +125,7 @@ def agreed(value: int | None) -> int | None:
     return None if told < 0 else told
 
 
-def of_a_peer(error: BaseException, timeout: int) -> str | None:
+def of_a_peer(error: BaseException) -> str | None:
     """What an exception says of a host that has gone, in one line; None if it is about something else."""
     if not _joined:
         return None
@@ -132,24 +134,24 @@ def of_a_peer(error: BaseException, timeout: int) -> str | None:
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, (jax.errors.JaxRuntimeError, TimeoutError)) and _OF_A_PEER.search(str(seen)):
-            return _line(str(seen), timeout)
+            return _line(str(seen))
         seen = seen.__cause__ or seen.__context__
     return None
 
 
-def _line(text: str, timeout: int) -> str:
+def _line(text: str) -> str:
     """JAX's words about a peer as one line."""
     silent = re.findall(r"task (\d+) heartbeat timeout", text, re.IGNORECASE)
     silent += re.findall(r"\d+", "".join(re.findall(r"stopped sending heartbeats\):((?:\s+\d+)+)\s", text)))
     if silent:
         which = ", ".join(sorted(set(silent), key=int))
-        return f"process {which} has given no sign of life for {timeout} s, and its output may say why; {KEPT}"
+        return f"process {which} has given no sign of life for {_timeout} s, and its output may say why; {KEPT}"
     return f"another process of this run has stopped, and its output says why; {KEPT}"
 
 
-def _fatal(text: str, coordinator: str, timeout: int) -> None:
+def _fatal(text: str, coordinator: str) -> None:
     """JAX aborts: a line in place of its stack trace. Called by the thread that reads what C++ prints."""
-    line = _line(text, timeout)
+    line = _line(text)
     if not _joined:
         line = (
             f"--coordinator={coordinator}: not all processes have joined within {JOIN} s; start as many as --processes "

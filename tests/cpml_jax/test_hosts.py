@@ -9,6 +9,7 @@ import types
 import jax
 import numpy as np
 import pytest
+from absl import flags
 
 from cpml_jax import cli, hosts, lock, native_messages
 from cpml_jax.errors import UserError
@@ -55,6 +56,7 @@ def test_a_port_in_use_is_refused_where_it_is_to_be_opened():
 
 @pytest.mark.parametrize("flag", ["_PROCESSES", "_PROCESS"])
 def test_numbers_without_a_coordinator_are_refused(flag, monkeypatch):
+    flags.FLAGS(["main.py"])
     monkeypatch.setattr(cli, flag, types.SimpleNamespace(value=1))
     with pytest.raises(UserError, match="go with --coordinator=host:port"):
         cli.check_flags("train")
@@ -62,20 +64,38 @@ def test_numbers_without_a_coordinator_are_refused(flag, monkeypatch):
 
 def test_a_process_that_gave_no_sign_of_life_is_named(monkeypatch):
     monkeypatch.setattr(hosts, "_joined", True)
-    assert hosts._line(SILENT, 60).startswith("process 3 has given no sign of life for 60 s")
-    assert hosts._line(UNHEALTHY, 60).startswith("process 1, 12 has given no sign of life")
+    monkeypatch.setattr(hosts, "_timeout", 60)
+    assert hosts._line(SILENT).startswith("process 3 has given no sign of life for 60 s")
+    assert hosts._line(UNHEALTHY).startswith("process 1, 12 has given no sign of life")
     wrapped = RuntimeError("5 of 7 files are written")
     wrapped.__cause__ = TimeoutError(f"Timeout waiting at barrier: {SILENT}")
-    assert hosts.of_a_peer(wrapped, 60).startswith("process 3 has given no sign")
-    assert hosts.of_a_peer(jax.errors.JaxRuntimeError(RESET), 60).startswith("another process of this run has stopped")
+    assert hosts.of_a_peer(wrapped).startswith("process 3 has given no sign")
+    assert hosts.of_a_peer(jax.errors.JaxRuntimeError(RESET)).startswith("another process of this run has stopped")
+
+
+def test_what_a_lost_host_looked_like_to_us_is_not_believed(monkeypatch, capsys):
+    """Orbax could not open the checkpoints, since the other process had gone; that is not the user's to mend."""
+
+    def main(_):
+        try:
+            raise jax.errors.JaxRuntimeError(RESET)
+        except jax.errors.JaxRuntimeError:
+            raise UserError("checkpoints cannot be opened") from None
+
+    monkeypatch.setattr(hosts, "_joined", True)
+    monkeypatch.setattr(cli, "main", main)
+    monkeypatch.setattr(cli, "_DEBUG", types.SimpleNamespace(value=False))
+    monkeypatch.setattr(hosts, "end", lambda status: None)
+    assert cli.guarded(["main.py", "train"]) == hosts.AGAIN
+    assert capsys.readouterr().err.startswith("error: another process of this run has stopped")
 
 
 def test_a_fault_of_this_process_alone_is_no_other_host_s(monkeypatch):
     monkeypatch.setattr(hosts, "_joined", True)
-    assert hosts.of_a_peer(jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"), 60) is None
-    assert hosts.of_a_peer(ValueError("a barrier of another kind"), 60) is None
+    assert hosts.of_a_peer(jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")) is None
+    assert hosts.of_a_peer(ValueError("a barrier of another kind")) is None
     monkeypatch.setattr(hosts, "_joined", False)  # and where there are no others, it is nobody's
-    assert hosts.of_a_peer(jax.errors.JaxRuntimeError(RESET), 60) is None
+    assert hosts.of_a_peer(jax.errors.JaxRuntimeError(RESET)) is None
 
 
 ABORT = """

@@ -89,12 +89,12 @@ def test_eight_devices_then_four_then_one_are_one(undisturbed, tiny_records, tmp
 
 
 def test_a_host_that_dies_ends_the_other_and_one_process_goes_on(undisturbed, tiny_records, tmp_path):
-    """Two processes of the real command, four devices each; then one of two devices, from what the two have saved."""
+    """Two processes of the real command, two devices each; then one of two devices, from what the two have saved."""
     config = tmp_path / "config.py"
     config.write_text(
         f"import tiny\n\n\ndef get_config():\n    return tiny.training_config({str(tiny_records)!r}, **{SMALL})\n"
     )
-    flags = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+    flags = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
     environment = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
@@ -122,7 +122,7 @@ def test_a_host_that_dies_ends_the_other_and_one_process_goes_on(undisturbed, ti
         for process in processes:
             process.kill()
     said = outputs[0].read_text()
-    assert "on 8 devices of 2 processes" in said and "Traceback" not in said and "stack trace" not in said
+    assert "on 4 devices of 2 processes" in said and "Traceback" not in said and "stack trace" not in said
     assert said.count("error: ") == 1 and "start the same command again, on as many hosts or fewer" in said
     assert not (workdir / ".lock").exists()
     names = [line.split("  ")[1] for line in checkpoint.read_text().splitlines()]
