@@ -59,8 +59,9 @@ class _Pickler(pickle._Pickler):
         return (*known, None) if self._legacy else known
 
     def reducer_override(self, obj: Any) -> Any:
-        if not isinstance(obj, np.ndarray):
+        if not isinstance(obj, (np.ndarray, np.generic)):
             return NotImplemented
+        obj = np.asarray(obj)
         repeated = obj.size > 0 and not any(obj.strides) and obj.ndim > 0  # one number, as torch's expand leaves it
         storage = _Storage(str(len(self.storages)), obj, repeated)
         self.storages.append(storage)
