@@ -119,7 +119,7 @@ def _listed(report: dict[str, Any]) -> list[str]:
 
 def markdown_text(text: str) -> str:
     """Names may be a stranger's: a line break would end the row, and a page shows markup in Markdown."""
-    return re.sub(r"<(?=[\w/!?])", "&lt;", printable(text))
+    return re.sub(r"<(?=[a-zA-Z/!?])", "&lt;", printable(text))
 
 
 def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import av
@@ -158,8 +158,10 @@ def orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     """
     # Not frame.side_data: the frame would hold it and it the frame, and neither is ever given back. Every picture that
     # was looked at would stay, 3 MB at 1920x1080: an hour of it 300 GB.
-    # pyrefly: ignore[bad-argument-count] - a class of C, whose constructor it does not see.
-    side_data = cast(Mapping[Type, SideData], SideDataContainer(frame))
+    contained = cast(
+        Callable[[av.VideoFrame], Mapping[Type, SideData]], SideDataContainer
+    )  # PyAV 18 states no argument
+    side_data = contained(frame)
     data = side_data.get(Type.DISPLAYMATRIX)
     if data is None:
         return False, False, False
