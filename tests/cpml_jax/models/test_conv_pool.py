@@ -83,7 +83,7 @@ def trained(model, variables, x):
 @pytest.fixture(scope="module", params=[(4, 6), (3, 4, 5)], ids=["two layers", "three layers"])
 def case(request):
     features = request.param
-    x = normal(2, 3, 2 ** len(features) * 2, 2 ** len(features) * 3, 3)
+    x = normal(2, 4, 2 ** len(features) * 2, 2 ** len(features) * 3, 3)
     variables = started(features, x)
     return features, x, variables, trained(Plain(features), variables, x)
 
