@@ -109,7 +109,7 @@ def test_in_bfloat16_the_forms_differ_by_its_rounding(case):
     np.testing.assert_allclose(ours["y"].astype(np.float32), plain["y"], atol=0.06 * jnp.abs(plain["y"]).max())
     for a, b in zip(*(jax.tree.leaves(r["gradients"][0]) for r in (ours, plain)), strict=True):
         if a.ndim > 1:  # a convolution's bias has none: the norm takes it out
-            assert np.corrcoef(np.ravel(a), np.ravel(b))[0, 1] > 0.98
+            assert np.corrcoef(np.ravel(a), np.ravel(b))[0, 1] > 0.96  # linen's own in bfloat16: 0.975
 
 
 def test_all_start_as_linen_does_by_the_same_names():
