@@ -7,6 +7,7 @@ packed: for TPUs (convolution_tpu.py), where the pixels of a cell lie side by si
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
@@ -60,21 +62,52 @@ def conv_pools(
 def _one_by_one(
     convolve: Callable[[jax.Array, jax.Array], jax.Array],
     pixels: Pixels,
+    parts: int,
     x: jax.Array,
     layers: Sequence[Layer],
     given: Given,
 ) -> tuple[jax.Array, tuple[Moments, ...]]:
     used = []
     for i, layer in enumerate(layers):
-        y = convolve(x, layer.kernel.astype(x.dtype)) + layer.bias.astype(x.dtype)
-        extreme, sums, squares = extremes_and_sums(y, layer.scale >= 0, None, pixels)
-        used.append(moments_of(sums, squares, y.size // y.shape[-1]) if given is None else given[i])
+
+        def pooled(x: jax.Array, layer: Layer = layer) -> tuple[jax.Array, jax.Array, jax.Array]:
+            y = convolve(x, layer.kernel.astype(x.dtype)) + layer.bias.astype(x.dtype)
+            return extremes_and_sums(y, layer.scale >= 0, None, pixels)
+
+        count = math.prod(x.shape[:-1])
+        of_frames = layer.kernel.shape[0] == 1  # each by itself
+        extreme, sums, squares = in_parts(pooled, x, parts if of_frames and x.shape[1] % parts == 0 else 1)
+        used.append(moments_of(sums, squares, count) if given is None else given[i])
         x = normalised(extreme, used[-1], layer.scale, layer.offset)
     return x, tuple(used)
 
 
-_folded = partial(_one_by_one, convolution_cpu.conv3d_in_cells, Pixels.TOGETHER)
-_direct = partial(_one_by_one, plain_conv3d, Pixels.APART)
+def in_parts(
+    pooled: Callable[[jax.Array], tuple[jax.Array, jax.Array, jax.Array]], x: Float[Array, "N T H W C"], parts: int
+) -> tuple[Float[Array, "N T h w D"], Float[Array, " D"], Float[Array, " D"]]:
+    """`pooled` of one part of the frames after the other; what it computes is computed again for the gradient.
+
+    Args:
+      pooled: x -> one of four pixels; sums and sums of squares over all.
+      parts: divides T; 1: all at once, and kept.
+    """
+    if parts == 1:
+        return pooled(x)
+    length = x.shape[1] // parts
+
+    @partial(jax.checkpoint, prevent_cse=False)
+    def step(_: None, start: jax.Array) -> tuple[None, tuple[jax.Array, jax.Array, jax.Array]]:
+        return None, pooled(lax.dynamic_slice_in_dim(x, start, length, axis=1))
+
+    _, (extreme, sums, squares) = lax.scan(step, None, jnp.arange(parts) * length)
+    extreme = jnp.moveaxis(extreme, 0, 1)
+    return extreme.reshape(len(x), -1, *extreme.shape[3:]), sums.sum(axis=0), squares.sum(axis=0)
+
+
+# A GPU's largest array is the first convolution's result, 8 GB of 32 pairs: never there at once.
+_PARTS = 4
+_folded = partial(_one_by_one, convolution_cpu.conv3d_in_cells, Pixels.TOGETHER, 1)
+_direct = partial(_one_by_one, plain_conv3d, Pixels.APART, _PARTS)
 
 
 def _packed(x: jax.Array, layers: Sequence[Layer], given: Given) -> tuple[jax.Array, tuple[Moments, ...]]:
