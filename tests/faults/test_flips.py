@@ -25,7 +25,6 @@ KINDS = {
     "records, training": ("records/forged/clips/*/*train*array_record*", "train", 3),
     "records, test": ("records/forged/clips/*/*test*array_record*", "evaluate", 2),
     "index of records": ("records/forged/clips.jsonl", "train", 2),
-    "list of exclusions": ("records/forged/excluded.jsonl", "train", 1),
     "summary of records": ("records/forged/prepare.json", "train", 2),
     "TFDS's description": ("records/forged/clips/*/*.json", "train", 2),
     "checksums of records": ("records/forged/records.sha256", "train", 1),
