@@ -28,7 +28,7 @@ def copy(variables: Mapping[str, Any], model: nn.Module) -> None:
         for name, value in converted(path, np.asarray(array)):
             # A convolution of size 1 is a Dense layer in Flax.
             axes = len(shapes.get(name, ())) - 2 if value.ndim == 2 else 0
-            state[name] = torch.from_numpy(np.array(value.reshape(*value.shape, *[1] * axes), np.float32))
+            state[name] = torch.from_numpy(np.array(value.reshape((*value.shape, *[1] * axes)), np.float32))
     model.load_state_dict(state, strict=True)
 
 

@@ -30,8 +30,9 @@ from benchmarks.torch_model.resolution import PFE  # noqa: E402
 torch.set_num_threads(1)  # beside the suite's other process
 
 TOLERANCE = 2e-4  # of the largest number of an array above 1; both are float32, their sums in other orders
-# Sums of thousands of float32 terms that nearly cancel out, as the bias before a batch norm: of the largest gradient.
-GRADIENT_TOLERANCE = 1e-3
+# Of the largest gradient. They agree to 2e-4 where rounding turns no maximum and no ReLU the other way; what is wrong
+# is off by its own size.
+GRADIENT_TOLERANCE = 2e-2
 SMALL = {
     "data.num_frames": 32, "model.rppg.dim": 8, "model.rppg.ff_dim": 12, "model.rppg.heads": 2, "model.rppg.blocks": 3,
     "model.unified_dim": 12, "model.rppg.dropout": 0.0, "model.landmarks.dropout": 0.0, "model.landmarks.noise": 0.0,
@@ -169,11 +170,11 @@ def test_fused_attention_is_the_plain_one():
 
 def test_the_released_cross_attention():
     rng = np.random.default_rng(0)
-    wave, features = (rng.standard_normal(shape).astype(np.float32) for shape in ((3, 20), (3, 8)))
+    wave, features = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((3, 20), (3, 8)))
     module, twin = ReleasedCrossAttention(), CrossAttention(20, 8, released=True)
     variables = jax.device_get(module.init(jax.random.key(0), wave, features))
     weights.copy(variables, twin)
-    joint = twin(torch.from_numpy(wave), torch.from_numpy(features))
+    joint = twin(*(torch.from_numpy(np.array(x)) for x in (wave, features)))
     close(joint, module.apply(variables, wave, features), "joint vector")
 
 
@@ -227,11 +228,12 @@ def test_the_optimizers_make_the_same_updates_of_the_same_gradients():
     weights.copy({"params": params}, twin)
     mine, _ = flax_optimizer.make_optimizer(params, steps=5, **optim)
     theirs, state = Optimizer(twin, steps=5, **optim), mine.init(params)
+    update = jax.jit(mine.update)
     for _ in range(6):
         gradients = draw()
         for name, parameter in twin.named_parameters():
             parameter.grad = torch.from_numpy(named(gradients)[name].copy())
-        updates, state = mine.update(gradients, state, params)
+        updates, state = update(gradients, state, params)
         params = jax.tree.map(lambda p, u: p + u, params, updates)
         theirs.update()
     moved = named(params)
