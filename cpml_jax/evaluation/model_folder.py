@@ -34,7 +34,7 @@ from cpml_jax.pretrained import export
 from cpml_jax.training import network, run_files
 from cpml_jax.training.sharding import make_mesh
 
-DECISION, CARD, SUMS = "decision.json", "README.md", "model" + sums.SUFFIX
+DECISION, CARD, SUMS = "decision.json", "README.md", export.SUMS
 SUMMED = (export.ARRAYS, export.CONFIG, run_files.NETWORK, DECISION, DOUBT)  # a card may be edited
 FILES = (*SUMMED, CARD, SUMS)
 
@@ -54,7 +54,6 @@ def write(
       UserError: the folder cannot be written.
     """
     verdict = verdicts.read(workdir, scorer.step, scorer.parameters_sha256, config.eval.doubt_level or 1.0)
-    (folder / SUMS).unlink(missing_ok=True)
     export.write(folder, variables, placeless(config), scorer.step)
     try:
         kept = network.plain(network.of_run(config, workdir))

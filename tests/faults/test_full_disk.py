@@ -64,6 +64,7 @@ def test_a_disk_that_fills(world: World, stage: str):
                 board = stage in ("train", "sweep")  # TensorBoard's thread: docs/reliability.md
                 assert "Traceback" not in done.stderr or board, said
                 lost = world.before[stage].keys() - digests(world.run).keys()
+                lost = {name for name in lost if not name.endswith(".sha256")}  # of a folder that is worked on
                 assert not lost, f"{said}; lost: {lost}"
             if mounted:
                 assert mount("-o", f"remount,size={1 << 30}", str(world.run))
