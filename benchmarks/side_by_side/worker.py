@@ -79,10 +79,10 @@ def serve(connection: Connection, row: Row, contestant: str, device: str, thread
                 connection.send((time.perf_counter() - begun, time.process_time() - used))
             else:
                 connection.send(memory())
+    except (EOFError, BrokenPipeError, KeyboardInterrupt):  # the parent is gone
+        pass
     except Exception as error:  # the parent says it
         connection.send(type(error)(*error.args) if isinstance(error, UserError) else RuntimeError(one_line(error)))
-    except KeyboardInterrupt:
-        pass
 
 
 def prepare(

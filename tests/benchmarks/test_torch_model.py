@@ -30,8 +30,8 @@ from benchmarks.torch_model.resolution import PFE  # noqa: E402
 torch.set_num_threads(1)  # beside the suite's other process
 
 TOLERANCE = 2e-4  # of the largest number of an array above 1; both are float32, their sums in other orders
-# Of the largest gradient. They agree to 2e-4 where rounding turns no maximum and no ReLU the other way; what is wrong
-# is off by its own size.
+# Of the largest gradient. They agreed to 2e-4, and in another process not to 1e-3, as if rounding had turned a
+# maximum or a ReLU the other way; what is wrong is off by its own size.
 GRADIENT_TOLERANCE = 2e-2
 SMALL = {
     "data.num_frames": 32, "model.rppg.dim": 8, "model.rppg.ff_dim": 12, "model.rppg.heads": 2, "model.rppg.blocks": 3,
