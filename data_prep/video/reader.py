@@ -29,6 +29,7 @@ LONGEST_RETURN = 0.25  # s backwards; such frames are out of order and skipped; 
 LOWEST_RATE = 10.0  # frames/s: a heart beats up to 4 times per second
 PATIENCE = 30  # frames before a video is refused for its low frame rate
 NO_TIMESTAMPS = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS
+LISTS = {"concat", "dash", "hls", "imf", "sdp", "rtsp", "rtp", "lavfi", "webm_dash_manifest"}
 STILL = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
 
 # libav reports every damaged macroblock on stderr; the user gets one reason per video instead.
@@ -70,7 +71,9 @@ class VideoReader:
         most = {"max_pixels": str(2 * limits.pixels + (1 << 16))}
         try:
             # `file:` and the whitelist: a name like concat:a is only a name, and a playlist cannot open anything else.
-            self._container = av.open(f"file:{self.path}", options={"protocol_whitelist": "file", **most})
+            self._container = av.open(
+                f"file:{self.path}", options={"protocol_whitelist": "file", "format_whitelist": _formats(), **most}
+            )
         except (av.FFmpegError, OSError, ValueError) as error:
             raise UserError(f"cannot be opened as a video: {_content(self.path) or _reason(error)}") from None
         try:
@@ -215,6 +218,12 @@ class VideoReader:
             bitrate=8 * os.path.getsize(self.path) / seconds if seconds > 0 else 0.0,
             seconds=max(seconds, 0.0),
         )
+
+
+@functools.cache
+def _formats() -> str:
+    """FFmpeg's formats without those that are lists of other files, which a stranger's file could name beside it."""
+    return ",".join(sorted(av.formats_available - LISTS))
 
 
 @functools.cache

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hostile import bench, clips, counts, mutations
+from hostile import bench, bombs, clips, counts, mutations
+from hostile.test_bombs import check_leading
 
 WHOLE = 200  # mutations of each codec
 FEW = {"h264.mp4": 4, "vp9.webm": 3, "mpeg4.avi": 3}  # codec -> mutations that run with the suite
@@ -32,13 +33,17 @@ def check(part: str, outcomes: list[bench.Outcome], sandbox: bench.Sandbox) -> N
             assert one.kind == "answer", f"undamaged, and refused: {one.said}"
 
 
-def test_some_damaged_videos(tmp_path):
+def test_some_damaged_videos_and_bombs(tmp_path):
+    """In one process, since most of the time goes into starting it."""
     sandbox = bench.Sandbox(tmp_path)
     paths = []
     for name, data in clips.encoded(tuple(FEW)).items():
         paths += write(sandbox, name, data, range(0, 7 * FEW[name], 7))
-    outcomes = bench.predict_all(paths, sandbox)
-    check("some damaged videos", outcomes, sandbox)
+    outcomes = bench.predict_all([*paths, *bombs.write(sandbox.videos, bombs.FEW)], sandbox)
+    check("some damaged videos and bombs", outcomes, sandbox)
+    check_leading(outcomes)
+    (wide,) = [one for one in outcomes if one.path.endswith("wide.gif")]
+    assert "data.limits.pixels" in json.loads(wide.said)["error"]
 
 
 @pytest.mark.hostile
