@@ -342,19 +342,20 @@ def report_is_current(workdir: Folder) -> bool:
 
 
 def export(config: ConfigDict, workdir: Folder, folder: str) -> None:
-    """The checkpoint that evaluation uses, as a folder that init_from reads back."""
+    """The checkpoint that evaluation uses, as a folder to score with (Detector.load) or to start from (init_from)."""
     validate(config, "export", workdir=workdir)
     import jax
 
-    from cpml_jax.evaluation import scoring
-    from cpml_jax.pretrained import export as exporting
-    from cpml_jax.training.sharding import replicated
+    from cpml_jax.evaluation import model_folder, results_file, scoring
+    from cpml_jax.report import model_card
 
-    _, _, mesh, variables, step, _ = scoring.restore(workdir, config, config.eval.checkpoint)
-    whole = jax.device_get(jax.jit(lambda v: v, out_shardings=replicated(mesh))(variables))
+    scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
+    variables = scorer.variables()
     if jax.process_index() == 0:
-        exporting.write(Path(folder), whole, config.to_dict(), step)
-    inform(f"{folder}: the model of step {step}; to start from it: --config.init_from={folder}")
+        results = results_file.of_parameters(workdir, scorer.step, scorer.parameters_sha256)
+        text = model_card.card(config.to_dict(), results, scorer.step)
+        model_folder.write(Path(folder), workdir, config, scorer, variables, text)
+    inform(f"{folder}: the model of step {scorer.step}; to start from it: --config.init_from={folder}")
 
 
 def evaluation_is_current(config: ConfigDict, workdir: Folder) -> bool:

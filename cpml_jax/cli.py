@@ -1,9 +1,5 @@
-"""Flags and dispatch: cpml-jax [VERB] --config=F [--workdir=D] [--config.key=value ...]; the verbs are in VERBS.
+"""Flags and dispatch: cpml-jax [VERB] --config=F [--workdir=D] [--config.key=value ...]; verbs.py has the verbs.
 
-With no verb: whatever is missing of forge, prepare, train, evaluate, report. forge --config=configs/forged.py:FOLDER
-makes forgeries of a folder or CSV of real videos. prepare --verify looks at the data sets' roots and stops.
-export --out=FOLDER writes the best checkpoint's model for init_from.
-compare RUN RUN ... [--out=FOLDER] takes no configuration: it reads finished runs.
 In a checkout, main.py is the same command.
 """
 
@@ -24,8 +20,8 @@ from ml_collections import ConfigDict, config_flags
 
 from cpml_jax import activity, configuration, disk
 from cpml_jax.errors import UserError, one_line
+from cpml_jax.verbs import VERBS
 
-VERBS = ("forge", "prepare", "train", "evaluate", "report", "predict", "sweep", "compare", "export")
 PACKAGES = (
     "cpml-jax", "jax", "jaxlib", "flax", "orbax-checkpoint", "numpy", "av", "opencv-python-headless", "onnxruntime"
 )  # fmt: skip
@@ -51,6 +47,9 @@ _SEEDS = flags.DEFINE_list(
 )
 _ROWS = flags.DEFINE_list("rows", [], "With sweep --protocol=ablation: rows of the table; all if not given.")
 _REPORT = flags.DEFINE_string("report", "", "With predict: an HTML file to write, what each answer rests on.")
+_MODEL = flags.DEFINE_string(
+    "model", "", "With predict: a folder of export or of a run, or hf://OWNER/NAME, in place of --config and --workdir."
+)
 _OUT = flags.DEFINE_string("out", "", "With export: the model's folder. With compare: the folder of the tables.")
 _RESUME = flags.DEFINE_enum(
     "resume", None, ["latest", "previous"], "With train: previous: set damaged checkpoints aside, take the one before."
@@ -68,6 +67,7 @@ OWNERS = (
     (_SEEDS, ("sweep",)),
     (_ROWS, ("sweep",)),
     (_REPORT, ("predict",)),
+    (_MODEL, ("predict",)),
     (_OUT, ("export", "compare")),
     (_RESUME, ("train", None)),
     (_WAIT, ("prepare", "forge", "train", "evaluate", "report", "sweep", None)),
@@ -76,12 +76,26 @@ OWNERS = (
 
 def run() -> None:
     """The console command."""
-    for flag in flags.FLAGS.flags_by_module_dict()[__name__]:  # what --help shows are the flags of the script
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    sys.modules["__main__"].__doc__ = __doc__
+    from cpml_jax import help
+
+    if help.asked(sys.argv):
+        print(help_text(sys.argv))
+        sys.exit(0)
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # as that PyTorch is missing, which is no news
     logging.set_verbosity(logging.ERROR)  # the libraries' chatter; what a user must know is printed or raised
     app.run(guarded, flags_parser=parse_or_exit)
+
+
+def help_text(argv: list[str]) -> str:
+    """What --help prints: of a verb where one is named, else of the command."""
+    from cpml_jax import help
+
+    verb = next((word for word in argv[1:] if word in VERBS), None)
+    if verb is None and not any(word.startswith(("--config", "-config")) for word in argv):
+        text = help.overview([flags.FLAGS[flag.name] for flag in (_COORDINATOR, _PROCESSES, _PROCESS)])
+    else:
+        text = help.of_verb(verb, [flags.FLAGS[flag.name] for flag, owners in OWNERS if verb in owners])
+    return text.replace("main.py", os.path.basename(argv[0]))  # an installed package has a command of another name
 
 
 def guarded(argv: list[str]) -> int:
@@ -150,16 +164,26 @@ def main(argv: list[str]) -> int:
         from cpml_jax import compare
 
         return compare.run(arguments, _OUT.value)
+    if verb == "predict" and _CONFIG.value is None and (_MODEL.value or _WORKDIR.value):
+        return dispatch(verb, None, _WORKDIR.value or "", arguments)
     if _CONFIG.value is None:
         raise UserError("--config is missing; for the embedded benchmark: main.py --config=configs/synthetic.py")
     if arguments and verb != "predict":
         raise UserError(f"{arguments[0]!r}: only predict and compare take files; the verbs are {', '.join(VERBS)}")
     config = _CONFIG.value
+    if verb == "config":
+        from cpml_jax import help
+
+        print(help.configuration(config))
+        return 0
     return dispatch(verb, config, _WORKDIR.value or os.path.join("runs", config.name), arguments)
 
 
-def dispatch(verb: str | None, config: ConfigDict, workdir: str, arguments: list[str]) -> int:
-    """One verb with a configuration, or with None all that is missing. Returns the exit status."""
+def dispatch(verb: str | None, config: ConfigDict | None, workdir: str, arguments: list[str]) -> int:
+    """One verb with a configuration, or with None all that is missing. Returns the exit status.
+
+    Only predict does without a configuration: it takes the one that was stored with its model.
+    """
     from cpml_jax import chain  # JAX starts here, after the flags proved right
 
     start_distributed()
@@ -167,7 +191,8 @@ def dispatch(verb: str | None, config: ConfigDict, workdir: str, arguments: list
     if verb == "predict":
         from cpml_jax import predict
 
-        return predict.run(config, workdir, arguments, page=_REPORT.value)
+        return predict.run(config, workdir, arguments, page=_REPORT.value, model=_MODEL.value)
+    assert config is not None
     if verb == "sweep":
         from cpml_jax import sweep
 
@@ -230,6 +255,8 @@ def check_flags(verb: str | None) -> None:
         raise UserError("--verify prepares nothing, so there is no --crop_tree to write; give one of the two")
     if _BEAM_OPTIONS.value and not _BEAM_RUNNER.value:
         raise UserError("--beam_options are options of a runner: give --beam_runner too")
+    if _MODEL.value and (_CONFIG.present or _WORKDIR.value):
+        raise UserError("--model brings its own configuration; leave out --config and --workdir")
     if verb == "export" and not _OUT.value:
         raise UserError("export needs a folder to write to: main.py export --out=FOLDER --config=...")
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from cpml_jax import configs
 from cpml_jax.errors import UserError
 
@@ -65,6 +67,41 @@ def current_names(flat: Mapping[str, object]) -> dict[str, object]:
         if isinstance(value, bool):
             today[key] = words[value]
     return today
+
+
+def stored(plain: Mapping[str, Any]) -> ConfigDict:
+    """The configuration that a run, or an exported model, was stored with; keys that it lacked have today's default.
+
+    Args:
+      plain: nested dictionaries, as read from JSON: its lists are tuples where the default is one.
+
+    Raises:
+      UserError: it has a key that no version had.
+    """
+    from cpml_jax.configs import base
+
+    config = base.get_config()
+    defaults = flattened(config.to_dict())
+    for key, value in current_names(flattened(plain)).items():
+        if key in defaults:
+            config.update_from_flattened_dict({key: _as(value, defaults[key])})
+        elif not key.startswith("data.sources."):
+            raise UserError(f"a stored configuration with the unknown key {key!r}: is it of a later version?")
+    sources = dict(dict(plain).get("data") or {}).get("sources") or {}
+    config.data.sources = ConfigDict(sources)
+    return config
+
+
+def _as(value: Any, default: Any) -> Any:
+    """A value read from JSON, of its default's type: JSON has lists for tuples, and 2 for 2.0."""
+    if isinstance(default, tuple) and isinstance(value, list):
+        return _tuples(value)
+    return float(value) if isinstance(default, float) and type(value) is int else value
+
+
+def _tuples(value: Any) -> Any:
+    """Lists in lists as tuples in tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def bundled() -> dict[str, Path]:

@@ -13,6 +13,8 @@ def run_main(*arguments: str) -> int:
     names = [flag.name for flag, _ in cli.OWNERS]
     defaults = {name: flags.FLAGS[name].default for name in names}
     flags.FLAGS.unparse_flags()
+    for name in ("config", "workdir"):
+        flags.FLAGS[name].unparse()
     for name in [name for name in flags.FLAGS if name.startswith("config.")]:  # left by an earlier call
         delattr(flags.FLAGS, name)
     line = ["main.py", *arguments]

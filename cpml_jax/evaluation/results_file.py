@@ -40,6 +40,14 @@ def read(workdir: str | Path) -> Document | None:
         return None
 
 
+def of_parameters(workdir: str | Path, step: int, parameters_sha256: str) -> Document | None:
+    """evaluation.json of a run, if it is of these very parameters; else None."""
+    document = read(workdir)
+    checkpoint = (document or {}).get("checkpoint") or {}
+    same = (checkpoint.get("step"), checkpoint.get("parameters_sha256")) == (step, parameters_sha256)
+    return document if same else None
+
+
 def read_scores(workdir: str | Path) -> list[dict[str, Any]]:
     """The lines of scores.jsonl; empty if none can be read."""
     try:

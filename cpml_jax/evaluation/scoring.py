@@ -65,9 +65,12 @@ class Scorer:
     def parameters_sha256(self) -> str:
         """Of all parameters and batch statistics, however they lie over the devices (provenance.parameters_sha256)."""
         if not self._sha256:
-            whole = jax.jit(lambda v: v, out_shardings=replicated(self._mesh))(self._variables)
-            self._sha256 = provenance.parameters_sha256(jax.device_get(whole))
+            self._sha256 = provenance.parameters_sha256(self.variables())
         return self._sha256
+
+    def variables(self) -> dict[str, Any]:
+        """{"params": ..., "batch_stats": ...} of whole arrays on the host, however they lie over the devices."""
+        return jax.device_get(jax.jit(lambda v: v, out_shardings=replicated(self._mesh))(self._variables))
 
     @property
     def class_embeddings(self) -> np.ndarray | None:

@@ -14,10 +14,13 @@ from typing import Any
 from cpml_jax.doubt import knowledge
 from cpml_jax.doubt.distance import Measured
 from cpml_jax.doubt.knowledge import Judgement, Knowledge
+from cpml_jax.errors import UserError
 from cpml_jax.evaluation.results_file import DOUBT, RESULTS
+from cpml_jax.files import write_json
 from cpml_jax.metrics import calibration
 from cpml_jax.schema import FAKE, REAL
 
+SCHEMA = "cpml-decision/1.0.0"
 LABELS = ("real", "fake")
 UNDETERMINED = "undetermined"
 DEFAULT_THRESHOLD = 0.0  # as a margin: P(fake) of a half
@@ -117,6 +120,42 @@ def read(workdir: str | Path, step: int, parameters_sha256: str, level: float) -
     except (OSError, ValueError, KeyError, TypeError):
         return Verdict(knowledge=known)
     return Verdict(_threshold(written), _calibration(written), known)
+
+
+def write(path: Path, verdict: Verdict, step: int, selection: str, parameters_sha256: str) -> None:
+    """The threshold and the calibration as a file of their own, for a model that is handed on without its run."""
+    value = {
+        "schema": SCHEMA,
+        "step": step,
+        "selection": selection,
+        "parameters_sha256": parameters_sha256,
+        "threshold": dataclasses.asdict(verdict.threshold),
+        "calibration": dataclasses.asdict(verdict.calibration),
+        "knowledge": verdict.knowledge if isinstance(verdict.knowledge, str) else DOUBT,
+    }
+    write_json(path, value)
+
+
+def read_file(path: Path, level: float) -> tuple[Verdict, dict[str, Any]]:
+    """What `write` wrote, with doubt at a level, and {step, selection, parameters_sha256}.
+
+    Raises:
+      UserError: the file, or a value of it, cannot be read.
+    """
+    try:
+        written = json.loads(path.read_text())
+        if written["schema"] != SCHEMA:
+            raise UserError(f"{path}: its schema is {written['schema']!r}, not {SCHEMA!r}: of another version?")
+        threshold = Threshold(float(written["threshold"]["margin"]), str(written["threshold"]["source"]))
+        block = written["calibration"]
+        least, greatest = (float(bound) for bound in block["bounds"])
+        calibration = Calibration(float(block["temperature"]), (least, greatest), str(block["source"]))
+        sha256, why = str(written["parameters_sha256"]), str(written["knowledge"])
+        about = {"step": int(written["step"]), "selection": str(written["selection"]), "parameters_sha256": sha256}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not readable ({type(error).__name__}); export the model again") from None
+    known = knowledge.read(path.with_name(DOUBT), sha256, level) if why == DOUBT else why
+    return Verdict(threshold, calibration, known), about
 
 
 def _threshold(written: dict[str, Any]) -> Threshold:

@@ -17,7 +17,7 @@ def verdict(answer: Mapping) -> str:
     items = "".join(f"<li>{sentence}</li>" for sentence in (called(answer), distance(answer), guarantee(answer)))
     note = answer.get("doubt_note") if answer.get("doubt") else None
     limits = f'<p class="soft">Of the guarantee: {text(note)}.</p>' if note else ""
-    return f'<ol class="verdict">{items}</ol>{limits}{_pulse(answer)}'
+    return f'<ol class="verdict">{items}</ol>{limits}{pulse(answer)}'
 
 
 def called(answer: Mapping) -> str:
@@ -83,7 +83,8 @@ def guarantee(answer: Mapping) -> str:
     )
 
 
-def _pulse(answer: Mapping) -> str:
+def pulse(answer: Mapping) -> str:
+    """HTML: the heart rates, with a caution where two methods disagree."""
     rate, classical = number(answer.get("heart_rate_bpm")), number(answer.get("heart_rate_pos_bpm"))
     if rate is None and classical is None:
         return "<p>No heart rate is given: the classical trace has no pulse beyond noise in this video.</p>"

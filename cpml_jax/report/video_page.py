@@ -1,6 +1,7 @@
 """The page of one or several videos: scores over time, faces, pulse, similarity, saliency.
 
-It is drawn from predict's JSON answer (predict.describe) and, in the order of its `windows`, the arrays of each window.
+It is drawn from predict's JSON answer (prediction/answer.py) and, in the order of its `windows`, the arrays of each
+window.
 """
 
 from __future__ import annotations

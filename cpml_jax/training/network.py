@@ -41,17 +41,25 @@ class Network:
 def of_run(config: ConfigDict, workdir: str | os.PathLike | None = None) -> Network:
     """The network that a run keeps, if it keeps one; else that of the configuration and the files that it names."""
     kept = None if workdir is None else run_files.read_network(workdir)
-    if kept is None:
-        return of(config)
+    return of(config) if kept is None else from_plain(kept)
+
+
+def from_plain(kept: Mapping[str, Any]) -> Network:
+    """What `plain` gave, read back from JSON."""
     tokens = kept["tokens"]
     tokens = None if tokens is None else np.asarray(tokens, np.int32)
     return Network(kept["shapes"], kept["vocabulary"], tokens, tuple(kept["context_words"]))
 
 
+def plain(network: Network) -> dict[str, Any]:
+    """A network in JSON's types."""
+    tokens = None if network.tokens is None else network.tokens.tolist()
+    return dataclasses.asdict(dataclasses.replace(network, tokens=None)) | {"tokens": tokens}
+
+
 def keep(workdir: str | os.PathLike, network: Network) -> None:
     """Write a network beside the checkpoints."""
-    tokens = None if network.tokens is None else network.tokens.tolist()
-    run_files.write_network(workdir, dataclasses.asdict(dataclasses.replace(network, tokens=None)) | {"tokens": tokens})
+    run_files.write_network(workdir, plain(network))
 
 
 def of(config: ConfigDict) -> Network:

@@ -27,6 +27,9 @@ def main(*arguments: str) -> subprocess.CompletedProcess:
         ([CONFIG, "--config.train.steps=many"], "many"),
         ([CONFIG, "--wrokdir=x"], "Did you mean: workdir"),
         (["trian", CONFIG], "did you mean 'train'"),
+        (["predict", "--model=/nowhere", "video.mp4"], "/nowhere: no such folder"),
+        (["predict", "video.mp4"], "--config is missing"),
+        (["train", CONFIG, "--model=x"], "--model goes with predict"),
         (["train", CONFIG, "video.mp4"], "only predict and compare take files"),
     ],
 )

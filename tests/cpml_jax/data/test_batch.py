@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import tiny
 
-from cpml_jax import predict, schema
+from cpml_jax import schema
 from cpml_jax.data import batch
 from cpml_jax.data.input_pipeline import eval_batches
 from cpml_jax.data.input_size import spaced_frames
 from cpml_jax.data.records import RecordSet
+from cpml_jax.prediction import windows
 
 
 class FaceClip:
@@ -24,7 +25,7 @@ def test_prediction_makes_the_batch_that_evaluation_makes_of_the_same_clip(tiny_
     size = tiny.input_size(num_frames=tiny.NUM_FRAMES - 4, frame_size=frame_size, batch_size=4)
     rows = [row for row in records.rows if row["label"] == schema.REAL][:3]
     ((_, expected),) = eval_batches(records, rows, size, excluded=[])
-    predicted = predict.batch_of([FaceClip(records.read(row)) for row in rows], size, rows=4)
+    predicted = windows.batch_of([FaceClip(records.read(row)) for row in rows], size, rows=4)
     assert predicted.keys() == expected.keys() - {"pulse_truth"}  # which evaluation alone can know
     for name in predicted:
         np.testing.assert_array_equal(predicted[name], expected[name], err_msg=name)

@@ -4,6 +4,7 @@ And a run's folder is enough to score: the weights are deleted, the run and its 
 """
 
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -63,6 +64,31 @@ def test_the_references_file_is_trained_evaluated_and_predicts(run, capsys):
     assert all(np.isfinite(value) for value in figures(run.workdir).values() if isinstance(value, float))
     video = sorted(run.workdir.glob("videos/**/*.mp4"))[0]
     assert 0 <= predicted(run.workdir, run.arguments, video, capsys)["score"] <= 1
+
+
+def test_a_model_is_handed_on_and_the_documents_example_runs(run, tmp_path, capsys, monkeypatch):
+    if not (run.workdir / "evaluation.json").is_file():
+        assert run_main("evaluate", *run.arguments, f"--workdir={run.workdir}") == 0
+    video = sorted(run.workdir.glob("videos/**/*.mp4"))[0]
+    answer = predicted(run.workdir, run.arguments, video, capsys)
+    assert run_main("export", *run.arguments, f"--workdir={run.workdir}", f"--out={tmp_path / 'model'}") == 0
+    for where in (f"--model={tmp_path / 'model'}", f"--model={run.workdir}", f"--workdir={run.workdir}"):
+        capsys.readouterr()
+        assert run_main("predict", where, str(video)) == 0
+        assert json.loads(capsys.readouterr().out) == answer, where
+    assert run_main("predict", f"--model={tmp_path / 'model'}", *run.arguments, str(video)) == 2
+    assert "--model brings its own configuration" in capsys.readouterr().err
+
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/synthetic").symlink_to(run.workdir)
+    (tmp_path / "video.mp4").symlink_to(video)
+    monkeypatch.chdir(tmp_path)
+    usage = (Path(toy_run.__file__).parents[1] / "docs/usage.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", usage, re.DOTALL)
+    exec(compile(example, "docs/usage.md", "exec"), {})
+    said = capsys.readouterr().out
+    assert said.startswith(f"video.mp4: {answer['label']}, P(fake) {answer['score']:.2f}\n")
+    assert (tmp_path / "page.html").is_file()
 
 
 def test_a_runs_folder_is_enough_to_score(run, tmp_path, capsys):

@@ -7,9 +7,9 @@ import os
 import numpy as np
 import published
 import pytest
+from prediction_case import INPUT, PLAIN, VIDEOS, FaceClip, FakeScorer, touch, video_clips
 
 from cpml_jax import predict, video_files
-from cpml_jax.data.input_size import InputSize
 from cpml_jax.doubt import properties
 from cpml_jax.doubt.calibration import calibrate
 from cpml_jax.doubt.distance import Measured
@@ -19,93 +19,19 @@ from cpml_jax.evaluation import video_score
 from cpml_jax.evaluation.heart_rate import Pulse
 from cpml_jax.evaluation.verdict import Calibration, Threshold, Verdict
 from cpml_jax.metrics import calibration
-
-FRAMES, SIZE = 16, 32
-INPUT = InputSize(FRAMES, SIZE, num_stills=1, batch_size=4, inputs=("frames", "landmarks"))
-
-
-@dataclasses.dataclass
-class FaceClip:
-    """What data_prep.face.clips.video_clips gives."""
-
-    face: int
-    start_s: float
-    score: float
-    heart_rate_pos: float = 70.0
-    track_quality: float = 0.99
-    snr_pos: float = 1.5
-    snr_p_pos: float = 0.001
-    side: float = 96.0
-
-    def __post_init__(self):
-        self.frames = np.full((FRAMES, 128, 128, 3), round(255 * self.score), np.uint8)
-        self.landmarks = np.zeros((FRAMES, 68, 2), np.float32)
-        self.pulse_pos = np.zeros(FRAMES, np.float32)
-        self.valid = np.ones(FRAMES, bool)
-        self.box = np.tile(np.float32([0, 0, self.side, self.side]), (FRAMES, 1))
-
-
-class FakeScorer:
-    step = 7
-
-    def __init__(self, wave=True):
-        self.wave, self.rows = wave, []
-
-    def score(self, batch):
-        assert batch["frames"].shape[1:] == (1, FRAMES, SIZE, SIZE, 3)
-        self.rows.append(len(batch["frames"]))
-        p_fake = batch["frames"][:, 0, 0, 0, 0, 0] / 255.0
-        wave = np.tile(np.sin(2 * np.pi * 1.5 * np.arange(FRAMES) / 30), (len(p_fake), 1)).astype(np.float32)
-        logits = np.stack([np.zeros_like(p_fake), np.log(p_fake / (1 - p_fake))], axis=1)
-        unified = np.tile(p_fake[:, None], (1, 4))
-        return {"logits": logits, "unified": unified} | ({"wave": wave} if self.wave else {})
-
-
-VIDEOS = {
-    "one.mp4": [FaceClip(0, 0.0, 0.2), FaceClip(0, 0.5, 0.4)],
-    "two.mp4": [
-        FaceClip(0, 0.0, 0.2),
-        FaceClip(1, 0.0, 0.6, 90.0),
-        FaceClip(0, 0.5, 0.2),
-        FaceClip(1, 0.5, 0.8, float("nan")),
-    ],
-    "long.mp4": [FaceClip(0, float(i), 0.2) for i in range(7)],
-    "sure.mp4": [FaceClip(0, 0.0, 0.996)],
-    "far.mp4": [FaceClip(0, 0.0, 0.7, side=7.0)],
-    "still.mp4": [FaceClip(0, float(i), 0.2, snr_p_pos=0.04 if i == 3 else 0.6) for i in range(7)],
-}
-
-
-def video_clips(path, *, num_frames):
-    assert num_frames == FRAMES
-    name = os.path.basename(path)
-    if name == "broken.mp4":
-        raise UserError("no frame could be decoded")
-    if name == "odd.mp4":
-        raise ValueError("a decoder's\nown error")
-    return VIDEOS.get(name, [])
-
-
-# Scores are the margins' sigmoids, nearly without bounds.
-PLAIN = Verdict(calibration=Calibration(1.0, (0.001, 0.999), "validation"))
+from cpml_jax.prediction.answer import describe
+from cpml_jax.prediction.detector import Detector, load_video_clips
+from cpml_jax.prediction.windows import ScoredWindow
 
 
 def predicted(paths, *, scorer=None, verdict=PLAIN):
     out = io.StringIO()
-    status = predict.predict(
-        scorer or FakeScorer(), [str(p) for p in paths], video_clips, verdict=verdict, size=INPUT, out=out
-    )
+    detector = Detector(scorer or FakeScorer(), verdict, INPUT, video_clips)
+    status = predict.predict(detector, [str(p) for p in paths], out=out)
     answers = [json.loads(line, parse_constant=pytest.fail) for line in out.getvalue().splitlines()]
     for answer in answers:
         published.check("predict", answer)
     return status, answers
-
-
-def touch(folder, *names):
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"")
-    return [folder / name for name in names]
 
 
 def logit(p):
@@ -139,8 +65,8 @@ def test_a_video_of_one_face_has_the_score_that_evaluation_gives_it(scores):
     """Old code shared a sentence in a docstring; now both call video_score."""
     margins = [logit(p) for p in scores]
     pulse = Pulse(None, None, 70.0, 1.0, 0.001)
-    windows = [predict.ScoredWindow(0, float(i), 0.9, m, pulse) for i, m in enumerate(margins)]
-    answer = predict.describe(windows, Verdict())
+    windows = [ScoredWindow(0, float(i), 0.9, m, pulse) for i, m in enumerate(margins)]
+    answer = describe(windows, Verdict())
     rows = [{"video_key": "v", "label": 1} for _ in scores]
     _, (evaluated,) = video_score.video_margins(rows, margins)
     assert answer["margin"] == evaluated == pytest.approx(np.mean(margins))
@@ -171,7 +97,7 @@ def test_every_line_is_printed_as_soon_as_it_is_known(tmp_path):
         return VIDEOS["one.mp4"]
 
     files = [str(p) for p in touch(tmp_path, "1.mp4", "2.mp4", "3.mp4")]
-    predict.predict(FakeScorer(), files, slow, verdict=PLAIN, size=INPUT, out=out)
+    predict.predict(Detector(FakeScorer(), PLAIN, INPUT, slow), files, out=out)
     assert seen == [0, 1, 2]
 
 
@@ -286,7 +212,7 @@ def test_without_the_preparation_group_one_line_says_what_to_install(monkeypatch
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(UserError, match="'av'.*uv sync --group prepare.*pip install --no-deps facenet-pytorch"):
-        predict.load_video_clips()
+        load_video_clips()
 
 
 def test_no_paths_is_a_users_mistake(tmp_path):

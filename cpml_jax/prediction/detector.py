@@ -1,0 +1,199 @@
+"""A trained model at hand in Python: Detector.load("runs/synthetic").predict("video.mp4")."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from cpml_jax import configuration
+from cpml_jax.data.input_size import InputSize
+from cpml_jax.errors import UserError, missing_package
+from cpml_jax.evaluation import verdict as verdicts
+from cpml_jax.evaluation.evidence import Evidence, WindowArrays
+from cpml_jax.evaluation.verdict import Verdict
+from cpml_jax.files import finite
+from cpml_jax.limits import Limits
+from cpml_jax.prediction.answer import describe
+from cpml_jax.prediction.result import Prediction
+from cpml_jax.prediction.windows import saliency_of, score_windows
+from cpml_jax.schema import FRAME_RATE
+from cpml_jax.training import run_files
+
+if TYPE_CHECKING:  # the packages that read videos, and the model's
+    from cpml_jax.evaluation.scoring import Scorer
+    from data_prep.face.clips import FaceClip
+
+Clips = Callable[..., Iterable["FaceClip"]]
+HUB = "hf://"
+
+
+class Detector:
+    """A trained model that says of any video how it looks. `load` makes one.
+
+    Attributes:
+      verdict: how an answer is made of margins: threshold, calibration, and what the model knows.
+      size: of what the model reads.
+    """
+
+    def __init__(self, scorer: Scorer, verdict: Verdict, size: InputSize, video_clips: Clips):
+        self._scorer, self.verdict, self.size, self._video_clips = scorer, verdict, size, video_clips
+
+    @classmethod
+    def load(cls, source: str | Path, *, checkpoint: str = "", doubt_level: float | None = None) -> Self:
+        """The detector of a run's folder, of a folder of `main.py export`, or of hf://OWNER/NAME on the hub.
+
+        Args:
+          source: the folder, or the address, whose files are then downloaded once, into the hub's cache.
+          checkpoint: of a run: best, latest or a step; the configuration's eval.checkpoint if empty.
+          doubt_level: which share of familiar videos may be called undetermined by mistake; the configuration's
+            eval.doubt_level if None, and 0 for no doubt.
+
+        Raises:
+          UserError: no such model, a damaged file of it, or the packages for reading videos are not installed.
+        """
+        from cpml_jax.evaluation import model_folder
+
+        folder = locate(source)
+        if model_folder.is_one(folder):
+            config, scorer, verdict = model_folder.read(folder, doubt_level)
+            return cls.of(config, scorer, verdict)
+        config = stored_configuration(folder)
+        if checkpoint:
+            config.eval.checkpoint = checkpoint
+        if doubt_level is not None:
+            config.eval.doubt_level = float(doubt_level)
+        return cls.of_run(config, folder)
+
+    @classmethod
+    def of_run(cls, config: ConfigDict, workdir: str | Path) -> Self:
+        """The detector of a run, with a configuration that its checkpoints fit.
+
+        Raises:
+          UserError: no usable checkpoint, or the packages for reading videos are not installed.
+        """
+        from cpml_jax.evaluation import scoring
+
+        scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
+        verdict = verdicts.read(workdir, scorer.step, scorer.parameters_sha256, config.eval.doubt_level)
+        return cls.of(config, scorer, verdict)
+
+    @classmethod
+    def of(cls, config: ConfigDict, scorer: Scorer, verdict: Verdict) -> Self:
+        """The detector of a model in memory. Raises UserError if the packages for reading videos are not installed."""
+        from cpml_jax.evaluation import scoring
+
+        # A model that an earlier version exported has no such key.
+        device = config.data.get("detector_device", "cpu")
+        clips = load_video_clips(Limits(**config.data.limits.to_dict()), device)
+        return cls(scorer, verdict, scoring.input_size(config), clips)
+
+    @property
+    def window_s(self) -> float:
+        """Length of a window in seconds."""
+        return self.size.num_frames / FRAME_RATE
+
+    def predict(self, video: str | Path, *, page: str | Path = "") -> Prediction:
+        """What the model says of a video: of all its faces, over all its windows.
+
+        Args:
+          page: an HTML file to write, what the answer rests on; none if empty.
+
+        Raises:
+          UserError: the file cannot be read, nobody's face could be measured, or the page cannot be written.
+        """
+        answer, evidence = self.answer(str(video), evidence=bool(page))
+        if page:
+            from cpml_jax.report import video_page  # matplotlib, which an answer alone does not need
+
+            video_page.write(page, [answer], [evidence], window_s=self.window_s)
+        return Prediction.of(answer)
+
+    def answer(self, video: str, evidence: bool = False) -> tuple[dict[str, Any], list[WindowArrays]]:
+        """One video's answer as JSON values (answer.py), and what its page shows, if asked for; else nothing.
+
+        Raises:
+          UserError: as predict's; decoders raise other exceptions too.
+        """
+        scorer, size = self._scorer, self.size
+        gathered = Evidence(scorer.class_embeddings) if evidence else None
+        measured = not isinstance(self.verdict.knowledge, str)
+        windows = score_windows(scorer, self._video_clips(video, num_frames=size.num_frames), size, gathered, measured)
+        answer = finite({"video": video} | describe(windows, self.verdict))
+        return answer, gathered.finish(lambda clips: saliency_of(scorer, clips, size)) if gathered else []
+
+
+def locate(source: str | Path) -> Path:
+    """The local folder of a model.
+
+    Raises:
+      UserError: there is none, or the hub does not give it.
+    """
+    text = str(source)
+    if not text.startswith(HUB):
+        folder = Path(source).expanduser()
+        if not folder.is_dir():
+            raise UserError(f"{source}: no such folder; name a run's, one of `main.py export`, or {HUB}OWNER/NAME")
+        return folder
+    name, _, revision = text.removeprefix(HUB).removeprefix("models/").partition("@")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HTTPError
+
+    from cpml_jax.evaluation import model_folder
+
+    try:
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(model_folder.FILES)))
+    except (OSError, ValueError, HTTPError, RuntimeError) as error:  # RuntimeError: of hf_xet
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{source}: the hub does not give it ({reason}); {HUB}OWNER/NAME[@REVISION]") from None
+
+
+def stored_configuration(folder: Path) -> ConfigDict:
+    """The configuration that a run was trained with.
+
+    Raises:
+      UserError: the folder is of no run, or the file cannot be read.
+    """
+    path = folder / run_files.FOLDER / run_files.CONFIG
+    try:
+        return configuration.stored(json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise UserError(f"{folder}: neither a run with checkpoints nor a folder of `main.py export`") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: cannot be read as a configuration ({type(error).__name__})") from None
+
+
+def load_video_clips(limits: Limits = Limits(), device: str = "cpu") -> Clips:  # noqa: B008 - frozen
+    """data_prep.face.clips.video_clips, its frames coded as in records; its packages (onnxruntime, PyAV, dlib) are no
+    part of the lean core.
+
+    Args:
+      device: where faces are looked for (data.detector_device).
+
+    Raises:
+      UserError: one of them is missing, or the device.
+    """
+    try:
+        from data_prep.face.clips import video_clips
+        from data_prep.face.detector import shared_detector
+        from data_prep.face.landmarks import load_predictor
+        from data_prep.video import jpeg
+
+        finder = shared_detector(device)
+        finder.load()
+        load_predictor()
+    except ImportError as error:
+        raise missing_package("predict", error.name) from None
+
+    def coded(path: str, *, num_frames: int) -> Iterable[FaceClip]:
+        for clip in video_clips(path, num_frames=num_frames, detector=finder, limits=limits):
+            # The model, and what doubt goes by, have seen frames of records: coding takes some of the finest texture.
+            frames = np.stack([jpeg.decode(frame) for frame in jpeg.encode(clip.frames)])
+            yield dataclasses.replace(clip, frames=frames)
+
+    return coded
