@@ -57,7 +57,7 @@ def inside(started: float, out: str, command: list[str]) -> None:
 
     from cpml_jax import cli
     from cpml_jax.evaluation import scoring
-    from cpml_jax.prediction import detector as prediction_detector
+    from cpml_jax.prediction import detector as prediction
     from data_prep.face import clips, detector
 
     detector.shared_detector().load()
@@ -73,7 +73,7 @@ def inside(started: float, out: str, command: list[str]) -> None:
     detector.Mtcnn.__call__ = watch.watched("detection", detector.Mtcnn.__call__)
     clips.track_video = watch.watched("decoding, crops, landmarks", clips.track_video)
     following = watch.watched("decoding, crops, landmarks", next)
-    loaded = prediction_detector.load_video_clips
+    loaded = prediction.load_video_clips
 
     def load_video_clips(*arguments: Any) -> Callable[..., Any]:
         made = loaded(*arguments)
@@ -85,7 +85,7 @@ def inside(started: float, out: str, command: list[str]) -> None:
 
         return generate
 
-    vars(prediction_detector)["load_video_clips"] = load_video_clips
+    vars(prediction)["load_video_clips"] = load_video_clips
     sys.argv = ["main.py", *command]
     try:
         cli.run()
