@@ -106,7 +106,10 @@ def _backward(
     if counted is not None:
         linear *= counted
     dy = jnp.where(chosen, pixels.spread(share), 0.0) + linear
-    return dy.astype(y.dtype).reshape(y.shape), None, None
+    dy = dy.astype(y.dtype).reshape(y.shape)
+    if pixels is Pixels.APART:
+        dy = lax.optimization_barrier(dy)  # or XLA keeps it in float32 for its sum, which is the bias's gradient
+    return dy, None, None
 
 
 extremes_and_sums.defvjp(_forward, _backward)
