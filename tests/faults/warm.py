@@ -15,7 +15,7 @@ MODULES = (
     "cpml_jax.cli", "cpml_jax.chain", "cpml_jax.train", "cpml_jax.evaluate", "cpml_jax.predict", "cpml_jax.report",
     "cpml_jax.sweep", "cpml_jax.compare", "cpml_jax.evaluation.saliency", "data_prep.prepare",
     "data_prep.forge.generate", "data_prep.face.clips", "data_prep.synthetic.generate",
-    "data_prep.conditions.prepare", "tensorflow_datasets", "tensorboardX", "dlib", "facenet_pytorch",
+    "data_prep.conditions.prepare", "tensorflow_datasets", "tensorboardX", "dlib", "onnxruntime",
     "sklearn.manifold", "matplotlib.backends.backend_agg",
 )  # fmt: skip
 

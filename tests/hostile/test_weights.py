@@ -12,7 +12,6 @@ import pytest
 from hostile import counts, mutations, weights
 from hostile.bench import Sandbox, not_a_reason
 
-pytest.importorskip("torch")
 FEW, WHOLE = 18, 1000  # mutations of a format
 MORE = 300  # MB, that reading a small file may take
 DATA = 4_000_000_000  # bytes that the process may ask for

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch_writer
 
 from cpml_jax.doubt import knowledge
 from cpml_jax.evaluation import results_file
@@ -22,12 +24,8 @@ STATE = {
 
 
 def torch_bytes(zipped: bool) -> bytes:
-    import torch
-
-    file = io.BytesIO()
-    state = {name: torch.from_numpy(np.array(value)) for name, value in STATE.items()}
-    torch.save({"state_dict": state, "epoch": 3}, file, _use_new_zipfile_serialization=zipped)
-    return file.getvalue()
+    with tempfile.TemporaryDirectory() as folder:
+        return torch_writer.save({"state_dict": STATE, "epoch": 3}, Path(folder) / "a.pt", zipped).read_bytes()
 
 
 def hdf5_bytes(**options) -> bytes:
@@ -57,8 +55,6 @@ def plain_bytes() -> bytes:
 
 
 def plain_file_bytes(value: object) -> bytes:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         plain_file.write(Path(folder) / "a.npz", value)
         return (Path(folder) / "a.npz").read_bytes()
