@@ -41,23 +41,17 @@ class Pixels(enum.Enum):
             return [y[..., i, :] for i in range(4)]
         if self is Pixels.IN_LANES:
             return jnp.split(y, 4, axis=-1)
-        cells = self.in_cells(y)
-        return [cells[:, :, :, i, :, j] for i in range(2) for j in range(2)]
-
-    def in_cells(self, y: jax.Array) -> jax.Array:
-        """y such that `spread` of its parts' shape broadcasts with it."""
-        if self is not Pixels.APART:
-            return y
-        n, t, h, w, e = y.shape
-        return y.reshape(n, t, h // 2, 2, w // 2, 2, e)
+        return [y[:, :, i::2, j::2] for i in range(2) for j in range(2)]
 
     def spread(self, part: jax.Array) -> jax.Array:
-        """The same for each of the four pixels."""
+        """The same for each of the four pixels; what broadcasts with y."""
         if self is Pixels.TOGETHER:
             return part[..., None, :]
         if self is Pixels.IN_LANES:
             return jnp.concatenate([part] * 4, axis=-1)
-        return part[:, :, :, None, :, None]
+        n, t, h, w, e = part.shape
+        part = jnp.broadcast_to(part[:, :, :, None, :, None], (n, t, h, 2, w, 2, e))
+        return part.reshape(n, t, 2 * h, 2 * w, e)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -98,18 +92,14 @@ def _backward(
     """Pixels that are equally extreme share their cell's gradient."""
     y, extreme, counted = saved
     of_extreme, of_sum, of_squares = gradients
-    cells = pixels.in_cells(y)
-    chosen = cells == pixels.spread(extreme)
-    a, b, c, d = (part.astype(jnp.float32) for part in pixels.parts(chosen.reshape(y.shape)))
+    chosen = y == pixels.spread(extreme)
+    a, b, c, d = (part.astype(jnp.float32) for part in pixels.parts(chosen))
     share = of_extreme.astype(jnp.float32) / ((a + b) + (c + d))
-    linear = of_sum + 2.0 * of_squares * cells.astype(jnp.float32)
+    linear = of_sum + 2.0 * of_squares * y.astype(jnp.float32)
     if counted is not None:
         linear *= counted
     dy = jnp.where(chosen, pixels.spread(share), 0.0) + linear
-    dy = dy.astype(y.dtype).reshape(y.shape)
-    if pixels is Pixels.APART:
-        dy = lax.optimization_barrier(dy)  # or XLA keeps it in float32 for its sum, which is the bias's gradient
-    return dy, None, None
+    return dy.astype(y.dtype), None, None
 
 
 extremes_and_sums.defvjp(_forward, _backward)
