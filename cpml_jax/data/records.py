@@ -68,7 +68,10 @@ class RecordSet:
             raise UserError(f"{self.directory}: no finished records here; run `main.py prepare` with the same --config")
         # ArrayRecord compares each chunk of a shard with its own hash when it is read.
         if damaged := sums.damage(self.directory / SUMS):
-            raise UserError(f"{damaged} since it was prepared; delete {self.directory} and run `main.py prepare` again")
+            raise UserError(
+                f"{damaged} since it was prepared; delete {self.directory} and run `main.py prepare` again (or delete "
+                f"{SUMS} there, if you have changed it yourself)"
+            )
         self.rows = _json_lines(self.directory / INDEX)
         self.excluded = _json_lines(self.directory / EXCLUDED)
 

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -14,6 +16,7 @@ from cpml_jax.pretrained import mtcnn as weights
 from data_prep.face import detector
 from data_prep.face.mtcnn import networks, search
 
+ROOT = Path(__file__).resolve().parents[4]
 GOLDEN = np.load(Path(__file__).resolve().parents[3] / "goldens/mtcnn.npz")
 DRAWN = [cv2.imdecode(GOLDEN[f"drawn_{number}_png"], cv2.IMREAD_COLOR_RGB) for number in range(4)]
 THRESHOLDS = {"easy": mtcnn_frames.EASY, "product": mtcnn_frames.PRODUCT}
@@ -151,3 +154,12 @@ def test_no_torch_is_imported(tmp_path):
         env=os.environ | {"PYTHONPATH": str(root)},
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_nothing_is_told_to_onnxruntimes_makers(tmp_path):
+    """It would queue its reports, and keep an identity of the machine, in the user's cache folder."""
+    code = "from data_prep.face.detector import shared_detector; import onnxruntime, os; shared_detector().load()"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, check=True, timeout=300)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
