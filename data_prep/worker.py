@@ -7,18 +7,22 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 
 import cv2
+
+PATIENCE = 5.0  # s
 
 
 def start_worker() -> None:
     """The initializer of a process."""
     cv2.setNumThreads(1)
     if threading.current_thread() is threading.main_thread() and multiprocessing.parent_process() is not None:
-        # A terminal's Ctrl-C goes to every process: the one that started this one says what there is to say.
-        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+        # A terminal's Ctrl-C goes to every process: the one that started this one says what there is to say, and ends
+        # it. Were it gone at once, that one might hear of a broken pool before it hears of Ctrl-C.
+        signal.signal(signal.SIGINT, lambda *_: (time.sleep(PATIENCE), os._exit(130)))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True, name="end with parent").start()
 

@@ -125,5 +125,5 @@ def test_no_process_is_left_and_none_complains(tmp_path, struck):
         time.sleep(0.05)
     (os.killpg if struck == signal.SIGINT else os.kill)(process.pid, struck)
     said = process.communicate()[1]
-    assert process.returncode == (130 if struck == signal.SIGINT else -signal.SIGKILL)
+    assert process.returncode == (130 if struck == signal.SIGINT else -signal.SIGKILL), said
     assert not processes_of(process.pid) and "Traceback" not in said, said
