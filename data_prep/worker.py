@@ -19,7 +19,9 @@ PATIENCE = 5.0  # s
 def start_worker() -> None:
     """The initializer of a process."""
     cv2.setNumThreads(1)
-    if threading.current_thread() is threading.main_thread() and multiprocessing.parent_process() is not None:
+    heard = signal.getsignal(signal.SIGINT) != signal.SIG_IGN  # by the first process, too: not in a job with nohup
+    main_thread = threading.current_thread() is threading.main_thread()
+    if heard and main_thread and multiprocessing.parent_process() is not None:
         # A terminal's Ctrl-C goes to every process: the one that started this one says what there is to say, and ends
         # it. Were it gone at once, that one might hear of a broken pool before it hears of Ctrl-C.
         signal.signal(signal.SIGINT, lambda *_: (time.sleep(PATIENCE), os._exit(130)))

@@ -83,11 +83,12 @@ def test_killed_twice_and_started_again_it_ends_with_the_same_bits(uninterrupted
     environment = {**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
     journal = tmp_path / "metrics.jsonl"
     for lines in (2, 5):
-        process = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL)
+        with open(tmp_path / "said.txt", "w") as said:
+            process = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=said)
         while process.poll() is None and not (journal.is_file() and journal.read_text().count("\n") >= lines):
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, "the kill came too late to show anything"
+        assert process.wait() == -signal.SIGKILL, (tmp_path / "said.txt").read_text()[-2000:]
     assert checkpoint.Checkpoints(tmp_path).latest_step() < 6
     assert list(tmp_path.glob("decoded/faces-*/*"))
     same_to_the_bit(train.train(tiny.training_config(tiny_records), tmp_path), uninterrupted[1])

@@ -97,10 +97,11 @@ def test_a_flipped_bit_is_named_and_the_file_made_anew(small):
 
 
 STRUCK = """
-import sys
+import signal, sys
 from drawn import SMALL
 from data_prep.synthetic.generate import generate
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run with nohup
     try:
         generate(sys.argv[1], **SMALL | dict(workers=2, frames=5000))
     except KeyboardInterrupt:
