@@ -1,6 +1,6 @@
 """Speed of preparation, compared to MTCNN on every frame and to decoding alone. One process, one thread.
 
-    python -m benchmarks.prepare [VIDEO ...]      a drawn 1280x720 video, then the given ones
+    uv run --group torch -m benchmarks.prepare [VIDEO ...]      a drawn 1280x720 video, then the given ones
 
 For each video: frames/s of decoding, of MTCNN at its default settings on every frame (measured on frames spread over
 the video), of tracking, of the whole preparation of one file at default settings (one window) and with every window,
@@ -38,6 +38,7 @@ from data_prep.synthetic.scene import Scene
 from data_prep.video import jpeg
 from data_prep.video.picture import Picture, rgb_frame
 from data_prep.video.reader import VideoReader
+from data_prep.worker import start_worker
 
 T = TypeVar("T")
 NUM_FRAMES = 160
@@ -96,9 +97,12 @@ def timed(function: Callable[..., T], *arguments: Any) -> tuple[T, float]:
 
 
 def every_frame_mtcnn() -> Any:
-    """facenet-pytorch's MTCNN with its defaults."""
-    import torch
-    from facenet_pytorch import MTCNN
+    """facenet-pytorch's MTCNN with its defaults, under torch."""
+    try:
+        import torch
+        from facenet_pytorch import MTCNN
+    except ImportError as error:
+        raise SystemExit(f"{error}: the group `torch` is missing: uv run --group torch") from None
 
     torch.set_num_threads(1)
     return MTCNN(keep_all=True, device="cpu")
@@ -222,7 +226,7 @@ def measure(path: str | Path, mtcnn: Any) -> dict[str, Any]:
 
 def peak_memory(path: str, queue: Any) -> None:
     """Prepare a file and put (peak bytes, bytes of mapped files) into the multiprocessing queue."""
-    process.start_worker()
+    start_worker()
     process.process_group([as_source(path)], Path(path).with_suffix(".npz"), process.Sampling(NUM_FRAMES, 1000))
     # Not getrusage's maximum: a process inherits it from its parent.
     pairs = (line.split(":") for line in Path("/proc/self/status").read_text().splitlines())

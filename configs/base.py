@@ -43,6 +43,7 @@ def get_config() -> ConfigDict:
     data.windows = "first"  # first: one after another from the face track's first frame | spread: evenly over the track
     # Of what is decoded of one video (cpml_jax/limits.py): pixels of a frame, frames, s of video, s spent on decoding.
     data.limits = ConfigDict(dataclasses.asdict(Limits()))
+    data.detector_device = "cpu"  # cpu | cuda: where MTCNN runs; cuda needs onnxruntime-gpu in place of onnxruntime
     data.workers = 0  # preparation processes; 0: one per core
     data.cache_mb = 0  # MB of decoded clips kept in memory between epochs
     data.read_threads = 0  # threads that read clips ahead of the device, in training and evaluation; 0: one per core

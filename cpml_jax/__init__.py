@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 MAX_IMAGE_PIXELS = 1 << 25  # of an image in a record or a tree of crops: 100 MB
 # OpenCV reads it when it is imported, and would decode 2^30.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_IMAGE_PIXELS))
+# onnxruntime 1.32 reports its use to its makers, and keeps an identity of the machine in the user's cache folder,
+# unless this is set when it is imported. Nobody's videos are to be known of by anyone.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.2.0"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from cpml_jax import lock
 from cpml_jax.activity import doing
 from cpml_jax.console import inform
 from cpml_jax.data.records import RecordSet, is_finished, records_dir, records_root
-from cpml_jax.errors import UserError, missing_packages
+from cpml_jax.errors import UserError, missing_package
 from cpml_jax.limits import Limits
 from cpml_jax.validation import validate
 from cpml_jax.validation.weights import check_weights
@@ -104,7 +103,7 @@ def make_workdir(workdir: Folder) -> None:
 
 
 def preparation() -> ModuleType:
-    """data_prep.prepare, whose packages (PyAV, torch, dlib) are no part of the lean core.
+    """data_prep.prepare, whose packages (PyAV, onnxruntime, dlib) are no part of the lean core.
 
     Raises:
       UserError: one of them is not installed.
@@ -112,7 +111,7 @@ def preparation() -> ModuleType:
     try:
         from data_prep import prepare
     except ImportError as error:
-        raise missing_packages("preparing videos", error) from None
+        raise missing_package("preparing videos", error.name) from None
     return prepare
 
 
@@ -202,7 +201,8 @@ def sampling_of(config: ConfigDict) -> Sampling:
     from data_prep.records.process import Sampling
 
     data = config.data
-    return Sampling(data.num_frames, data.max_windows, data.windows, Limits(**data.limits.to_dict()))
+    limits = Limits(**data.limits.to_dict())
+    return Sampling(data.num_frames, data.max_windows, data.windows, limits, data.detector_device)
 
 
 def pipelines_of(beam_runner: str, beam_options: tuple[str, ...]) -> Pipelines | None:
@@ -316,6 +316,7 @@ def report(config: ConfigDict, workdir: Folder) -> None:
     from cpml_jax import report as reporting
     from cpml_jax.evaluation import protocols, results_file, saliency, scoring
 
+    results_file.check_whole(workdir)
     if results_file.read(workdir) is None:
         raise UserError(f"{workdir}: no evaluation.json here; run `main.py evaluate` with the same --config first")
     names = [name for name in config.data.sources if is_finished(records_dir(config, workdir, name))]
@@ -332,12 +333,10 @@ def report(config: ConfigDict, workdir: Folder) -> None:
 
 
 def report_is_current(workdir: Folder) -> bool:
-    """Whether report.html was drawn after evaluation.json was written."""
-    try:
-        drawn, written = (os.stat(Path(workdir) / name).st_mtime for name in ("report.html", "evaluation.json"))
-    except OSError:
-        return False
-    return drawn >= written
+    """Whether report.html shows the evaluation.json that is there."""
+    from cpml_jax.report import page
+
+    return page.is_current(Path(workdir))
 
 
 def export(config: ConfigDict, workdir: Folder, folder: str) -> None:

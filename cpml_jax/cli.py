@@ -18,19 +18,24 @@ import traceback
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from cpml_jax import activity, configuration, disk
+from cpml_jax import activity, configuration, disk, hosts
 from cpml_jax.errors import UserError, one_line
 from cpml_jax.verbs import VERBS
 
-PACKAGES = ("cpml-jax", "jax", "jaxlib", "flax", "orbax-checkpoint", "numpy", "av", "opencv-python-headless", "torch")
+PACKAGES = (
+    "cpml-jax", "jax", "jaxlib", "flax", "orbax-checkpoint", "numpy", "av", "opencv-python-headless", "onnxruntime"
+)  # fmt: skip
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration, as configs/synthetic.py[:argument].")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run's files go; runs/<name of the config> if not given.")
 _COORDINATOR = flags.DEFINE_string(
-    "coordinator", "", "host:port of process 0, for several hosts; 'auto' on TPU and SLURM."
+    "coordinator", "", "host:port of process 0, for several hosts; 'auto' on TPU, SLURM and Kubernetes."
 )
-_PROCESSES = flags.DEFINE_integer("processes", 0, "Number of hosts, with --coordinator=host:port.")
-_PROCESS = flags.DEFINE_integer("process", 0, "This host's number, with --coordinator=host:port.")
+_PROCESSES = flags.DEFINE_integer("processes", 0, "How many processes, with --coordinator=host:port.")
+_PROCESS = flags.DEFINE_integer("process", 0, "This process's number, from 0, with --coordinator=host:port.")
+_HOST_TIMEOUT = flags.DEFINE_integer(
+    "host_timeout", 60, "With --coordinator: s without a sign of life after which a host is given up.", lower_bound=2
+)
 _VERIFY = flags.DEFINE_bool("verify", False, "With prepare: look at the roots of the data sets, and prepare nothing.")
 _CROP_TREE = flags.DEFINE_string(
     "crop_tree", "", "With prepare: also write the crops and landmarks as a tree of files, FOLDER/<source>/...."
@@ -81,7 +86,10 @@ def run() -> None:
         sys.exit(0)
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # as that PyTorch is missing, which is no news
     logging.set_verbosity(logging.ERROR)  # the libraries' chatter; what a user must know is printed or raised
-    app.run(guarded, flags_parser=parse_or_exit)
+    try:
+        app.run(guarded, flags_parser=parse_or_exit)
+    except KeyboardInterrupt:  # before there is anything to resume, or once all is done
+        sys.exit(130)
 
 
 def help_text(argv: list[str]) -> str:
@@ -90,7 +98,7 @@ def help_text(argv: list[str]) -> str:
 
     verb = next((word for word in argv[1:] if word in VERBS), None)
     if verb is None and not any(word.startswith(("--config", "-config")) for word in argv):
-        text = help.overview([flags.FLAGS[flag.name] for flag in (_COORDINATOR, _PROCESSES, _PROCESS)])
+        text = help.overview([flags.FLAGS[flag.name] for flag in (_COORDINATOR, _PROCESSES, _PROCESS, _HOST_TIMEOUT)])
     else:
         text = help.of_verb(verb, [flags.FLAGS[flag.name] for flag, owners in OWNERS if verb in owners])
     return text.replace("main.py", os.path.basename(argv[0]))  # an installed package has a command of another name
@@ -99,20 +107,25 @@ def help_text(argv: list[str]) -> str:
 def guarded(argv: list[str]) -> int:
     """A user's mistake and a full disk are one line and status 2; an interruption is status 130.
 
-    Any other exception is a bug: its traceback follows a line that says what was being done.
+    On several hosts, another one's end is one line and status 75 (hosts.py). Any other exception is a bug: its
+    traceback follows a line that says what was being done.
     """
     try:
         status = main(argv)
         sys.stdout.flush()  # a full disk may show here first
         return status
     except UserError as error:
-        return refused(str(error))
+        if said := hosts.of_a_peer(error):  # it was not the user's: a peer was behind it
+            return ended(refused(said, hosts.AGAIN))
+        return ended(refused(str(error)))
     except KeyboardInterrupt:
         print("interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
-        return 130
+        return ended(130)
     except Exception as error:
         if said := disk.refusal(error):
-            return refused(said)
+            return ended(refused(said))
+        if said := hosts.of_a_peer(error):
+            return ended(refused(said, hosts.AGAIN))
         what = activity.of(error) or f"cpml-jax {' '.join(argv[1:2])}".strip()
         more = "" if _DEBUG.value else "; --debug shows more"
         print(
@@ -122,20 +135,30 @@ def guarded(argv: list[str]) -> int:
         )
         if _DEBUG.value:
             print_details(error)
+        if hosts.joined():
+            traceback.print_exc()
+            ended(1)
         raise
 
 
-def refused(reason: str) -> int:
+def ended(status: int) -> int:
+    """The status; but of several hosts, a process that fails ends here, and does not wait for the others."""
+    if hosts.joined():
+        hosts.end(status)
+    return status
+
+
+def refused(reason: str, status: int = 2) -> int:
     """One line, with where it comes from under --debug. Returns the exit status."""
     if _DEBUG.value:
         traceback.print_exc()
     print(f"error: {reason}", file=sys.stderr)
     with contextlib.suppress(OSError):
         sys.stdout.flush()
-        return 2
+        return status
     # What a full disk or an ended reader did not take would be tried again, and complained of, at the very end.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 2
+    return status
 
 
 def print_details(error: BaseException) -> None:
@@ -184,7 +207,10 @@ def dispatch(verb: str | None, config: ConfigDict | None, workdir: str, argument
     """
     from cpml_jax import chain  # JAX starts here, after the flags proved right
 
-    start_distributed()
+    if _COORDINATOR.value:
+        if not _DEBUG.value:  # Orbax logs as errors what it raises
+            logging.set_verbosity(logging.FATAL)
+        hosts.join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _HOST_TIMEOUT.value)
     protocols = tuple(_PROTOCOL.value)
     if verb == "predict":
         from cpml_jax import predict
@@ -223,18 +249,6 @@ def dispatch(verb: str | None, config: ConfigDict | None, workdir: str, argument
     return 0
 
 
-def start_distributed() -> None:
-    """Join the other hosts, before anything asks JAX for its devices."""
-    if not _COORDINATOR.value:
-        return
-    import jax
-
-    if _COORDINATOR.value == "auto":
-        jax.distributed.initialize()
-    else:
-        jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-
-
 def seeds() -> tuple[int, ...]:
     """The numbers of --seeds."""
     try:
@@ -255,6 +269,8 @@ def check_flags(verb: str | None) -> None:
         raise UserError("--beam_options are options of a runner: give --beam_runner too")
     if _MODEL.value and (_CONFIG.present or _WORKDIR.value):
         raise UserError("--model brings its own configuration; leave out --config and --workdir")
+    if (_PROCESSES.value or _PROCESS.value) and not _COORDINATOR.value:
+        raise UserError("--processes and --process go with --coordinator=host:port, the address of process 0")
     if verb == "export" and not _OUT.value:
         raise UserError("export needs a folder to write to: main.py export --out=FOLDER --config=...")
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -25,6 +26,14 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_left(folder: Path) -> None:
+    """Delete what a killed process half wrote (`replacing`) in a folder and those in it, where nobody else writes."""
+    for pattern in (".*.tmp", "*/.*.tmp"):
+        for path in folder.glob(pattern):
+            if re.fullmatch(r"\.(?!lock\.).+\.[0-9a-f]{32}\.tmp", path.name):
+                path.unlink(missing_ok=True)
+
+
 def write_whole(path: Path, data: bytes | memoryview | str) -> None:
     """Whoever reads the file, or kills us, sees the old one or the new one. Text is UTF-8."""
     try:
@@ -38,6 +47,18 @@ def write_whole(path: Path, data: bytes | memoryview | str) -> None:
         raise
 
 
+def parse_json(text: str | bytes) -> Any:
+    """A file's JSON.
+
+    Raises:
+      ValueError: it is none, or is nested so deeply that Python gives up.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def finite(value: Any) -> Any:
     """Plain JSON values of nested dicts and sequences; NaN and infinities, which JSON has not, become None."""
     if isinstance(value, Mapping):
@@ -49,8 +70,13 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def json_text(value: dict) -> str:
+    """As `write_json` writes it."""
+    return json.dumps(finite(value), indent=1, allow_nan=False) + "\n"
+
+
 def write_json(path: Path, value: dict) -> None:
-    write_whole(path, json.dumps(finite(value), indent=1, allow_nan=False) + "\n")
+    write_whole(path, json_text(value))
 
 
 def write_json_lines(path: Path, values: Iterable[dict]) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from cpml_jax.errors import UserError
+from cpml_jax.files import parse_json, remove_left
 
 try:
     import fcntl
@@ -32,8 +33,10 @@ except ImportError:  # no such lock on this system: the file's content decides
 NAME = ".lock"
 BEAT = 15.0  # s between two signs of life
 DEAD = 120.0  # s; more than the 60 s that an NFS client may take to see a file's new time
+SEEN = 60.0  # s that an NFS client may take to see a new file
 POLL = 1.0  # s between two looks while waiting
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+_held: dict[int, Path] = {}  # this process's own: descriptor -> file
 _TEXT = 200  # characters of a lock's text that are shown: it may be somebody else's
 
 
@@ -68,7 +71,10 @@ def held(folder: str | os.PathLike[str], *, wait: bool = False) -> Iterator[None
                 f"{folder}: cannot be written to ({os.strerror(error.errno or 0)}); mend that and "
                 "start the same command again, or choose another folder"
             ) from None
+    _held[file] = path
     done = threading.Event()
+    with contextlib.suppress(OSError):
+        remove_left(Path(folder))
     beating = threading.Thread(target=_beat, args=(file, done), daemon=True, name="sign of life")
     beating.start()
     try:
@@ -76,10 +82,21 @@ def held(folder: str | os.PathLike[str], *, wait: bool = False) -> Iterator[None
     finally:
         done.set()
         beating.join()
-        with contextlib.suppress(OSError):
-            if _is(file, path):
-                os.unlink(path)  # before the lock ends, or it might be the next process's
+        _held.pop(file)
+        _remove(file, path)
         os.close(file)
+
+
+def abandon() -> None:
+    """For a process that ends at once, without leaving its blocks: their files are removed."""
+    for file, path in list(_held.items()):
+        _remove(file, path)
+
+
+def _remove(file: int, path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if _is(file, path):
+            os.unlink(path)  # before the lock ends, or it might be the next process's
 
 
 def one_of_several() -> bool:
@@ -93,7 +110,8 @@ def one_of_several() -> bool:
 def alone(workdir: str | os.PathLike[str], *, wait: bool = False) -> Iterator[None]:
     """A run's folder, if it is there, belongs to this run alone: of several hosts the first holds it for all.
 
-    Raises UserError as `held`, on every host.
+    Raises:
+      UserError: as `held`, on every host; or not all of them share the folder.
     """
     if not one_of_several():
         with held(workdir, wait=wait) if Path(workdir).is_dir() else contextlib.nullcontext():
@@ -103,16 +121,30 @@ def alone(workdir: str | os.PathLike[str], *, wait: bool = False) -> Iterator[No
     import numpy as np
     from jax.experimental import multihost_utils
 
+    from cpml_jax import hosts
+
     refused: UserError | None = None
     with contextlib.ExitStack() as stack:
-        if jax.process_index() == 0 and Path(workdir).is_dir():
+        exists = Path(workdir).is_dir()
+        if jax.process_index() == 0 and exists:
             try:
                 stack.enter_context(held(workdir, wait=wait))
             except UserError as error:
                 refused = error
-        if not multihost_utils.broadcast_one_to_all(np.int32(refused is None)):
+        free, exists = multihost_utils.broadcast_one_to_all(np.array([refused is None, exists]))
+        if not free:
             raise refused or UserError(f"{workdir}: not free; process 0 says who holds it")
+        if exists:
+            hosts.check_shared(workdir, _appears(Path(workdir) / NAME))
         yield
+
+
+def _appears(path: Path) -> bool:
+    """Whether another host's file is seen within SEEN seconds."""
+    until = time.monotonic() + SEEN
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(POLL)
+    return path.exists()
 
 
 def _acquire(path: Path) -> int:
@@ -166,9 +198,9 @@ def _is(file: int, path: Path) -> bool:
 def _read(file: int) -> dict[str, Any]:
     """Who the file says holds it; nothing where it says nothing."""
     try:
-        held_by = json.loads(os.pread(file, 1 << 16, 0))
+        held_by = parse_json(os.pread(file, 1 << 16, 0))
         return held_by if isinstance(held_by, dict) and isinstance(held_by.get("pid"), int) else {}
-    except (ValueError, RecursionError):
+    except ValueError:
         return {}
 
 

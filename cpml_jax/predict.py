@@ -19,6 +19,7 @@ from absl import logging
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from cpml_jax import compiled
 from cpml_jax.errors import UserError
 from cpml_jax.prediction.detector import Detector
 from cpml_jax.video_files import expand
@@ -49,6 +50,7 @@ def run(
     """
     if not paths:
         raise UserError("predict needs videos or folders: main.py predict --config=F --workdir=D video.mp4 [more ...]")
+    compiled.keep()
     if model or config is None:
         detector = Detector.load(model or workdir)
     else:

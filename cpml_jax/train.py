@@ -16,7 +16,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from cpml_jax import validation
+from cpml_jax import hosts, validation
 from cpml_jax.console import inform
 from cpml_jax.data import sampler
 from cpml_jax.data.clip_reader import ClipReader
@@ -82,7 +82,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike, *, resume: str = "late
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("damaged checkpoints are set aside")
     checkpoints = checkpoint.Checkpoints(workdir, writing=True)
-    start, described = checkpoints.latest_step(), provenance.describe_records(records)
+    # Of several hosts, none goes by what it sees of a shared folder.
+    start, described = hosts.agreed(checkpoints.latest_step()), provenance.describe_records(records)
     if start is None:
         if lacking := absent.stand_ins(plain):
             inform(lacking)
@@ -90,12 +91,14 @@ def train(config: ConfigDict, workdir: str | os.PathLike, *, resume: str = "late
     else:
         run_files.check_same_records(workdir, described)
         state = checkpoints.restore(start, abstract, data)
-    networks.keep(workdir, network)
-    run_files.write_config(workdir, plain)
-    run_files.write_prompts(workdir, bank)
     seen = {row[key] for views in clips for row in views for key in ("identity", "source_identity")}
-    run_files.write_training_data(workdir, config.train.dataset, seen, described)
-    inform(f"training on {len(clips)} clips, from step {start or 0} of {config.train.steps}")
+    if jax.process_index() == 0:
+        with run_files.renewed(workdir):
+            networks.keep(workdir, network)
+            run_files.write_config(workdir, plain)
+            run_files.write_prompts(workdir, bank)
+            run_files.write_training_data(workdir, config.train.dataset, seen, described)
+    inform(f"training on {len(clips)} clips, from step {start or 0} of {config.train.steps}{on_devices(mesh)}")
 
     embeddings = constant_embeddings(config, model, tokens, state, mesh)
     step_fn = jit_step(config, model, tokens, embeddings, transformation, abstract, mesh)
@@ -105,6 +108,12 @@ def train(config: ConfigDict, workdir: str | os.PathLike, *, resume: str = "late
             return run_steps(config, state, data, mesh, step_fn, rate, checkpoints, journal, validate, watch)
     finally:
         checkpoints.close()
+
+
+def on_devices(mesh: Mesh) -> str:
+    """ ", on 16 devices of 2 processes"; "" for one device."""
+    processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    return f", on {mesh.size} devices{processes}" if mesh.size > 1 else ""
 
 
 def decoded_store(config: ConfigDict, workdir: Path, records: RecordSet) -> DecodedStore | None:

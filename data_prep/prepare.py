@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import concurrent.futures.process
-import json
 import math
 import multiprocessing
 import os
@@ -21,18 +20,19 @@ from cpml_jax import cores, lock
 from cpml_jax.data.records import SUMMARY
 from cpml_jax.disk import writing
 from cpml_jax.errors import UserError
-from cpml_jax.files import write_json
+from cpml_jax.files import parse_json, write_json
 from data_prep.page.document import PAGE
 from data_prep.records import recipe, work_file
 from data_prep.records.beam import Pipelines
 from data_prep.records.pack import pack, summary_text
-from data_prep.records.process import Sampling, group_key, process_group, start_worker
+from data_prep.records.process import Sampling, group_key, process_group
 from data_prep.sources import Source, Video
+from data_prep.worker import end_workers, start_worker, starting
 
 __all__ = ["Sampling", "Source", "is_prepared", "prepare"]
 
 WORK = "work"  # finished videos of a preparation in progress
-PRELOADED = ("torch", "facenet_pytorch", "dlib", "data_prep.records.process")
+PRELOADED = ("data_prep.face.mtcnn.search", "dlib", "data_prep.records.process")
 WORKER_MEMORY = 1.5e9  # bytes a process may need at 1920x1080
 
 
@@ -66,7 +66,7 @@ def prepare(
     directory = Path(records) / source.name
     parameters = parameters_of(source, sampling)
     if is_complete(directory, parameters):
-        return json.loads((directory / SUMMARY).read_text())
+        return parse_json((directory / SUMMARY).read_text())
     groups = by_track(source.list_videos())
 
     def process(work: Path) -> list[Path]:
@@ -110,10 +110,10 @@ def is_complete(directory: Path, parameters: Mapping[str, Any]) -> bool:
 def read_parameters(path: Path, key: str | None = None) -> dict[str, Any]:
     """What records were made with: a JSON file's object, or that under a key of it. Raises UserError if it has none."""
     try:
-        held = json.loads(path.read_bytes())
+        held = parse_json(path.read_bytes())
         held = held[key] if key else held
         return {**held}
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         raise UserError(f"{path}: not readable; delete {path.parent} to prepare again") from None
 
 
@@ -151,7 +151,7 @@ def build(
         directory.mkdir(parents=True, exist_ok=True)
     with lock.held(directory, wait=wait), writing(directory):
         if is_complete(directory, parameters):  # by the process that we have waited for
-            return json.loads((directory / SUMMARY).read_text())
+            return parse_json((directory / SUMMARY).read_text())
         work = Path(os.path.abspath(directory / WORK))  # absolute: another machine has another working folder
         work.mkdir(parents=True, exist_ok=True)
         path = work / "parameters.json"
@@ -197,7 +197,7 @@ def available_memory() -> float:
 def fork_server() -> multiprocessing.context.BaseContext:
     """Starts processes from one that has imported the networks' packages and has no threads.
 
-    Torch's and OpenCV's threads, and JAX's, do not survive a fork of this process. Spawned ones would import all of it
+    OpenCV's threads, and JAX's, do not survive a fork of this process. Spawned ones would import all of it
     anew, each, for every source and every pass: the 80 clips of the drawn domain B took 22 s, and take 12.
     """
     context = multiprocessing.get_context(
@@ -239,8 +239,9 @@ def run_jobs(
                 bar.update()
             return
         with concurrent.futures.ProcessPoolExecutor(count, mp_context=fork_server(), initializer=start_worker) as pool:
-            running = [pool.submit(task, *job) for job in missing]
             try:
+                with starting():
+                    running = [pool.submit(task, *job) for job in missing]
                 for done in concurrent.futures.as_completed(running):
                     done.result()
                     bar.update()
@@ -251,4 +252,5 @@ def run_jobs(
                 ) from None
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
+                end_workers()
                 raise

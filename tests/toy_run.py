@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import clip_folder
-import numpy as np
 import published_weights
+import torch_writer
 
 FRAMES, METHOD = 16, "Deepfakes"
 # A preset with a small PhysFormer, on a small drawn data set.
@@ -40,7 +40,7 @@ def write_config(path: Path, preset: str, **changes) -> Path:
 
 def write_weights(root: Path) -> dict[str, str]:
     """Option -> the file or folder of toy weights that fits CONFIG."""
-    clip_folder.write(root / "clip", clip_folder.model(projection=512))
+    clip_folder.write(root / "clip", clip_folder.Clip(projection=512))
     rppg = published_weights.physformer(8, 12, 3, (4, 1, 1))
     g1, _ = (_save(root / f"{g}_toy.pth", published_weights.lrnet()) for g in ("g1", "g2"))
     text = published_weights.clip_text(len(clip_folder.vocabulary()[0]), 32, 16, 2)
@@ -54,8 +54,4 @@ def write_weights(root: Path) -> dict[str, str]:
 
 
 def _save(path: Path, shapes: dict) -> Path:
-    import torch
-
-    state = published_weights.state(shapes)
-    torch.save({name: torch.from_numpy(np.array(value)) for name, value in state.items()}, path)
-    return path
+    return torch_writer.save(published_weights.state(shapes), path)

@@ -14,6 +14,7 @@ from cpml_jax.compare import differences, formats, runs
 from cpml_jax.compare.differences import PairedTest, std
 from cpml_jax.compare.runs import Column, Key
 from cpml_jax.errors import UserError
+from cpml_jax.evaluation import blame
 from cpml_jax.files import write_whole
 from cpml_jax.metrics.significance import holm
 
@@ -31,20 +32,23 @@ def run(arguments: list[str], out: str = "", *, paired: PairedTest | None = None
     Raises:
       UserError: a folder holds no evaluation, or fewer than two runs are given.
     """
-    finished = [one for folder in arguments for one in runs.load(Path(folder))]
+    with blame.reading(*arguments):
+        finished = [one for folder in arguments for one in runs.load(Path(folder))]
     if len(finished) < 2:
         raise UserError("compare needs two runs or more: main.py compare RUN RUN ... [--out=FOLDER]")
     if paired is None:
         from cpml_jax.metrics.significance import paired
-    table = compare(runs.columns(finished), paired)
-    print(formats.markdown(table), flush=True)
+    with blame.reading(*(one.folder for one in finished)):
+        table = compare(runs.columns(finished), paired)
+        texts = {
+            "compare.md": formats.markdown(table),
+            "compare.tex": formats.latex(table),
+            "compare.csv": formats.csv_lines(table),
+        }
+    print(texts["compare.md"], flush=True)
     if out:
         Path(out).mkdir(parents=True, exist_ok=True)
-        for name, text in (
-            ("compare.md", formats.markdown(table)),
-            ("compare.tex", formats.latex(table)),
-            ("compare.csv", formats.csv_lines(table)),
-        ):
+        for name, text in texts.items():
             write_whole(Path(out) / name, text)
     return 0
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 
+from cpml_jax.errors import printable
 from cpml_jax.evaluation.table import markdown as markdown_table
+from cpml_jax.evaluation.table import markdown_text
 
 LEGEND = (
     "AUC of videos with its 95 % interval over people (groups of identities that clips connect); for several seeds, "
@@ -64,7 +66,7 @@ def _cells(table: dict) -> tuple[list[str], list[list[str]]]:
 def markdown(table: dict) -> str:
     """The table of command.compare, its legend and its notes."""
     head, body = _cells(table)
-    notes = [f"- {note}" for note in table["notes"]]
+    notes = [f"- {markdown_text(note)}" for note in table["notes"]]
     return "\n".join([markdown_table(head, body), "", LEGEND, "", *notes]).rstrip() + "\n"
 
 
@@ -76,7 +78,7 @@ _LATEX = {
 
 
 def _escaped(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
+    return "".join(_LATEX.get(character, character) for character in printable(text))
 
 
 def latex(table: dict) -> str:

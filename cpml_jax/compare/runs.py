@@ -11,6 +11,7 @@ from cpml_jax.configuration import flattened
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import results_file, versions
 from cpml_jax.evaluation.results_file import RESULTS, SCORES
+from cpml_jax.files import parse_json
 
 SWEEP, SWEEP_FOLDER = "sweep.json", "sweep"
 # Where files lie and how fast they are read; which tests were asked for is seen in the tests themselves.
@@ -68,7 +69,7 @@ class Finished:
           UserError: a line is not JSON.
         """
         try:
-            return [json.loads(line) for line in (self.folder / SCORES).read_text().splitlines() if line.strip()]
+            return [parse_json(line) for line in (self.folder / SCORES).read_text().splitlines() if line.strip()]
         except OSError:
             return []
         except ValueError:
@@ -115,6 +116,7 @@ def load(folder: Path) -> list[Finished]:
 
 
 def _load_one(folder: Path) -> Finished:
+    results_file.check_whole(folder)
     report = results_file.read(folder)
     readable = report is not None and report.get("schema") in versions.READABLE
     if report is None or not readable or not isinstance(report.get("config"), dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,14 @@ import numpy as np
 from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
+from cpml_jax import sums
 from cpml_jax.data import frames
 from cpml_jax.errors import UserError
+from cpml_jax.files import parse_json
 from cpml_jax.schema import CROP_SIZE
 
 INDEX, EXCLUDED, SUMMARY = "clips.jsonl", "excluded.jsonl", "prepare.json"
+SUMS = "records" + sums.SUFFIX  # of all files but the shards, which have their own
 FEATURES, OWN = "features.json", "tensorflow_datasets."  # TFDS's description of a record, and where its classes lie
 DATASET = "clips"  # TFDS's name of the data set inside a source's folder
 
@@ -45,7 +47,7 @@ def is_finished(directory: Path) -> bool:
 
 def _json_lines(path: Path) -> list[dict]:
     try:
-        return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        return [parse_json(line) for line in path.read_text().splitlines() if line.strip()]
     except (ValueError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable as JSON lines ({error}); run `main.py prepare` again") from None
 
@@ -64,6 +66,12 @@ class RecordSet:
         self.name = self.directory.name
         if not is_finished(self.directory):
             raise UserError(f"{self.directory}: no finished records here; run `main.py prepare` with the same --config")
+        # ArrayRecord compares each chunk of a shard with its own hash when it is read.
+        if damaged := sums.damage(self.directory / SUMS):
+            raise UserError(
+                f"{damaged} since it was prepared; delete {self.directory} and run `main.py prepare` again (or delete "
+                f"{SUMS} there, if you have changed it yourself)"
+            )
         self.rows = _json_lines(self.directory / INDEX)
         self.excluded = _json_lines(self.directory / EXCLUDED)
 
@@ -129,8 +137,8 @@ class RecordSet:
 def check_features(path: Path) -> None:
     """Raise UserError unless the file names TFDS's own classes alone: TFDS imports the module of whatever it names."""
     try:
-        waiting = [json.loads(path.read_bytes())]
-    except (OSError, ValueError, RecursionError):
+        waiting = [parse_json(path.read_bytes())]
+    except (OSError, ValueError):
         raise UserError(f"{path}: missing or not readable; run `main.py prepare` again") from None
     while waiting:
         held = waiting.pop()

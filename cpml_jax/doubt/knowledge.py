@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from cpml_jax import npz
 from cpml_jax.doubt import conformal, distance
 from cpml_jax.doubt.distance import Cloud, Measured, Reference
 from cpml_jax.doubt.properties import NAMES, PROPERTIES, Property
@@ -186,8 +187,7 @@ def read(path: Path, parameters_sha256: str, level: float) -> Knowledge | str:
     if not path.is_file():
         return f"this run has no {FILE}: `main.py evaluate` makes it"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            held = {name: file[name] for name in file.files}
+        held = npz.read(path)
         if str(held["parameters_sha256"]) != parameters_sha256:
             return f"{FILE} is of another checkpoint: `main.py evaluate` makes that of this one"
         if tuple(held["names"].tolist()) != NAMES:

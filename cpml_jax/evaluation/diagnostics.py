@@ -5,7 +5,6 @@ All figures are of clips, of the test split as it is recorded (no re-encodings a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from cpml_jax.errors import UserError
 from cpml_jax.evaluation import baselines
 from cpml_jax.evaluation.stream_swap import Given, StreamScorer, StreamSwap
 from cpml_jax.evaluation.streams_read import summary
+from cpml_jax.files import parse_json
 from cpml_jax.json_schema import (
     COUNT,
     INTERVAL,
@@ -201,7 +201,7 @@ def ceilings(record_sets: Iterable[RecordSet]) -> dict[str, Any]:
         if not path.is_file():
             continue
         try:
-            known[records.name] = json.loads(path.read_text(encoding="utf-8"))
+            known[records.name] = parse_json(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise UserError(f"{path}: not readable as JSON ({error}); delete it or write it again") from None
     return known

@@ -5,6 +5,7 @@
     decision.json                    threshold, calibration, and the SHA-256 of the parameters that they are of
     doubt.npz                        what `undetermined` goes by; absent where the run was not evaluated
     README.md                        the model card (report/model_card.py)
+    model.sha256                     checksums of the others (sums.py)
 
 Reading it runs nothing of it: text and arrays alone.
 """
@@ -20,7 +21,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from cpml_jax import configuration
+from cpml_jax import configuration, sums
 from cpml_jax.configs import base
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import scoring
@@ -28,13 +29,14 @@ from cpml_jax.evaluation import verdict as verdicts
 from cpml_jax.evaluation.results_file import DOUBT
 from cpml_jax.evaluation.scoring import Scorer
 from cpml_jax.evaluation.verdict import Verdict
-from cpml_jax.files import write_whole
+from cpml_jax.files import parse_json, write_whole
 from cpml_jax.pretrained import export
 from cpml_jax.training import network, run_files
 from cpml_jax.training.sharding import make_mesh
 
-DECISION, CARD = "decision.json", "README.md"
-FILES = (export.ARRAYS, export.CONFIG, run_files.NETWORK, DECISION, DOUBT, CARD)
+DECISION, CARD, SUMS = "decision.json", "README.md", export.SUMS
+SUMMED = (export.ARRAYS, export.CONFIG, run_files.NETWORK, DECISION, DOUBT)  # a card may be edited
+FILES = (*SUMMED, CARD, SUMS)
 
 
 def write(
@@ -62,6 +64,7 @@ def write(
             write_whole(folder / DOUBT, (Path(workdir) / DOUBT).read_bytes())
         write_whole(folder / CARD, card)
         verdicts.write(folder / DECISION, verdict, scorer.step, scorer.selection, scorer.parameters_sha256)
+        sums.write(folder / SUMS, SUMMED)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder") from None
 
@@ -91,9 +94,11 @@ def read(folder: Path, doubt_level: float | None = None) -> tuple[ConfigDict, Sc
     Raises:
       UserError: a file of it is absent, damaged or of another model.
     """
+    if damaged := sums.damage(folder / SUMS):
+        raise UserError(f"{damaged} since it was exported; export the model again")
     try:
-        config = configuration.stored(json.loads((folder / export.CONFIG).read_text())["config"])
-        kept = network.from_plain(json.loads((folder / run_files.NETWORK).read_text()))
+        config = configuration.stored(parse_json((folder / export.CONFIG).read_text())["config"])
+        kept = network.from_plain(parse_json((folder / run_files.NETWORK).read_text()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         said = error.strerror if isinstance(error, OSError) else type(error).__name__
         raise UserError(f"{folder}: not a whole model of `main.py export` ({said}); export it again") from None

@@ -16,6 +16,7 @@ from flax.traverse_util import flatten_dict
 
 from cpml_jax.configuration import flattened
 from cpml_jax.data.records import INDEX, SUMMARY, RecordSet
+from cpml_jax.files import parse_json
 from cpml_jax.training import run_files
 
 PACKAGES = ("cpml-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "scikit-learn")
@@ -42,7 +43,7 @@ def describe_records(records: RecordSet) -> dict[str, Any]:
     """{sha256, schema_version, clips}. The hash is over prepare.json's, which is the frames', and the index."""
     directory = Path(records.directory)
     try:
-        summary, index = json.loads((directory / SUMMARY).read_text()), (directory / INDEX).read_bytes()
+        summary, index = parse_json((directory / SUMMARY).read_text()), (directory / INDEX).read_bytes()
     except OSError:
         return {"sha256": None, "schema_version": None, "clips": len(records.rows)}
     digest = hashlib.sha256(summary["sha256"].encode() + index).hexdigest()

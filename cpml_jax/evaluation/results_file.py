@@ -1,5 +1,7 @@
 """The files of an evaluation: evaluation.json, scores.jsonl, features.npz, doubt.npz; and what stays of earlier ones.
 
+Their checksums are in evaluation.sha256 (sums.py).
+
 An evaluation of some protocols keeps the results of the others, as long as they are of the same training (parameters,
 step, configuration) and of the same records.
 """
@@ -12,15 +14,18 @@ from typing import Any
 
 import numpy as np
 
+from cpml_jax import npz, sums
 from cpml_jax.console import inform
 from cpml_jax.doubt.knowledge import FILE as DOUBT
 from cpml_jax.doubt.knowledge import Knowledge
+from cpml_jax.errors import UserError
 from cpml_jax.evaluation import diagnostics, versions
 from cpml_jax.evaluation.clip_scores import ARRAYS, ClipScores, write_features
 from cpml_jax.evaluation.provenance import config_sha256
-from cpml_jax.files import write_json, write_json_lines
+from cpml_jax.files import parse_json, write_json, write_json_lines
 
 RESULTS, SCORES, FEATURES = "evaluation.json", "scores.jsonl", "features.npz"
+SUMS = "evaluation" + sums.SUFFIX  # of these and DOUBT
 Document = dict[str, Any]  # what evaluation.json holds
 # Keys of `checkpoint` that must be the same for results to stand in one file.
 _IDENTITY = {
@@ -31,10 +36,27 @@ _IDENTITY = {
 }
 
 
+def damage(workdir: str | Path) -> str | None:
+    """What of an evaluation's files is not as it was written, "FILE: what"; None where all is, or none was written."""
+    return sums.damage(Path(workdir) / SUMS, gone=False)
+
+
+def check_whole(workdir: str | Path) -> None:
+    """Raise UserError, naming the file, where one of an evaluation's is not as it was written."""
+    if damaged := damage(workdir):
+        raise UserError(f"{damaged} since it was written; run `main.py evaluate` again")
+
+
 def read(workdir: str | Path) -> Document | None:
-    """evaluation.json of a run, of this or an earlier version, in today's names; None if none can be read."""
+    """evaluation.json of a run, of this or an earlier version, in today's names; None if none can be read.
+
+    Nothing is taken from an evaluation of which a file is damaged: a line says so.
+    """
+    if damaged := damage(workdir):
+        inform(f"{damaged} since it was written: this evaluation is not used")
+        return None
     try:
-        document = json.loads((Path(workdir) / RESULTS).read_text())
+        document = parse_json((Path(workdir) / RESULTS).read_text())
         return versions.current(document) if isinstance(document["results"], list) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -51,7 +73,7 @@ def of_parameters(workdir: str | Path, step: int, parameters_sha256: str) -> Doc
 def read_scores(workdir: str | Path) -> list[dict[str, Any]]:
     """The lines of scores.jsonl; empty if none can be read."""
     try:
-        return [json.loads(line) for line in (Path(workdir) / SCORES).read_text().splitlines()]
+        return [parse_json(line) for line in (Path(workdir) / SCORES).read_text().splitlines()]
     except (OSError, ValueError):
         return []
 
@@ -59,12 +81,11 @@ def read_scores(workdir: str | Path) -> list[dict[str, Any]]:
 def read_arrays(workdir: str | Path) -> dict[str, dict[str, np.ndarray]]:
     """The arrays of features.npz by clip_id (ClipScores.arrays); empty if none can be read."""
     try:
-        with np.load(Path(workdir) / FEATURES) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError):
+        arrays = npz.read(Path(workdir) / FEATURES)
+        ids = arrays.get("clip_id", ())
+        return {str(name): {k: arrays[k][i] for k in ARRAYS if k in arrays} for i, name in enumerate(ids)}
+    except Exception:  # NumPy and zipfile raise many kinds of exceptions on damaged bytes
         return {}
-    ids = arrays.get("clip_id", ())
-    return {str(name): {k: arrays[k][i] for k in ARRAYS if k in arrays} for i, name in enumerate(ids)}
 
 
 def earlier_results(earlier: Document | None, report: Document) -> tuple[list[dict[str, Any]], str]:
@@ -121,13 +142,14 @@ def write(
         report = _merged(earlier, kept, report)
         lines = {line["clip_id"]: line for line in read_scores(workdir)}
         scores = ClipScores(lines | scores.lines, read_arrays(workdir) | scores.arrays)
-    write_json_lines(workdir / SCORES, scores.lines.values())
-    write_features(workdir / FEATURES, scores, class_embeddings)
-    if knowledge:
-        knowledge.write(workdir / DOUBT)
-    else:
-        (workdir / DOUBT).unlink(missing_ok=True)
-    write_json(workdir / RESULTS, report)
+    with sums.renewed(workdir / SUMS, (SCORES, FEATURES, DOUBT, RESULTS)):
+        write_json_lines(workdir / SCORES, scores.lines.values())
+        write_features(workdir / FEATURES, scores, class_embeddings)
+        if knowledge:
+            knowledge.write(workdir / DOUBT)
+        else:
+            (workdir / DOUBT).unlink(missing_ok=True)
+        write_json(workdir / RESULTS, report)
     return report
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
+from cpml_jax.errors import printable
 from cpml_jax.metrics import summary
 
 _WORDS = ("protocol", "test set", "methods")
@@ -28,7 +30,7 @@ def table(report: dict[str, Any]) -> str:
         for line in (head, *body)
     ]
     text = [lines[0], "-" * len(lines[0]), *lines[1:], "", *_notes(report)]
-    return "\n".join(line.rstrip() for line in text)
+    return "\n".join(printable(line.rstrip()) for line in text)
 
 
 def _about(result: dict[str, Any]) -> tuple[str, ...]:
@@ -115,9 +117,14 @@ def _listed(report: dict[str, Any]) -> list[str]:
     return lines
 
 
+def markdown_text(text: str) -> str:
+    """Names may be a stranger's: a line break would end the row, and a page shows markup in Markdown."""
+    return re.sub(r"<(?=[a-zA-Z/!?])", "&lt;", printable(text))
+
+
 def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """A table whose columns are aligned, the first to the left and the others to the right."""
-    lines = [[str(cell).replace("|", "\\|") for cell in line] for line in (head, *body)]
+    lines = [[markdown_text(str(cell)).replace("|", "\\|") for cell in line] for line in (head, *body)]
     widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(head))]
 
     def joined(cells: Sequence[str]) -> str:

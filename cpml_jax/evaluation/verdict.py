@@ -6,7 +6,7 @@ All three belong to the parameters that were evaluated; where there are none, th
 from __future__ import annotations
 
 import dataclasses
-import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from cpml_jax.doubt import knowledge
 from cpml_jax.doubt.distance import Measured
 from cpml_jax.doubt.knowledge import Judgement, Knowledge
 from cpml_jax.errors import UserError
+from cpml_jax.evaluation import results_file
 from cpml_jax.evaluation.results_file import DOUBT, RESULTS
-from cpml_jax.files import write_json
+from cpml_jax.files import parse_json, write_json
 from cpml_jax.metrics import calibration
 from cpml_jax.schema import FAKE, REAL
 
@@ -110,10 +111,14 @@ def read(workdir: str | Path, step: int, parameters_sha256: str, level: float) -
 
     Args:
       level: eval.doubt_level.
+
+    Raises:
+      UserError: a file of the evaluation is not as it was written.
     """
+    results_file.check_whole(workdir)
     known = knowledge.read(Path(workdir) / DOUBT, parameters_sha256, level)
     try:
-        written = json.loads((Path(workdir) / RESULTS).read_text())
+        written = parse_json((Path(workdir) / RESULTS).read_text())
         checkpoint = written["checkpoint"]
         if (checkpoint["step"], checkpoint["parameters_sha256"]) != (step, parameters_sha256):
             return Verdict(knowledge=known)
@@ -143,7 +148,7 @@ def read_file(path: Path, level: float) -> tuple[Verdict, dict[str, Any]]:
       UserError: the file, or a value of it, cannot be read.
     """
     try:
-        written = json.loads(path.read_text())
+        written = parse_json(path.read_text())
         if written["schema"] != SCHEMA:
             raise UserError(f"{path}: its schema is {written['schema']!r}, not {SCHEMA!r}: of another version?")
         threshold = Threshold(float(written["threshold"]["margin"]), str(written["threshold"]["source"]))
@@ -160,16 +165,26 @@ def read_file(path: Path, level: float) -> tuple[Verdict, dict[str, Any]]:
 
 def _threshold(written: dict[str, Any]) -> Threshold:
     try:
-        return Threshold(float(written["results"][0]["threshold"]["video_margin"]), "validation")
-    except (KeyError, IndexError, TypeError, ValueError):
+        margin = _finite(written["results"][0]["threshold"]["video_margin"])
+        return Threshold(margin, "validation")
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError):
         return Threshold(DEFAULT_THRESHOLD, "default")
 
 
 def _calibration(written: dict[str, Any]) -> Calibration:
     try:
         block = written["calibration"]
-        least, greatest = (float(bound) for bound in block["bounds"])
-        temperature = block["temperature"]
-        return Calibration(1.0 if temperature is None else float(temperature), (least, greatest), "validation")
-    except (KeyError, TypeError, ValueError):
+        least, greatest = (_finite(bound) for bound in block["bounds"])
+        temperature = 1.0 if block["temperature"] is None else _finite(block["temperature"])
+        if temperature <= 0 or not 0 <= least <= greatest <= 1:
+            return Calibration()
+        return Calibration(temperature, (least, greatest), "validation")
+    except (KeyError, TypeError, ValueError, OverflowError):
         return Calibration()
+
+
+def _finite(value: Any) -> float:
+    """Raises ValueError for what is no finite number."""
+    if not math.isfinite(float(value)):
+        raise ValueError
+    return float(value)

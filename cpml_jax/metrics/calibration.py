@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Num
-from scipy import optimize
 
 from cpml_jax.metrics.detection import Labels, Scores, check_scores, sigmoid, undefined_reason
 from cpml_jax.schema import FAKE, REAL
@@ -43,6 +42,8 @@ def fit_temperature(labels: Labels, margins: Scores) -> tuple[float | None, str 
 
     def cross_entropy(inverse: float) -> float:
         return np.logaddexp(0.0, -inverse * signed).mean()
+
+    from scipy import optimize  # half a second, which applying a temperature need not wait for
 
     # Convex in the inverse temperature: a sum of softplus of linear functions.
     minimum = optimize.minimize_scalar(cross_entropy, bounds=(low, high), method="bounded", options={"xatol": 1e-6})

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from types import ModuleType
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer, Num
-from sklearn import metrics as sk
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FAKE, REAL
@@ -71,6 +71,13 @@ def p_fake(logits: Num[np.ndarray, "B 2"]) -> Float[np.ndarray, " B"]:
     return sigmoid(fake_margin(logits))
 
 
+def _sklearn() -> ModuleType:
+    """Of a video's answer, which has no such figure, it would be a second's wait."""
+    from sklearn import metrics
+
+    return metrics
+
+
 def undefined_reason(labels: Labels) -> str | None:
     """Why no ranking metric exists for these labels, or None if it does."""
     present = set(np.asarray(labels, np.int64).reshape(-1).tolist())
@@ -84,7 +91,7 @@ def undefined_reason(labels: Labels) -> str | None:
 def auc(labels: Labels, scores: Scores) -> float | None:
     """Area under the ROC curve; a tie between a real and a fake counts half. None for less than two classes."""
     labels, scores = check_scores(labels, scores)
-    return None if undefined_reason(labels) else float(sk.roc_auc_score(labels, scores))
+    return None if undefined_reason(labels) else float(_sklearn().roc_auc_score(labels, scores))
 
 
 def average_precision(labels: Labels, scores: Scores) -> float | None:
@@ -92,7 +99,9 @@ def average_precision(labels: Labels, scores: Scores) -> float | None:
     labels, scores = check_scores(labels, scores)
     if undefined_reason(labels):
         return None
-    return min(1.0, float(sk.average_precision_score(labels, scores)))  # its sum may end a rounding error above 1
+    return min(
+        1.0, float(_sklearn().average_precision_score(labels, scores))
+    )  # its sum may end a rounding error above 1
 
 
 def eer(labels: Labels, scores: Scores) -> tuple[float | None, float | None]:
@@ -106,7 +115,7 @@ def eer(labels: Labels, scores: Scores) -> tuple[float | None, float | None]:
     labels, scores = check_scores(labels, scores)
     if undefined_reason(labels):
         return None, None
-    false_alarms, hits, thresholds = sk.roc_curve(labels, scores, drop_intermediate=False)
+    false_alarms, hits, thresholds = _sklearn().roc_curve(labels, scores, drop_intermediate=False)
     difference = false_alarms - (1.0 - hits)  # from -1 to 1, strictly increasing: each ROC point adds to either rate
     rate = float(np.interp(0.0, difference, false_alarms))
     nearest = int(np.argmin(np.abs(difference[1:]))) + 1  # the first point's threshold is infinite
@@ -130,7 +139,7 @@ def tpr_at_fpr(labels: Labels, scores: Scores, fpr: float) -> tuple[float | None
     reason = undefined_reason(labels)
     if reason:
         return None, reason
-    false_alarms, hits, _ = sk.roc_curve(labels, scores, drop_intermediate=False)
+    false_alarms, hits, _ = _sklearn().roc_curve(labels, scores, drop_intermediate=False)
     share = float(hits[false_alarms <= fpr].max())
     n_real = int((labels == REAL).sum())
     few = f"TPR at FPR {fpr:g} is that at no false alarm: {n_real} reals are fewer than {math.ceil(1 / fpr - 1e-9)}"

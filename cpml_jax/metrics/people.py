@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Integer, Num, Shaped
-from scipy.sparse import csgraph, csr_array
 
 # Of every clip: a tuple of the identities that it shows; anything else hashable is one identity.
 People = Shaped[np.ndarray, " N"] | Sequence[Hashable]
@@ -33,6 +32,8 @@ def connected_groups(people: People) -> Integer[np.ndarray, " N"]:
     Two identities are connected if a clip shows both: 000_003 and 003_000 with the real videos 000 and 003 are one
     group of FaceForensics++, whose test split has 70.
     """
+    from scipy.sparse import csgraph, csr_array  # a second, which nothing else here is worth
+
     clip, identity = _shown(people)
     if not len(clip):
         return np.zeros(0, np.int64)

@@ -3,12 +3,13 @@
 All arrays are channels-last, (N, T, H, W, C); kernels are (kt, kh, kw, C_in, C_out), all odd, with zero padding that
 keeps the size ("SAME"), except the patch embedding and depthwise2d, which is of images. `form` names one of FORMS for
 tests and benchmarks; None lets the platform that the program is lowered for choose, which need not be the one that
-traces it.
+traces it. What has no packed form is direct there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,23 +20,27 @@ from jaxtyping import Array, Float, Num
 
 from cpml_jax.models import convolution_cpu
 
-FORMS = ("folded", "direct")
+FORMS = ("folded", "direct", "packed")  # chosen on CPUs, elsewhere, and on TPUs (docs/scaling.md, Forms)
 _LAYOUT = ("NDHWC", "DHWIO", "NDHWC")
 
 
-def _in_form(form: str | None, folded: Callable, direct: Callable, *operands: jax.Array) -> jax.Array:
-    """One of two functions of the same operands that give the same numbers.
+def in_form(
+    form: str | None, folded: Callable, direct: Callable, *operands: Any, packed: Callable | None = None
+) -> Any:
+    """One of three functions of the same operands that give the same numbers; without a packed one, direct.
 
     Raises:
       ValueError: the name is not one of FORMS.
     """
+    functions = dict(zip(FORMS, (folded, direct, packed or direct), strict=True))
     if form is None:
         # Each platform's program keeps its branch alone. On the CPU it costs nothing over form="folded": after 12 steps
         # of configs/synthetic.py the same bits, 1.00 against 0.99 s per step, 55,800 instructions either way.
-        return lax.platform_dependent(*operands, cpu=folded, default=direct)
+        forms = dict(cpu=folded, default=direct) | ({} if packed is None else {"tpu": packed})
+        return lax.platform_dependent(*operands, **forms)
     if form not in FORMS:
         raise ValueError(f"convolution form {form!r}; it is one of {FORMS}")
-    return (folded if form == "folded" else direct)(*operands)
+    return functions[form](*operands)
 
 
 def conv3d(
@@ -51,46 +56,12 @@ def conv3d(
     Returns:
       (N, T, H, W, D).
     """
-    return _in_form(form, convolution_cpu.conv3d, _direct, x, kernel)
+    return in_form(form, convolution_cpu.conv3d, plain_conv3d, x, kernel)
 
 
-def _direct(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def plain_conv3d(x: Float[Array, "N T H W C"], kernel: Float[Array, "kt kh kw C D"]) -> Float[Array, "N T H W D"]:
+    """conv3d in its direct form."""
     return lax.conv_general_dilated(x, kernel, (1, 1, 1), "SAME", dimension_numbers=_LAYOUT)
-
-
-def conv3d_cells(
-    x: Float[Array, "N T H W C"], kernel: Float[Array, "kt kh kw C D"], form: str | None = None
-) -> Float[Array, "N T H//2 W//2 4 D"]:
-    """conv3d with the four outputs of every 2x2 cell on a separate axis, ready for a max-pool.
-
-    Args:
-      x: (N, T, H, W, C), even H and W.
-      kernel: (kt, kh, kw, C, D).
-      form: see the module.
-
-    Returns:
-      (N, T, H/2, W/2, 4, D), cells in row-major order.
-    """
-    kt, kh, kw, _, _ = kernel.shape
-    if kt > 1 or max(kh, kw) > 5:
-        return _split_into_cells(conv3d(x, kernel, form))
-
-    def folded(x: jax.Array, kernel: jax.Array, wide: jax.Array) -> jax.Array:
-        return convolution_cpu.conv3d_of_cells(x, wide)
-
-    def direct(x: jax.Array, kernel: jax.Array, wide: jax.Array) -> jax.Array:
-        return _split_into_cells(_direct(x, kernel))
-
-    # The wide kernel is made outside the choice: so the gradients of a kernel that is used twice (the down-sampler's)
-    # are summed in the same order as with form="folded", to the bit. Elsewhere the compiler drops it.
-    return _in_form(form, folded, direct, x, kernel, convolution_cpu.kernel_of_cells(kernel))
-
-
-def _split_into_cells(y: jax.Array) -> jax.Array:
-    """(N, T, H, W, D) -> (N, T, H/2, W/2, 4, D): 2x2 cells in row-major order."""
-    n, t, h, w, d = y.shape
-    y = y.reshape(n, t, h // 2, 2, w // 2, 2, d)
-    return y.transpose(0, 1, 2, 4, 3, 5, 6).reshape(n, t, h // 2, w // 2, 4, d)
 
 
 def depthwise3d(
@@ -117,7 +88,7 @@ def depthwise3d(
             feature_group_count=kernel.shape[-1],
         )
 
-    return _in_form(form, convolution_cpu.depthwise3d, direct, x, kernel)
+    return in_form(form, convolution_cpu.depthwise3d, direct, x, kernel)
 
 
 def depthwise2d(
@@ -148,7 +119,7 @@ def depthwise2d(
     def folded(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return convolution_cpu.depthwise2d(x, kernel, stride)
 
-    return _in_form(form, folded, direct, x, kernel)
+    return in_form(form, folded, direct, x, kernel)
 
 
 def patches3d(
@@ -168,7 +139,7 @@ def patches3d(
     def direct(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return lax.conv_general_dilated(x, kernel, kernel.shape[:3], "VALID", dimension_numbers=_LAYOUT)
 
-    return _in_form(form, convolution_cpu.patches3d, direct, x, kernel)
+    return in_form(form, convolution_cpu.patches3d, direct, x, kernel)
 
 
 def fold_temporal_difference(kernel: Float[Array, "3 kh kw C D"], theta: float) -> Float[Array, "3 kh kw C D"]:
@@ -185,57 +156,31 @@ def fold_temporal_difference(kernel: Float[Array, "3 kh kw C D"], theta: float) 
     return kernel.at[1, kernel.shape[1] // 2, kernel.shape[2] // 2].add(-theta * difference)
 
 
-def _initializer() -> jax.nn.initializers.Initializer:
+def initializer() -> jax.nn.initializers.Initializer:
+    """Of kernels."""
     return nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
 
 
 class Conv3D(nn.Module):
-    """conv3d with parameters: kernel (kt, kh, kw, C, D) and, optionally, bias (D,); theta > 0: temporal difference.
-
-    cells: the result is conv3d_cells', (N, T, H/2, W/2, 4, D); a max-pool (1,2,2) is then its maximum over axis -2.
-    (The gradient of XLA's window reduction is select-and-scatter: many times slower on the CPU.)
-    """
+    """conv3d with parameters: kernel (kt, kh, kw, C, D) and, optionally, bias (D,); theta > 0: temporal difference."""
 
     features: int
     kernel_size: tuple[int, int, int]
     use_bias: bool = True
     theta: float = 0.0
-    cells: bool = False
     dtype: DTypeLike = jnp.float32
     form: str | None = None
 
     @nn.compact
-    def __call__(self, x: Num[Array, "N T H W C"]) -> Float[Array, "N T *rest {self.features}"]:
+    def __call__(self, x: Num[Array, "N T H W C"]) -> Float[Array, "N T H W {self.features}"]:
         shape = (*self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", _initializer(), shape, jnp.float32)
+        kernel = self.param("kernel", initializer(), shape, jnp.float32)
         if self.theta:
             kernel = fold_temporal_difference(kernel, self.theta)
-        convolve = conv3d_cells if self.cells else conv3d
-        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.form)
+        y = conv3d(x.astype(self.dtype), kernel.astype(self.dtype), self.form)
         if self.use_bias:
             y += self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32).astype(self.dtype)
         return y
-
-
-class ConvPool(nn.Module):
-    """Conv3D, batch norm, ReLU, max-pool (1,2,2): (N, T, H, W, C) -> (N, T, H/2, W/2, D)."""
-
-    features: int
-    kernel_size: tuple[int, int, int]
-    dtype: DTypeLike = jnp.float32
-    form: str | None = None
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "N T H W C"], *, train: bool) -> Float[Array, "N T H//2 W//2 {self.features}"]:
-        x = Conv3D(self.features, self.kernel_size, cells=True, dtype=self.dtype, form=self.form, name="conv")(x)
-        x = nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=self.dtype, name="norm")(x)
-        # ReLU is monotone, so it may follow the maximum: the same numbers on a quarter of the pixels.
-        return nn.relu(max_over_cells(x))
-
-
-def max_over_cells(x: Float[Array, "*shape 4 D"]) -> Float[Array, "*shape D"]:
-    """(..., 4, D) -> (..., D), as three pairwise maxima: half the time of a reduction and its gradient on the CPU."""
-    return jnp.maximum(jnp.maximum(x[..., 0, :], x[..., 1, :]), jnp.maximum(x[..., 2, :], x[..., 3, :]))
 
 
 class DepthwiseConv3D(nn.Module):
@@ -262,6 +207,6 @@ class PatchEmbedding(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "N T H W C"]) -> Float[Array, "N t h w {self.features}"]:
-        kernel = self.param("kernel", _initializer(), (*self.patch, x.shape[-1], self.features), jnp.float32)
+        kernel = self.param("kernel", initializer(), (*self.patch, x.shape[-1], self.features), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
         return patches3d(x.astype(self.dtype), kernel.astype(self.dtype), self.form) + bias.astype(self.dtype)

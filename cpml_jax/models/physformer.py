@@ -10,9 +10,10 @@ from jaxtyping import Array, Float, Num
 
 from cpml_jax.arrays import AnyArray
 from cpml_jax.errors import UserError
+from cpml_jax.models import conv_pool
 from cpml_jax.models.agreement import Agreement
-from cpml_jax.models.attention import attend
-from cpml_jax.models.convolution import Conv3D, ConvPool, DepthwiseConv3D, PatchEmbedding
+from cpml_jax.models.convolution import Conv3D, PatchEmbedding
+from cpml_jax.models.physformer_blocks import Block, run_in_loop, run_in_turn
 from cpml_jax.models.resolution import ResolutionViews
 
 STAGES = 3
@@ -59,58 +60,6 @@ def mean_over_clip(x: Float[Array, "N T S S C"]) -> Float[Array, "N 1 1 1 C"]:
     return x
 
 
-class Block(nn.Module):
-    """Temporal-difference self-attention and a spatio-temporal feed-forward, each with a residual."""
-
-    dim: int
-    ff_dim: int
-    heads: int
-    theta: float
-    temperature: float
-    dropout: float
-    dtype: DTypeLike
-    form: str | None
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "N T H W dim"], *, train: bool, views: int = 1) -> Float[Array, "N T H W dim"]:
-        """views: rows that follow one another and are of one clip: they share the attention's dropout."""
-        drop = nn.Dropout(self.dropout, deterministic=not train)
-        x = x + drop(self.attention(nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm1")(x), train, views))
-        return x + drop(self.feed_forward(nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm2")(x), train))
-
-    def norm(self, name: str, train: bool) -> nn.Module:
-        return nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=self.dtype, name=name)
-
-    def dense(self, features: int, name: str, use_bias: bool = False) -> nn.Module:
-        """A 1x1x1 convolution."""
-        return nn.Dense(features, use_bias=use_bias, dtype=self.dtype, name=name)
-
-    def attention(self, x: Float[Array, "N T H W D"], train: bool, views: int) -> Float[Array, "N T H W D"]:
-        """Temporal-difference self-attention over all tokens."""
-        difference = dict(use_bias=False, theta=self.theta, dtype=self.dtype, form=self.form)
-        q = self.norm("norm_q", train)(Conv3D(self.dim, (3, 3, 3), name="q", **difference)(x))
-        k = self.norm("norm_k", train)(Conv3D(self.dim, (3, 3, 3), name="k", **difference)(x))
-        v = self.dense(self.dim, "v")(x)
-        n = x.shape[0]
-        q, k, v = (a.reshape(n, -1, self.dim) for a in (q, k, v))
-        keep, share = None, 1.0 - self.dropout if train else 1.0
-        if share < 1.0:
-            # For each clip and head; a clip's views share theirs, so that CQSL does not compare two masks. A step of
-            # configs/synthetic.py (L = 32) takes 244 ms on one core with these or with one mask for all; a full-size
-            # block (L = 640, two clips of two views, forward and gradient) 241 ms, 35 of them for these.
-            shape = (n // views, self.heads, q.shape[1], q.shape[1])
-            keep = jax.random.bernoulli(self.make_rng("dropout"), share, shape)
-        y = attend(q, k, v, keep, heads=self.heads, temperature=self.temperature, kept_share=share)
-        return self.dense(self.dim, "proj", use_bias=True)(y).reshape(x.shape)
-
-    def feed_forward(self, x: Float[Array, "N T H W D"], train: bool) -> Float[Array, "N T H W D"]:
-        """Spatio-temporal feed-forward."""
-        x = nn.elu(self.norm("norm_ff1", train)(self.dense(self.ff_dim, "ff1")(x)))
-        x = DepthwiseConv3D((3, 3, 3), self.dtype, self.form, name="depthwise")(x)
-        x = nn.elu(self.norm("norm_depthwise", train)(x))
-        return self.norm("norm_ff2", train)(self.dense(self.dim, "ff2")(x))
-
-
 class PhysFormer(nn.Module):
     """Pulse wave and stage features of face clips.
 
@@ -127,6 +76,7 @@ class PhysFormer(nn.Module):
         as the paper.
       dtype: compute type; parameters, statistics, softmax and the wave are float32.
       form: of the convolutions (convolution.py); None: the platform's.
+      looped: whether the blocks run in a loop (physformer_blocks.py); None: if a stage has more than one.
     """
 
     frame_size: int
@@ -146,6 +96,7 @@ class PhysFormer(nn.Module):
     pfe_views: str = "downsampled"
     dtype: DTypeLike = jnp.float32
     form: str | None = None
+    looped: bool | None = None
 
     def check(self) -> None:
         """Raises UserError for hyper-parameters that do not fit together."""
@@ -230,23 +181,35 @@ class PhysFormer(nn.Module):
             views *= 1 + len(downsampled)
         seen = x
         x = self.tokens(x, train)
-        stages = []
-        for stage in range(STAGES):
-            for block in range(self.blocks // STAGES):
-                x = Block(
-                    self.dim, self.ff_dim, self.heads, self.theta, self.temperature, self.dropout, self.dtype,
-                    self.form, name=f"stage{stage}_block{block}",
-                )(x, train=train, views=views)  # fmt: skip
-            stages.append(x.reshape(x.shape[0], -1, self.dim))
+        after = self.run_blocks(x, train, views)
+        stages = [y.reshape(y.shape[0], -1, self.dim) for y in after]
+        x = after[-1]
         wave = self.head(x, train)
         agreement = Agreement(self.agreement, name="agreement")(seen, wave) if self.agreement else None
         return wave, tuple(stages), agreement
 
     def tokens(self, x: Float[Array, "N T S S 3"], train: bool) -> Float[Array, "N T4 H W dim"]:
-        for i, channels in enumerate(self.stem):
-            kernel = (1, 5, 5) if i == 0 else (3, 3, 3)
-            x = ConvPool(channels, kernel, self.dtype, self.form, name=f"stem{i}")(x, train=train)
+        sizes = [(1, 5, 5)] + [(3, 3, 3)] * (len(self.stem) - 1)
+        channels = (x.shape[-1], *self.stem[:-1])
+        stem = [
+            conv_pool.ConvPool(*layer, name=f"stem{i}")
+            for i, layer in enumerate(zip(channels, self.stem, sizes, strict=True))
+        ]
+        x = conv_pool.run(stem, x, train=train, dtype=self.dtype, form=self.form)
         return PatchEmbedding(self.dim, self.patch, self.dtype, self.form, name="patch")(x)
+
+    def run_blocks(self, x: Float[Array, "N T4 H W dim"], train: bool, views: int) -> list[jax.Array]:
+        """What comes out of the last block of each stage, shapes of x."""
+        length = self.blocks // STAGES
+        block = Block(
+            self.dim, self.ff_dim, self.heads, self.theta, self.temperature, self.dropout, self.dtype, self.form,
+            parent=None,
+        )  # fmt: skip
+        names = [f"stage{stage}_block{i}" for stage in range(STAGES) for i in range(length)]
+        looped = length > 1 if self.looped is None else self.looped
+        # A block's variables come to be when it is called by itself.
+        run = run_in_loop if looped and not self.is_initializing() else run_in_turn
+        return run(self, names, block, x, train=train, views=views)[length - 1 :: length]
 
     def head(self, x: Float[Array, "N T4 H W dim"], train: bool) -> Float[Array, "N T"]:
         """The wave; T4 is T / 4."""

@@ -7,7 +7,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from cpml_jax.models.convolution import ConvPool
+from cpml_jax.models import conv_pool
 
 STEPS = {"half": 1, "quarter": 2}  # times that the down-sampler is applied
 PFE_VIEWS = ("downsampled", "all")
@@ -72,13 +72,13 @@ class ResolutionViews(nn.Module):
         self, x: Float[Array, "N T S S 3"], names: tuple[str, ...], *, train: bool
     ) -> Float[Array, "N V T S S 3"]:
         """x: normalised. V = 1 + len(names); the first view is x, or the PFE's of it."""
-        down = ConvPool(3, (1, 5, 5), self.dtype, self.form, name="down_sampler")
+        down = conv_pool.ConvPool(3, 3, (1, 5, 5), name="down_sampler")
         pfe = PFE(self.size, self.pfe_width, self.pfe_depth, self.dtype, name="pfe")
         views, low = [pfe(x) if self.pfe_views == "all" else x], [x]
         for name in names:
             if name not in STEPS:
                 raise ValueError(f"down-sampled view {name!r}; it is one of {tuple(STEPS)}")
             while len(low) <= STEPS[name]:
-                low.append(down(low[-1], train=train))
+                low.append(conv_pool.run([down], low[-1], train=train, dtype=self.dtype, form=self.form))
             views.append(pfe(low[STEPS[name]]))
         return jnp.stack(views, axis=1)

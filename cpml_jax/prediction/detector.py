@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -13,11 +12,11 @@ from ml_collections import ConfigDict
 
 from cpml_jax import configuration
 from cpml_jax.data.input_size import InputSize
-from cpml_jax.errors import UserError, missing_packages
+from cpml_jax.errors import UserError, missing_package
 from cpml_jax.evaluation import verdict as verdicts
 from cpml_jax.evaluation.evidence import Evidence, WindowArrays
 from cpml_jax.evaluation.verdict import Verdict
-from cpml_jax.files import finite
+from cpml_jax.files import finite, parse_json
 from cpml_jax.limits import Limits
 from cpml_jax.prediction.answer import describe
 from cpml_jax.prediction.result import Prediction
@@ -57,12 +56,12 @@ class Detector:
         Raises:
           UserError: no such model, a damaged file of it, or the packages for reading videos are not installed.
         """
-        from cpml_jax.evaluation import model_folder
+        from cpml_jax.evaluation import model_folder, scoring
 
         folder = locate(source)
         if model_folder.is_one(folder):
             config, scorer, verdict = model_folder.read(folder, doubt_level)
-            return cls.of(config, scorer, verdict)
+            return cls(scorer, verdict, scoring.input_size(config), clips_with(config))
         config = stored_configuration(folder)
         if checkpoint:
             config.eval.checkpoint = checkpoint
@@ -79,16 +78,9 @@ class Detector:
         """
         from cpml_jax.evaluation import scoring
 
+        clips = clips_with(config)  # says first what is missing
         scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
         verdict = verdicts.read(workdir, scorer.step, scorer.parameters_sha256, config.eval.doubt_level)
-        return cls.of(config, scorer, verdict)
-
-    @classmethod
-    def of(cls, config: ConfigDict, scorer: Scorer, verdict: Verdict) -> Self:
-        """The detector of a model in memory. Raises UserError if the packages for reading videos are not installed."""
-        from cpml_jax.evaluation import scoring
-
-        clips = load_video_clips(Limits(**config.data.limits.to_dict()))
         return cls(scorer, verdict, scoring.input_size(config), clips)
 
     @property
@@ -159,28 +151,42 @@ def stored_configuration(folder: Path) -> ConfigDict:
     """
     path = folder / run_files.FOLDER / run_files.CONFIG
     try:
-        return configuration.stored(json.loads(path.read_text()))
+        return configuration.stored(parse_json(path.read_text()))
     except FileNotFoundError:
         raise UserError(f"{folder}: neither a run with checkpoints nor a folder of `main.py export`") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: cannot be read as a configuration ({type(error).__name__})") from None
 
 
-def load_video_clips(limits: Limits = Limits()) -> Clips:  # noqa: B008 - frozen
-    """data_prep.face.clips.video_clips, its frames coded as in records; its packages (torch, PyAV, dlib) are no part of
-    the lean core.
+def clips_with(config: ConfigDict) -> Clips:
+    """load_video_clips with a configuration's limits, on its device."""
+    return load_video_clips(Limits(**config.data.limits.to_dict()), config.data.detector_device)
+
+
+def load_video_clips(limits: Limits = Limits(), device: str = "cpu") -> Clips:  # noqa: B008 - frozen
+    """data_prep.face.clips.video_clips, its frames coded as in records; its packages (onnxruntime, PyAV, dlib) are no
+    part of the lean core.
+
+    Args:
+      device: where faces are looked for (data.detector_device).
 
     Raises:
-      UserError: one of them is missing.
+      UserError: one of them is missing, or the device.
     """
     try:
         from data_prep.face.clips import video_clips
+        from data_prep.face.detector import shared_detector
+        from data_prep.face.landmarks import load_predictor
         from data_prep.video import jpeg
+
+        detector = shared_detector(device)
+        detector.load()
+        load_predictor()
     except ImportError as error:
-        raise missing_packages("predict", error) from None
+        raise missing_package("predict", error.name) from None
 
     def coded(path: str, *, num_frames: int) -> Iterable[FaceClip]:
-        for clip in video_clips(path, num_frames=num_frames, limits=limits):
+        for clip in video_clips(path, num_frames=num_frames, detector=detector, limits=limits):
             # The model, and what doubt goes by, have seen frames of records: coding takes some of the finest texture.
             frames = np.stack([jpeg.decode(frame) for frame in jpeg.encode(clip.frames)])
             yield dataclasses.replace(clip, frames=frames)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cpml_jax.errors import UserError
+from cpml_jax.files import parse_json
 from cpml_jax.pretrained import clip
 from cpml_jax.pretrained.source import Loaded, flat
 
@@ -83,7 +83,7 @@ def settings(folder: Path) -> dict[str, Any]:
     """
     path = folder / CONFIG
     try:
-        given = json.loads(path.read_text())
+        given = parse_json(path.read_text())
         kind = given.get("model_type")
     except OSError as error:
         raise UserError(f"{path}: not readable ({error.strerror}); CLIP's weights need it beside them") from None
@@ -199,7 +199,7 @@ def arrays(folder: Path, prefixes: tuple[str, ...]) -> tuple[dict[str, np.ndarra
 def shards(index: Path) -> list[Path]:
     """The files that an index names."""
     try:
-        names = set(json.loads(index.read_text())["weight_map"].values())
+        names = set(parse_json(index.read_text())["weight_map"].values())
         files = [index.parent / name for name in sorted(names)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{index}: no index of safetensors files") from None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cpml_jax.errors import UserError
+from cpml_jax.errors import UserError, printable
 from cpml_jax.pretrained.source import Loaded, Rule, assemble
 
 PREFIX, PACKAGE, VERSION, SETS = "open-rppg:", "open-rppg", "0.1.1", ("rlap", "pure")
@@ -29,6 +29,7 @@ SETTINGS = {
     "patch": (4, 4, 4),
     "input_norm": "standardize",
 }
+LARGEST = 1 << 28  # bytes of all arrays; those of the package take 15 MB
 KERAS_EPSILON, EPSILON = 1e-3, 1e-5  # of batch norm: Keras' and Flax's
 
 
@@ -82,16 +83,29 @@ def read(path: Path) -> dict[str, np.ndarray]:
     import h5py
 
     arrays: dict[str, np.ndarray] = {}
+    room = LARGEST
 
     def visit(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            arrays[name] = item[()]
+        nonlocal room
+        if not isinstance(item, h5py.Dataset):
+            return
+        if item.external or item.is_virtual:
+            raise UserError(f"{path}: {printable(name)} lies in another file, which is not opened")
+        if item.dtype.kind not in "fiub":
+            raise UserError(f"{path}: {printable(name)} holds {item.dtype}, no numbers")
+        room -= item.nbytes  # as it says: of a compressed array little may be in the file
+        if room < 0:
+            raise UserError(f"{path}: its arrays take more than {LARGEST >> 20} MiB; no weights of PhysFormer do")
+        arrays[name] = item[()]
 
     try:
         with h5py.File(path) as file:
             file.visititems(visit)
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: no whole HDF5 file ({str(error).splitlines()[0][:120]})") from None
+    except UserError:
+        raise
+    except Exception as error:  # h5py raises many kinds of exceptions on damaged bytes
+        said = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise UserError(f"{path}: no whole HDF5 file ({said})") from None
     return arrays
 
 

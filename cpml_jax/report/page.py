@@ -11,8 +11,11 @@ from pathlib import Path
 
 import cv2
 
+from cpml_jax import sums
 from cpml_jax.data.records import RecordSet
 from cpml_jax.errors import UserError
+from cpml_jax.evaluation import blame
+from cpml_jax.evaluation.results_file import RESULTS
 from cpml_jax.files import write_whole
 from cpml_jax.report import (
     canvas,
@@ -74,6 +77,11 @@ def write(workdir: str | Path, record_sets: Mapping[str, RecordSet]) -> Path:
       UserError: the run has nothing to report, a file cannot be read, or the page cannot be written.
     """
     workdir = Path(workdir)
+    with blame.reading(workdir):
+        return _write(workdir, record_sets)
+
+
+def _write(workdir: Path, record_sets: Mapping[str, RecordSet]) -> Path:
     run = run_files.read(workdir)
     folder = workdir / FIGURES
     try:
@@ -81,12 +89,30 @@ def write(workdir: str | Path, record_sets: Mapping[str, RecordSet]) -> Path:
         with canvas.style():
             page = document(run, record_sets, folder, workdir.resolve().name)
         # Text that cannot be written as UTF-8 was replaced where it came in.
-        write_whole(workdir / PAGE, page)
+        write_whole(workdir / PAGE, page + mark(workdir))
     except OSError as error:
         raise UserError(
             f"{workdir}: the report cannot be written ({error.strerror}); make room, or choose another --workdir"
         ) from None
     return workdir / PAGE
+
+
+def mark(workdir: Path) -> str:
+    """The comment at the end of the page that says which evaluation it shows: a clock may go back, a copy be newer."""
+    try:
+        return f"<!-- of {RESULTS}, sha256 {sums.digest(workdir / RESULTS)} -->\n"
+    except FileNotFoundError:
+        return ""
+
+
+def is_current(workdir: Path) -> bool:
+    """Whether the page shows the evaluation that is there."""
+    try:
+        page = (workdir / PAGE).read_bytes()
+    except OSError:
+        return False
+    shown = mark(workdir).encode()
+    return bool(shown) and page.endswith(shown)
 
 
 def document(run: RunFiles, record_sets: Mapping[str, RecordSet], folder: Path, name: str) -> str:

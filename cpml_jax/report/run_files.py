@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cpml_jax import schema
+from cpml_jax import npz, schema
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import results_file, video_score
 from cpml_jax.evaluation.results_file import FEATURES, RESULTS, SCORES
+from cpml_jax.files import parse_json
 
 SALIENCY, CURVES = "saliency.npz", "metrics.jsonl"
 _MADE_BY = dict.fromkeys((RESULTS, SCORES, FEATURES, SALIENCY), "main.py evaluate") | {CURVES: "main.py train"}
@@ -57,6 +58,7 @@ def read(workdir: str | Path) -> RunFiles:
       UserError: the folder holds nothing to report, or one of its files cannot be read.
     """
     workdir = Path(workdir)
+    results_file.check_whole(workdir)
     missing = {
         name: f"{name} is not in this run's folder; {command} writes it."
         for name, command in _MADE_BY.items()
@@ -112,7 +114,7 @@ def _json_lines(path: Path, cut_short: bool = False) -> list[dict]:
     rows = []
     for place, line in enumerate(lines, 1):
         try:
-            rows.append(json.loads(line))
+            rows.append(parse_json(line))
         except ValueError as error:
             if cut_short and place == len(lines):
                 break
@@ -122,8 +124,7 @@ def _json_lines(path: Path, cut_short: bool = False) -> list[dict]:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        return npz.read(path)
     except Exception as error:  # NumPy and zipfile raise many kinds of exceptions on damaged bytes
         raise UserError(
             f"{path}: not readable as NumPy's npz ({type(error).__name__}); run `main.py evaluate` again"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
 from cpml_jax import html_page
 from cpml_jax.report.run_files import number
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def whole_page(title: str, body: str) -> str:
@@ -21,8 +24,12 @@ def whole_page(title: str, body: str) -> str:
 
 
 def text(value: object) -> str:
-    """A foreign string, escaped for HTML and its attributes; what UTF-8 cannot encode is replaced."""
-    return escape(str(value).encode("utf-8", "replace").decode(), quote=True)
+    """A foreign string, escaped for HTML and its attributes.
+
+    What UTF-8 cannot encode is replaced, and so are control characters, which HTML does not allow.
+    """
+    known = str(value).encode("utf-8", "replace").decode()
+    return escape(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", known), quote=True)
 
 
 def foreign(value: object) -> str:

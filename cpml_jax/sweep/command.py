@@ -21,6 +21,7 @@ from cpml_jax.console import inform
 from cpml_jax.data.records import RecordSet, is_finished, records_dir, records_root
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import protocols, provenance
+from cpml_jax.files import remove_left
 from cpml_jax.sweep import ablation as ablation_table
 from cpml_jax.sweep import plan
 from cpml_jax.sweep.ablation import Ablation
@@ -251,6 +252,8 @@ def carry_out(run: Run, config: ConfigDict, folder: Path, state: str, train: Ste
       UserError: either failed, or the evaluation lacks a test of this run.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if jax.process_index() == 0:
+        remove_left(folder)
     if state != TRAINED:
         train(config, folder)
     evaluate(config, folder)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from cpml_jax.files import parse_json
 from cpml_jax.training.journal import METRICS
 
 
@@ -21,7 +21,7 @@ def measured(folder: Path) -> tuple[float | None, int]:
         return None, 0
     for line in lines:
         try:
-            row = json.loads(line)
+            row = parse_json(line)
             if row["kind"] == "train":
                 speeds.append(row["clips_per_s"])
                 last = row["step"]

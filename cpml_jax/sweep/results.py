@@ -8,15 +8,17 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
+from cpml_jax import sums
 from cpml_jax.configuration import flattened
+from cpml_jax.console import inform
 from cpml_jax.evaluation import results_file, versions
 from cpml_jax.evaluation.results import described
-from cpml_jax.files import write_json, write_whole
+from cpml_jax.files import parse_json, write_json, write_whole
 from cpml_jax.sweep import differences, tables
 from cpml_jax.sweep.plan import Cell, Run
 from cpml_jax.training.run_files import FREE_KEYS
 
-FOLDER, RESULTS, TABLES = "sweep", "sweep.json", "sweep.md"
+FOLDER, RESULTS, TABLES, SUMS = "sweep", "sweep.json", "sweep.md", "sweep" + sums.SUFFIX
 FINISHED, TRAINED, BEGUN, MISSING = "finished", "trained", "begun", "missing"
 # Keys of eval.* that change no figure of a run.
 _FREE_EVAL = ("eval.protocols", "eval.batch_size")
@@ -29,14 +31,14 @@ def folder_of(workdir: str | Path, run: Run) -> Path:
 
 def _read(path: Path) -> dict:
     try:
-        return versions.current(json.loads(path.read_text()))
+        return versions.current(parse_json(path.read_text()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
 def _shaping(config: dict, free: tuple[str, ...]) -> dict:
     """The dotted keys of a configuration that change figures, with their values as JSON has them."""
-    flat = flattened(json.loads(json.dumps(config)))
+    flat = flattened(parse_json(json.dumps(config)))
     return {k: v for k, v in flat.items() if not any(k == key or k.startswith(key + ".") for key in free)}
 
 
@@ -65,6 +67,9 @@ def result_of(report: dict, cell: Cell) -> dict | None:
 
 def earlier_cells(config: ConfigDict, workdir: str | Path, runs: list[Run]) -> list[dict]:
     """Filled cells of sweep.json that an earlier call with the same configuration made and this one does not."""
+    if damaged := sums.damage(Path(workdir) / SUMS, gone=False):
+        inform(f"{damaged} since it was written: its cells of earlier calls are left out; those calls fill them again")
+        return []
     written = _read(Path(workdir) / RESULTS)
     if written.get("schema") != versions.SWEEP:
         return []
@@ -119,7 +124,8 @@ def write(
         described.append({"name": run.name, "seed": run.seed, "changes": run.changes, "state": state})
         described[-1] |= {"note": failed[run.name]} if run.name in failed else {}
     value = {"schema": versions.SWEEP, "config": config.to_dict(), "runs": described, "cells": cells}
-    write_json(Path(workdir) / RESULTS, value)
+    with sums.renewed(Path(workdir) / SUMS, [RESULTS]):
+        write_json(Path(workdir) / RESULTS, value)
     text = "# Sweep\n\n" + tables.tables(cells)
     for block in differences.blocks(cells, Path(workdir) / FOLDER):
         text += f"\n{block}\n"

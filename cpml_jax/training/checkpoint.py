@@ -23,6 +23,7 @@ from cpml_jax.console import inform
 from cpml_jax.disk import writing
 from cpml_jax.errors import UserError
 from cpml_jax.training import checksums
+from cpml_jax.training.data_position import Position
 from cpml_jax.training.run_files import FOLDER
 from cpml_jax.training.state import TrainState
 
@@ -129,7 +130,7 @@ class Checkpoints:
         parts = {
             "variables": state.variables,
             "optimizer": {"step": state.step, "moments": state.opt_state},
-            "data": data,
+            "data": Position(data),
         }
         self._finish()
         step = int(state.step)
@@ -161,7 +162,7 @@ class Checkpoints:
     def restore(self, step: int, abstract: TrainState, data: grain.DatasetIterator) -> TrainState:
         """The state of a step in the shardings of `abstract`; `data` is moved to its position in place."""
         wanted = {"step": abstract.step, "moments": abstract.opt_state}
-        parts = self._load(step, {"variables": abstract.variables, "optimizer": wanted, "data": data})
+        parts = self._load(step, {"variables": abstract.variables, "optimizer": wanted, "data": Position(data)})
         saved, variables = parts["optimizer"], parts["variables"]
         return TrainState(saved["step"], variables["params"], variables["batch_stats"], saved["moments"])
 

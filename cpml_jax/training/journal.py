@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from cpml_jax.files import write_whole
+from cpml_jax.files import parse_json, write_whole
 from cpml_jax.training.optimizer import StepRate
 
 METRICS = "metrics.jsonl"
@@ -103,7 +103,7 @@ def keep_until(path: Path, step: int) -> None:
     kept = []
     for line in path.read_text().splitlines():
         try:
-            if json.loads(line)["step"] <= step:
+            if parse_json(line)["step"] <= step:
                 kept.append(line)
         except (ValueError, KeyError):
             continue

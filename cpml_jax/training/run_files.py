@@ -5,19 +5,23 @@ They decide whether a later command may use the checkpoints: to resume training,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cpml_jax import sums
 from cpml_jax.configuration import current_names, flattened
 from cpml_jax.errors import UserError
-from cpml_jax.files import write_whole
+from cpml_jax.files import parse_json, write_whole
+from cpml_jax.json_schema import OBJECT, OPTIONAL_STRING, STRING, Schema, array, closed, fault, mapping
 from cpml_jax.schema import CROP_SIZE
 
 FOLDER, CONFIG, TRAINING_DATA, PROMPTS = "checkpoints", "config.json", "training_data.json", "prompts.json"
 NETWORK = "network.json"
+SUMS = "run" + sums.SUFFIX  # of these four
 # What a checkpoint's arrays and their meaning depend on, and what may change when training resumes.
 MODEL_KEYS = ("model", "data.num_frames", "loss.simclr", "loss.affinity")  # these two have projections
 CONTENT_KEYS = ("model.text_encoder.bank",)  # a file that may have moved: check_prompts compares its content
@@ -44,6 +48,31 @@ FREE_KEYS = (
     "train.shard_params",
 )
 Bank = Mapping[str, tuple[str, ...]]
+# What the files hold, as JSON Schema; a work folder may be a stranger's.
+_NUMBERS: Schema = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
+_SCHEMAS: dict[str, Schema] = {
+    CONFIG: OBJECT,
+    PROMPTS: mapping(array(STRING)),
+    NETWORK: closed(
+        {
+            "shapes": mapping(OBJECT),
+            "vocabulary": _NUMBERS,
+            "tokens": {"oneOf": [{"type": "null"}, array(array(array(_NUMBERS)))]},
+            "context_words": array(_NUMBERS),
+        }
+    ),
+    TRAINING_DATA: {
+        "type": "object",
+        "properties": {
+            "dataset": STRING,
+            "identities": array(STRING),
+            "records": {
+                "type": ["object", "null"],
+                "properties": {"sha256": OPTIONAL_STRING, "clips": {"type": "integer", "minimum": 0}},
+            },
+        },
+    },
+}
 
 
 def _write(workdir: str | os.PathLike, name: str, text: str) -> None:
@@ -76,6 +105,22 @@ def without_places(flat: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def check_whole(workdir: str | os.PathLike[str]) -> None:
+    """Raise UserError, naming the file, where one of these is not as it was written: no score rests on it then."""
+    if damaged := sums.damage(Path(workdir) / FOLDER / SUMS, gone=False):
+        raise UserError(
+            f"{damaged} since it was written; put it back from a copy, or delete {Path(workdir) / FOLDER} to train "
+            "again"
+        )
+
+
+def renewed(workdir: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
+    """The block writes these files (sums.renewed)."""
+    folder = Path(workdir) / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    return sums.renewed(folder / SUMS, (CONFIG, TRAINING_DATA, PROMPTS, NETWORK))
+
+
 def check_config(workdir: str | os.PathLike, config: Mapping[str, Any], *, resume: bool) -> None:
     """Compare a configuration with the one that the workdir's checkpoints were made with.
 
@@ -89,12 +134,10 @@ def check_config(workdir: str | os.PathLike, config: Mapping[str, Any], *, resum
       UserError: a key differs; the first few are named with both values.
     """
     path = Path(workdir) / FOLDER / CONFIG
+    check_whole(workdir)
     if not path.is_file():
         return
-    try:
-        saved = current_names(flattened(json.loads(path.read_text())))
-    except ValueError:
-        raise UserError(f"{path}: not readable as JSON; delete {path.parent} to train again") from None
+    saved = current_names(flattened(_read(workdir, CONFIG) or {}))
     current = flattened(json.loads(json.dumps(config)))
     if not resume:
         check_pixels(path.parent, saved)
@@ -192,11 +235,18 @@ def read_network(workdir: str | os.PathLike) -> dict[str, Any] | None:
 def _read(workdir: str | os.PathLike, name: str) -> dict[str, Any] | None:
     path = Path(workdir) / FOLDER / name
     try:
-        return json.loads(path.read_text())
+        value = parse_json(path.read_text())
     except FileNotFoundError:
         return None
     except ValueError:
-        raise UserError(f"{path}: not readable as JSON; delete {path.parent} to train again") from None
+        raise UserError(f"{path}: not readable as JSON; {_REMEDIES.get(name, _REMEDY)}") from None
+    if said := fault(value, _SCHEMAS[name]):
+        raise UserError(f"{path}: not as this program writes it ({said}); {_REMEDIES.get(name, _REMEDY)}")
+    return value
+
+
+_REMEDY = f"delete the folder {FOLDER} to train again"
+_REMEDIES = {TRAINING_DATA: "delete it to evaluate without this check"}
 
 
 def check_prompts(workdir: str | os.PathLike, bank: Bank) -> None:
@@ -242,13 +292,7 @@ def read_training_data(workdir: str | os.PathLike) -> dict[str, Any] | None:
     Raises:
       UserError: the file is not readable.
     """
-    path = Path(workdir) / FOLDER / TRAINING_DATA
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        raise UserError(f"{path}: not readable as JSON; delete it to evaluate without this check") from None
+    return _read(workdir, TRAINING_DATA)
 
 
 def check_same_records(workdir: str | os.PathLike, records: Mapping[str, Any]) -> None:
@@ -266,7 +310,7 @@ def check_same_records(workdir: str | os.PathLike, records: Mapping[str, Any]) -
     before = (read_training_data(workdir) or {}).get("records") or {}
     if before.get("sha256") and records["sha256"] and before["sha256"] != records["sha256"]:
         raise UserError(
-            f"{workdir}: trained on other records (sha256 {before['sha256'][:12]}, {before['clips']} clips) than "
-            f"the present ones ({records['sha256'][:12]}, {records['clips']} clips); put those back with "
+            f"{workdir}: trained on other records (sha256 {before['sha256'][:12]}, {before.get('clips', '?')} clips) "
+            f"than the present ones ({records['sha256'][:12]}, {records['clips']} clips); put those back with "
             "--config.data.records, or use another --workdir"
         )

@@ -22,12 +22,16 @@ def make_mesh(devices: int = 0) -> Mesh:
     Auto axes: since JAX 0.9 the default is explicit, which a linen Conv + BatchNorm step does not survive.
 
     Raises:
-      UserError: more devices than are available.
+      UserError: more devices than are available; or, on several hosts, fewer: some process would have none.
     """
     available = jax.devices()
     if devices > len(available):
+        where = "this machine has" if jax.process_count() == 1 else f"the {jax.process_count()} processes have"
+        raise UserError(f"train.devices={devices}, but {where} {len(available)} devices; lower it or use 0 for all")
+    if 0 < devices < len(available) and jax.process_count() > 1:
         raise UserError(
-            f"train.devices={devices}, but this machine has {len(available)} devices; lower it or use 0 for all"
+            f"train.devices={devices}, but a run of {jax.process_count()} processes takes all of their "
+            f"{len(available)} devices: use 0, or start it on fewer hosts"
         )
     chosen = available[: devices or len(available)]
     return mesh_of(chosen)
@@ -75,7 +79,8 @@ def state_shardings(abstract_state: Any, mesh: Mesh, shard_params: bool) -> Any:
 def put_local_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
     """This process's rows of a global batch -> global arrays split over the data axis: an explicit copy."""
     sharding = batch_sharding(mesh)
-    return {name: jax.make_array_from_process_local_data(sharding, value) for name, value in batch.items()}
+    with jax.transfer_guard_host_to_device("allow"):  # with several processes, JAX takes this copy for a hidden one
+        return {name: jax.make_array_from_process_local_data(sharding, value) for name, value in batch.items()}
 
 
 def put_global_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:

@@ -105,6 +105,7 @@ RULES: Mapping[str, Rule] = {
     "data.num_frames": Rule("a positive multiple of 4", lambda value: value > 0 and value % 4 == 0),
     "data.max_windows": POSITIVE,
     "data.windows": one_of("first", "spread"),
+    "data.detector_device": one_of("cpu", "cuda"),
     "data.limits.pixels": Rule("from 1024 to 2^28", lambda value: 1024 <= value <= 1 << 28),
     "data.limits.frames": POSITIVE,
     "data.limits.seconds": ABOVE_ZERO,

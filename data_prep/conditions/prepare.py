@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import json
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from cpml_jax import schema
 from cpml_jax.conditions import DEFAULTS, Corruption, named, parse
 from cpml_jax.data.records import INDEX
 from cpml_jax.errors import UserError
+from cpml_jax.files import parse_json
 from data_prep import prepare as preparation
 from data_prep.conditions import plan_file, reencode
 from data_prep.conditions.plan_file import Plan
@@ -237,7 +237,7 @@ def summary_text(directory: Path, summary: dict[str, Any]) -> str:
     """One line per condition with its clips and their median bitrate; then the reasons for exclusions."""
     rows = collections.defaultdict(list)
     for line in (directory / INDEX).read_text().splitlines():
-        row = json.loads(line)
+        row = parse_json(line)
         rows[row["compression"]].append(row)
     conditions = summary["parameters"]["conditions"]
     order = [key for key in rows if key not in conditions]

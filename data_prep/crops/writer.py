@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from cpml_jax.errors import UserError
+from cpml_jax.files import parse_json
 from cpml_jax.schema import CROP_SIZE, REAL
 
 CROPS, LANDMARKS, FACE = "crop_MTCNN", "video_landmark_new", "face0"
@@ -73,7 +74,7 @@ def write(
 def is_complete(root: str | Path) -> bool:
     """Whether the folder holds a finished tree."""
     try:
-        return json.loads((Path(root) / MARKER).read_text())["finished"] is True
+        return parse_json((Path(root) / MARKER).read_text())["finished"] is True
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from data_prep.face.packages import release
+from cpml_jax.pretrained.mtcnn import PACKAGE
+from data_prep.face.packages import release, require
+
+if TYPE_CHECKING:  # onnxruntime, which nothing but a search for faces needs
+    from data_prep.face.mtcnn.networks import Networks
+    from data_prep.face.mtcnn.search import Faces
 
 SMALLEST_FACE = 0.08  # of the frame's shorter side
 PROBABILITY = 0.90  # of a detection that counts
@@ -51,6 +56,10 @@ class Detector(Protocol):
         """
         ...
 
+    def load(self) -> None:
+        """Get ready. Raises UserError or ImportError for what is missing, before the first video is read."""
+        ...
+
     def __call__(self, frames: list[np.ndarray]) -> list[list[Detection]]:
         """The faces of each frame.
 
@@ -61,58 +70,53 @@ class Detector(Protocol):
 
 
 class Mtcnn:
-    """facenet-pytorch's MTCNN, whose weights come with the package; loaded for one frame size at a time."""
+    """MTCNN with facenet-pytorch's weights and boxes, on onnxruntime (data_prep/face/mtcnn).
 
-    def __init__(self) -> None:
-        self._network: Any = None
-        self._smallest = 0  # pixels, the smallest face that the network was loaded for
+    Args:
+      device: "cpu", or "cuda" where onnxruntime-gpu is installed.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = device
 
     @property
     def identity(self) -> dict[str, Any]:
+        require("onnx", "onnxruntime")
         return dict(
             name="mtcnn",
-            package="facenet-pytorch",
-            version=release("facenet-pytorch"),
+            package=PACKAGE,
+            version=release(PACKAGE),
             thresholds=list(THRESHOLDS),
             smallest_face=SMALLEST_FACE,
             probability=PROBABILITY,
         )
 
-    def __call__(self, frames: list[np.ndarray]) -> list[list[Detection]]:
-        import torch
+    def load(self) -> None:
+        _ = self._networks
 
+    @functools.cached_property
+    def _networks(self) -> Networks:
+        from data_prep.face.mtcnn import networks
+
+        return networks.load(self._device)
+
+    def __call__(self, frames: list[np.ndarray]) -> list[list[Detection]]:
         shorter = min(frames[0].shape[:2])
         smallest = max(20, int(SMALLEST_FACE * shorter))
         if shorter < smallest:
             return [[] for _ in frames]  # no room for the smallest face: MTCNN has no scale to look at
-        self._load(smallest)
-        with torch.inference_mode():
-            boxes, probabilities, points = self._network.detect(np.stack(frames), landmarks=True)
-        return [
-            _detections(box, probability, point) if box is not None else []
-            for box, probability, point in zip(boxes, probabilities, points, strict=True)
-        ]
+        from data_prep.face.mtcnn import search
 
-    def _load(self, smallest: int) -> None:
-        if self._smallest == smallest:
-            return
-        import torch
-        from facenet_pytorch import MTCNN
-
-        torch.set_num_threads(1)  # preparation runs one process per core
-        self._network = MTCNN(keep_all=True, min_face_size=smallest, thresholds=list(THRESHOLDS), device="cpu")
-        self._smallest = smallest
+        return [_detections(faces) for faces in search.find(frames, self._networks, smallest, THRESHOLDS)]
 
 
-def _detections(boxes: np.ndarray, probabilities: np.ndarray, points: np.ndarray) -> list[Detection]:
-    return [
-        Detection(np.asarray(box, float), np.asarray(point, float), float(probability))
-        for box, probability, point in zip(boxes, probabilities, points, strict=True)
-        if probability >= PROBABILITY
-    ]
+def _detections(faces: Faces) -> list[Detection]:
+    """Those that count."""
+    found = zip(faces.boxes.astype(float), faces.points.astype(float), faces.probabilities.tolist(), strict=True)
+    return [Detection(box, points, probability) for box, points, probability in found if probability >= PROBABILITY]
 
 
 @functools.cache
-def shared_detector() -> Detector:
-    """The detector that preparation and prediction use, one per process: its networks are loaded once."""
-    return Mtcnn()
+def shared_detector(device: str = "cpu") -> Detector:
+    """The detector that preparation and prediction use, one per process and device: its networks are loaded once."""
+    return Mtcnn(device)

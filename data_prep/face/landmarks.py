@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from scipy.interpolate import make_smoothing_spline
 
-from cpml_jax.errors import UserError
+from cpml_jax.errors import missing_package
 from cpml_jax.schema import CROP_SIZE, FRAME_RATE, NUM_LANDMARKS
-from data_prep.face.packages import release
+from data_prep.face.packages import PURPOSE, release, require
 
 # dlib answers in whole pixels and reads single pixels. On an enlarged, slightly blurred crop neither is noise: of drawn
 # faces the second difference's error falls from 0.81 to 0.34 pixels of the crop before smoothing (docs/preparation.md).
@@ -34,6 +34,7 @@ _FILE = "shape_predictor_68_face_landmarks.dat"
 
 def identity() -> dict[str, Any]:
     """What landmarks depend on beside the crop."""
+    require("dlib")
     return dict(
         name="dlib-68",
         package=PACKAGE,
@@ -52,7 +53,7 @@ def load_predictor() -> Any:
     folders = module.submodule_search_locations if module else None
     path = next((path for folder in folders or () if (path := Path(folder) / "models" / _FILE).is_file()), None)
     if path is None:
-        raise UserError(f"{_FILE} is missing: install the package {PACKAGE} (group `prepare`)")
+        raise missing_package(PURPOSE, PACKAGE)
     return _dlib().shape_predictor(str(path))
 
 

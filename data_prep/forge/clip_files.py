@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import os
 import zipfile
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ import cv2
 import numpy as np
 
 from cpml_jax.errors import UserError
-from cpml_jax.files import write_json, write_whole
+from cpml_jax.files import parse_json, write_json, write_whole
 from cpml_jax.schema import FRAME_RATE, REAL_METHOD
 from data_prep.forge.clip import Forged, RealClip
 from data_prep.forge.kinds import forge_clip
@@ -61,6 +60,14 @@ class ClipTask:
         """Of a forged clip, by compression."""
         return video_paths(self.root, forgery.kind, forgery.name, self.compressions)
 
+    def files(self) -> list[str]:
+        """Every file of it; those of a forgery that could not be made are not there."""
+        files = [*self.real_paths().values(), str(square_file(self.root, self.real))]
+        for forgery in self.forgeries:
+            files += [*self.paths(forgery).values(), mask_path(self.root, forgery)]
+            files.append(str(parameters_file(self.root, forgery)))
+        return files
+
     def missing(self) -> list[str]:
         """The files that are not there yet. A forgery that could not be made has its parameters alone."""
         wanted = list(self.real_paths().values())
@@ -89,7 +96,7 @@ def square_file(root: str, real: RealVideo) -> Path:
 
 def refusal(parameters: Path) -> str:
     """Why a forgery could not be made; "" if it was."""
-    return json.loads(parameters.read_text()).get("refused", "")
+    return parse_json(parameters.read_text()).get("refused", "")
 
 
 def find(task: SquareTask) -> None:

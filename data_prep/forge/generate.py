@@ -33,7 +33,7 @@ from cpml_jax.disk import writing
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_json_lines, write_whole
 from cpml_jax.schema import REAL_METHOD, SPLITS
-from data_prep.claim import claim, remove_half_written
+from data_prep.claim import check_sums, claim, remove_half_written, write_sums
 from data_prep.forge import clip_files, listing, page
 from data_prep.forge.clip_files import ClipTask, SquareTask
 from data_prep.forge.kinds import KINDS
@@ -145,12 +145,14 @@ def generate(
     with writing(root):
         claim(os.path.join(root, CLAIM), parameters(chosen, found), "videos forged")
         remove_half_written(root)
+        check_sums(root)
         run = Runner(workers, progress, pipelines)
         serving, refused = squares(root, found, chosen, run)
         tasks = plan(root, divided(root, input, serving, chosen.seed), chosen)
         run.all("forge", "clip", clip_files.write, tasks, [task.missing() for task in tasks])
         check_whole(root, tasks)
         finish(root, tasks, refused)
+        write_sums(root, [*(path for task in tasks for path in task.files()), LIST, REFUSED])
 
 
 def parameters(chosen: Settings, found: Sequence[RealVideo]) -> dict[str, Any]:

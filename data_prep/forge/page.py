@@ -14,7 +14,7 @@ import numpy as np
 
 from cpml_jax import html_page
 from cpml_jax.errors import UserError
-from cpml_jax.files import write_whole
+from cpml_jax.files import parse_json, write_whole
 from data_prep.forge import clip_files
 from data_prep.forge.clip_files import ClipTask
 from data_prep.forge.plan import Forgery
@@ -72,7 +72,7 @@ def card(root: Path, task: ClipTask, forgery: Forgery) -> str:
     """A forgery beside its original."""
     compression = task.compressions[0]
     original, forged = task.real_paths()[compression], task.paths(forgery)[compression]
-    parameters = json.loads(clip_files.parameters_file(task.root, forgery).read_text())
+    parameters = parse_json(clip_files.parameters_file(task.root, forgery).read_text())
     films = "".join(
         f'<figure><video src="{link(root, path)}" controls loop muted playsinline preload="none"></video>'
         f'<figcaption><a href="{link(root, path)}">{what}</a></figcaption></figure>'

@@ -19,9 +19,10 @@ from typing import Any
 
 from cpml_jax.errors import UserError
 from data_prep.records import recipe, work_file
-from data_prep.records.process import Sampling, group_key, process_group, start_worker
+from data_prep.records.process import Sampling, group_key, process_group
 from data_prep.records.work_file import Description
 from data_prep.sources import Video
+from data_prep.worker import start_worker
 
 EXTRA = "uv sync --extra beam"
 # Runners give a process several threads; only one of them at a time may hold a detector and a video in memory.

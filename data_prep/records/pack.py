@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from cpml_jax import schema
-from cpml_jax.data.records import DATASET, EXCLUDED, INDEX, SUMMARY
+from cpml_jax import schema, sums
+from cpml_jax.data.records import DATASET, EXCLUDED, INDEX, SUMMARY, SUMS
 from cpml_jax.errors import UserError
-from cpml_jax.files import write_json, write_json_lines
+from cpml_jax.files import json_text, write_json_lines, write_whole
 from data_prep.page import document
 from data_prep.records import recipe, shards
 from data_prep.records.beam import Pipelines
@@ -119,7 +119,10 @@ def pack(
     }
     shown = set(document.choose(rows, SHOWN))
     document.write(directory / document.PAGE, name, summary, excluded, contents.read(shown))
-    write_json(directory / SUMMARY, summary)
+    described = [path.relative_to(directory).as_posix() for path in (directory / DATASET).rglob("*.json")]
+    text = json_text(summary)
+    sums.write(directory / SUMS, [INDEX, EXCLUDED, *described], {SUMMARY: text})
+    write_whole(directory / SUMMARY, text)
     return summary
 
 

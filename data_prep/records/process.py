@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import multiprocessing
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from cpml_jax import schema
@@ -44,12 +41,14 @@ class Sampling:
       max_windows: clips per video.
       limits: of what is decoded of a video.
       windows: "first": one after another from the face track's first frame; "spread": evenly over the track.
+      detector_device: where faces are looked for, as detector.shared_detector has it. Records do not depend on it.
     """
 
     num_frames: int
     max_windows: int
     windows: str = "first"
     limits: Limits = Limits()
+    detector_device: str = "cpu"
 
     @property
     def spread(self) -> bool:
@@ -83,21 +82,6 @@ def group_key(group: list[Video]) -> str:
             state = None  # opening it gives the reason
         digest.update(repr((video, os.path.abspath(video.path), state)).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:24]
-
-
-def start_worker() -> None:
-    """What each preparation process does first."""
-    cv2.setNumThreads(1)
-    threading.Thread(target=_end_with_parent, daemon=True, name="end with parent").start()
-
-
-def _end_with_parent() -> None:
-    """Ends this process when the one that started it is gone: killed, it can tell nobody, and its processes would wait
-    for their next job for ever, each with its networks in memory."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def process_group(group: list[Video], file: Path, sampling: Sampling) -> None:
@@ -197,7 +181,8 @@ class SharedTracks:
         if plan := next((plan for plan in self._plans if plan.serves(info)), None):
             return plan
         sampling = self._sampling
-        tracks, count = clips.track_video(video.path, detector.shared_detector(), sampling.limits)
+        finder = detector.shared_detector(sampling.detector_device)
+        tracks, count = clips.track_video(video.path, finder, sampling.limits)
         # A larger face that disappears within a clip gives way.
         lasting = [track for track in tracks if len(track) >= sampling.num_frames]
         chosen = mask.manipulated(lasting, self._masks) if len(lasting) > 1 else None

@@ -8,11 +8,11 @@ actor's originals may fall on both sides.
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from cpml_jax.errors import UserError
+from cpml_jax.files import parse_json
 from cpml_jax.schema import FAKE, REAL, REAL_METHOD, UNKNOWN_COMPRESSION
 from data_prep.sources import Official, Video, hashed_split, read_text, select
 
@@ -85,7 +85,7 @@ def official(root: str | Path) -> list[Official]:
 def _train(part: Path) -> list[Video]:
     path = part / "metadata.json"
     try:
-        entries = json.loads(read_text(path))
+        entries = parse_json(read_text(path))
         rows = [
             (name, entry["label"], Path(entry.get("original") or "").stem, entry.get("split", "train"))
             for name, entry in entries.items()

@@ -6,12 +6,12 @@ test; val is taken from train by the hash of the target actor (sources.hashed_sp
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from cpml_jax.errors import UserError
+from cpml_jax.files import parse_json
 from cpml_jax.schema import FAKE, REAL, REAL_METHOD, UNKNOWN_COMPRESSION
 from data_prep.sources import Official, Video, hashed_split, read_text, select
 
@@ -30,7 +30,7 @@ def expected(
     if not path.is_file():
         raise UserError(f"{root}: not a root of the DFDC preview, {INDEX} is missing")
     try:
-        rows = [(key, entry["label"], entry["set"]) for key, entry in json.loads(read_text(path)).items()]
+        rows = [(key, entry["label"], entry["set"]) for key, entry in parse_json(read_text(path)).items()]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f'{path}: not as {{"method_A/…/x.mp4": {{"label": "fake", "set": "train"}}}}') from None
     return select([_video(path, *row) for row in rows], compressions, methods, splits)

@@ -8,12 +8,12 @@ is a data set of its own: see dfd.py.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cpml_jax.errors import UserError
+from cpml_jax.files import parse_json
 from cpml_jax.schema import FAKE, FFPP_METHODS, REAL, REAL_METHOD, SPLITS, compression_rank
 from data_prep.sources import Official, Video, read_text
 
@@ -33,7 +33,7 @@ def read_split(root: Path, split: str) -> list[tuple[str, str]]:
         if not path.is_file():
             continue
         try:
-            return [(str(a), str(b)) for a, b in json.loads(read_text(path))]
+            return [(str(a), str(b)) for a, b in parse_json(read_text(path))]
         except (ValueError, TypeError):
             raise UserError(f'{path}: not a split file; it holds pairs of ids as [["071", "054"], ...]') from None
     raise UserError(f"{root}: the split file {split}.json is missing (looked in the root, dataset/splits and splits)")

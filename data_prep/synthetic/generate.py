@@ -30,13 +30,15 @@ import numpy as np
 from tqdm import tqdm
 
 from cpml_jax.conditions import constant_rate_factor
+from cpml_jax.disk import writing
 from cpml_jax.errors import UserError
 from cpml_jax.files import write_whole
-from data_prep.claim import claim, remove_half_written
+from data_prep.claim import check_sums, claim, remove_half_written, write_sums
 from data_prep.synthetic.forgery import METHODS
 from data_prep.synthetic.identity import STYLES
 from data_prep.synthetic.scene import FRAME_RATE, Scene, film
 from data_prep.video.encode import encode
+from data_prep.worker import end_workers, start_worker, starting
 
 VERSION = 5  # raise it when the same parameters would draw other videos
 REAL_SEQUENCE = "original_sequences/youtube"
@@ -63,6 +65,10 @@ class Task:
     def truth_path(self, method: str, source: int) -> str:
         folder, video = _place(self.target, method, source)
         return os.path.join(self.root, "truth", folder, f"{video}.npz")
+
+    def files(self) -> list[str]:
+        """Every file of it."""
+        return [path for video in self.videos for path in (*self.paths(*video).values(), self.truth_path(*video))]
 
     def missing(self) -> list[tuple[str, int, dict[str, str]]]:
         """(method, source, paths to write) of every video that lacks a file; none but its truth: no paths."""
@@ -204,18 +210,21 @@ def generate(
         methods=list(methods),
         seed=int(seed),
     )
-    claim(os.path.join(root, "synthetic.json"), dict(version=VERSION) | parameters, "a benchmark drawn")
-    remove_half_written(root)
-    tasks, pairs = plan(root, **parameters)
-    todo = [task for task in tasks if task.missing()]
-    count = sum(len(task.videos) for task in tasks)
-    done = count - sum(len(task.videos) for task in todo)
-    with tqdm(total=count, initial=done, desc=f"draw {style}", unit="video", disable=not progress) as bar:
-        for drawn in _run(todo, workers or os.cpu_count() or 1):
-            bar.update(drawn)
-    for split, chosen in pairs.items():
-        names_of_pairs = [[f"{a:03d}", f"{b:03d}"] for a, b in chosen]
-        write_whole(Path(root) / f"{split}.json", json.dumps(names_of_pairs, indent=1))
+    with writing(root):
+        claim(os.path.join(root, "synthetic.json"), dict(version=VERSION) | parameters, "a benchmark drawn")
+        remove_half_written(root)
+        check_sums(root)
+        tasks, pairs = plan(root, **parameters)
+        todo = [task for task in tasks if task.missing()]
+        count = sum(len(task.videos) for task in tasks)
+        done = count - sum(len(task.videos) for task in todo)
+        with tqdm(total=count, initial=done, desc=f"draw {style}", unit="video", disable=not progress) as bar:
+            for drawn in _run(todo, workers or os.cpu_count() or 1):
+                bar.update(drawn)
+        for split, chosen in pairs.items():
+            names_of_pairs = [[f"{a:03d}", f"{b:03d}"] for a, b in chosen]
+            write_whole(Path(root) / f"{split}.json", json.dumps(names_of_pairs, indent=1))
+        write_sums(root, [*(path for task in tasks for path in task.files()), *(f"{split}.json" for split in pairs)])
 
 
 def _run(todo: list[Task], workers: int) -> Iterator[int]:
@@ -224,5 +233,13 @@ def _run(todo: list[Task], workers: int) -> Iterator[int]:
         return
     # spawn, not fork: the caller may hold JAX's threads, which do not survive a fork
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
-        yield from pool.map(draw, todo)
+    count = min(workers, len(todo))
+    with concurrent.futures.ProcessPoolExecutor(count, mp_context=context, initializer=start_worker) as pool:
+        try:
+            with starting():
+                drawn = pool.map(draw, todo)
+            yield from drawn
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            end_workers()
+            raise

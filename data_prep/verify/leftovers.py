@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data_prep.sources import Video
 
-LISTS = (".json", ".txt", ".csv", ".md", ".pdf", ".npz")  # lists, licences, sidecars: nobody takes them for videos
+LISTS = (".json", ".txt", ".csv", ".md", ".pdf", ".npz", ".sha256")  # lists and sidecars: nobody takes them for videos
 SHOWN = 3  # examples per note
 
 

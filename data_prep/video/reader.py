@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import functools
 import itertools
 import os
 import stat
 import time as clocks
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import av
 from av.container import InputContainer
@@ -28,6 +29,7 @@ LONGEST_RETURN = 0.25  # s backwards; such frames are out of order and skipped; 
 LOWEST_RATE = 10.0  # frames/s: a heart beats up to 4 times per second
 PATIENCE = 30  # frames before a video is refused for its low frame rate
 NO_TIMESTAMPS = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS
+LISTS = {"concat", "dash", "hls", "imf", "sdp", "rtsp", "rtp", "lavfi", "webm_dash_manifest"}
 STILL = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
 
 # libav reports every damaged macroblock on stderr; the user gets one reason per video instead.
@@ -69,7 +71,9 @@ class VideoReader:
         most = {"max_pixels": str(2 * limits.pixels + (1 << 16))}
         try:
             # `file:` and the whitelist: a name like concat:a is only a name, and a playlist cannot open anything else.
-            self._container = av.open(f"file:{self.path}", options={"protocol_whitelist": "file", **most})
+            self._container = av.open(
+                f"file:{self.path}", options={"protocol_whitelist": "file", "format_whitelist": _formats(), **most}
+            )
         except (av.FFmpegError, OSError, ValueError) as error:
             raise UserError(f"cannot be opened as a video: {_content(self.path) or _reason(error)}") from None
         try:
@@ -87,7 +91,13 @@ class VideoReader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # The generator holds this object, which holds it: the decoder and its frames, 270 MB of 4K, would stay until
+        # Python looks for such circles.
+        self._decoded.close()
+        self.__dict__.pop("_first", None)
         self._container.close()
+        del self._decoded, self._stream, self._container
+        _give_back()
 
     @functools.cached_property
     def _first(self) -> av.VideoFrame:
@@ -134,7 +144,7 @@ class VideoReader:
             last = time
             yield time, Picture(frame, screen, time)
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
+    def _decode(self) -> Generator[av.VideoFrame]:
         packets = self._container.demux(self._stream)
         while True:
             begun = clocks.thread_time()
@@ -208,6 +218,28 @@ class VideoReader:
             bitrate=8 * os.path.getsize(self.path) / seconds if seconds > 0 else 0.0,
             seconds=max(seconds, 0.0),
         )
+
+
+@functools.cache
+def _formats() -> str:
+    """FFmpeg's formats without those that are lists of other files, which a stranger's file could name beside it."""
+    return ",".join(sorted(av.formats_available - LISTS))
+
+
+@functools.cache
+def _trim() -> Callable[[int], int] | None:
+    """glibc's malloc_trim; None where there is none."""
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError, TypeError):
+        return None
+
+
+def _give_back() -> None:
+    """Hand freed memory to the system: glibc keeps what frames and the detector took, for whoever comes next."""
+    trim = _trim()
+    if trim is not None:
+        trim(0)
 
 
 class _Pace:

@@ -7,6 +7,7 @@ from command import run_main
 from safetensors.numpy import load_file
 
 from cpml_jax.pretrained import efficientnet_lite, torch_file
+from cpml_jax.training import run_files
 
 CONFIG = """
 import tiny
@@ -35,6 +36,7 @@ def test_contrast_alone_is_trained_and_evaluated(tiny_records, tmp_path, capsys)
     saved = json.loads(config.read_text())
     del saved["model"]["visual"]["contrast"]
     config.write_text(json.dumps(saved))
+    (config.parent / run_files.SUMS).unlink()  # such a version wrote none
     assert run_main("evaluate", *arguments) == 2
     assert "visual stream was trained on frames of 16 pixels" in capsys.readouterr().err
 

@@ -15,6 +15,7 @@ import pytest
 import tiny
 
 from cpml_jax import evaluate, train
+from cpml_jax.data import records
 from cpml_jax.errors import UserError
 from cpml_jax.evaluation import provenance, scoring
 from cpml_jax.metrics.pair_loss import pair_loss
@@ -82,11 +83,12 @@ def test_killed_twice_and_started_again_it_ends_with_the_same_bits(uninterrupted
     environment = {**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
     journal = tmp_path / "metrics.jsonl"
     for lines in (2, 5):
-        process = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL)
+        with open(tmp_path / "said.txt", "w") as said:
+            process = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=said)
         while process.poll() is None and not (journal.is_file() and journal.read_text().count("\n") >= lines):
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, "the kill came too late to show anything"
+        assert process.wait() == -signal.SIGKILL, (tmp_path / "said.txt").read_text()[-2000:]
     assert checkpoint.Checkpoints(tmp_path).latest_step() < 6
     assert list(tmp_path.glob("decoded/faces-*/*"))
     same_to_the_bit(train.train(tiny.training_config(tiny_records), tmp_path), uninterrupted[1])
@@ -180,12 +182,14 @@ def test_going_on_with_other_records_is_refused(uninterrupted, tiny_records):
     kept = run_files.read_training_data(workdir)
     others = kept["records"] | {"sha256": "f" * 64}
     try:
-        run_files.write_training_data(workdir, kept["dataset"], {"somebody"}, others)
+        with run_files.renewed(workdir):
+            run_files.write_training_data(workdir, kept["dataset"], {"somebody"}, others)
         with pytest.raises(UserError, match="trained on other records"):
             train.train(tiny.training_config(tiny_records), workdir)
         assert run_files.read_training_data(workdir)["identities"] == ["somebody"], "whom it saw was forgotten"
     finally:
-        run_files.write_training_data(workdir, kept["dataset"], set(kept["identities"]), kept["records"])
+        with run_files.renewed(workdir):
+            run_files.write_training_data(workdir, kept["dataset"], set(kept["identities"]), kept["records"])
 
 
 def test_matched_pairs_without_targets_are_refused_before_anything_is_built(copied_records, tmp_path, monkeypatch):
@@ -198,6 +202,7 @@ def test_matched_pairs_without_targets_are_refused_before_anything_is_built(copi
     index = copied_records.directory / "clips.jsonl"
     rows = [json.loads(line) | {"target_video": ""} for line in index.read_text().splitlines()]
     index.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (copied_records.directory / records.SUMS).unlink()
     config = tiny.training_config(copied_records.directory.parent)
     with pytest.raises(UserError, match="none of the 8 fakes .* set loss.push_pairs='all'"):
         train.train(config, tmp_path)

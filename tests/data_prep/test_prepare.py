@@ -261,10 +261,10 @@ def test_prediction_and_records_see_the_same(drawn, prepared):
     np.testing.assert_allclose(clip.pulse_pos, record_set.read(row)["pulse_pos"], atol=1e-6)
 
 
-def test_no_tensorflow_and_no_torch_where_records_are_read(prepared):
+def test_no_tensorflow_and_no_networks_where_records_are_read(prepared):
     code = (
         "import sys; from cpml_jax.data.records import RecordSet; s = RecordSet(sys.argv[1]); s.read(s.rows[0]);"
-        "print([m for m in ('tensorflow', 'torch', 'av', 'dlib') if m in sys.modules])"
+        "print([m for m in ('tensorflow', 'onnxruntime', 'av', 'dlib') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(prepared[0] / "faces")], cwd=ROOT, capture_output=True, text=True, check=True

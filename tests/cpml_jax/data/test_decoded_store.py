@@ -53,8 +53,18 @@ def test_kept_clips_have_the_same_bits_and_are_decoded_once(tiny_records, tmp_pa
     assert_same(again, expected)
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data + b"x", lambda data: b""])
-def test_a_file_of_another_length_is_decoded_anew_and_replaced(tiny_records, tmp_path, damage):
+def flipped(data: bytes, bit: int) -> bytes:
+    return data[: bit // 8] + bytes([data[bit // 8] ^ 1 << bit % 8]) + data[bit // 8 + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-1], lambda data: data + b"x", lambda data: b"", lambda data: flipped(data, 77),
+        lambda data: flipped(data, 8 * len(data) - 1),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_decoded_anew_and_replaced(tiny_records, tmp_path, damage):
     records = RecordSet(tiny_records / "faces")
     row, store = records.rows[3], DecodedStore(tmp_path, records, SIZE)
     reader = ClipReader(records, SIZE, store=store)

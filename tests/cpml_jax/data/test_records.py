@@ -57,6 +57,22 @@ def test_unfinished_or_damaged_folders_say_what_to_run(copied_records):
         RecordSet(copied_records.directory)
 
 
+@pytest.mark.parametrize("name", [records.INDEX, records.EXCLUDED, records.SUMMARY])
+def test_another_letter_in_a_list_is_named(copied_records, name):
+    """Still JSON, with another meaning: a label, a split, a reason."""
+    path = copied_records.directory / name
+    text = path.read_text()
+    for before, after in (('"label": 1', '"label": 0'), ("train", "tra1n"), ("made", "mode")):
+        if before in text:
+            path.write_text(text.replace(before, after, 1))
+            with pytest.raises(UserError, match=f"{name}: damaged since it was prepared"):
+                RecordSet(copied_records.directory)
+            return
+    path.write_text("\n")
+    with pytest.raises(UserError, match=f"{name}: damaged since it was prepared"):
+        RecordSet(copied_records.directory)
+
+
 def test_a_description_that_names_foreign_code_is_refused_before_it_is_imported(copied_records, tmp_path, monkeypatch):
     """TFDS imports the module of every class that features.json names."""
     (tmp_path / "planted_feature.py").write_text("raise SystemExit('ran')")
@@ -67,5 +83,8 @@ def test_a_description_that_names_foreign_code_is_refused_before_it_is_imported(
     with pytest.raises(UserError, match=r"features\.json: 'planted_feature\.Text' is no class of TFDS's own"):
         copied_records.read(copied_records.rows[0])
     described.write_text("{")
+    with pytest.raises(UserError, match=r"features\.json: damaged since it was prepared"):
+        RecordSet(copied_records.directory)
+    (copied_records.directory / records.SUMS).unlink()  # as a stranger would
     with pytest.raises(UserError, match=r"features\.json: missing or not readable"):
         RecordSet(copied_records.directory).read(copied_records.rows[0])

@@ -5,6 +5,7 @@ import old_versions
 import pytest
 from fake_evaluation import FRAMES, FakeScorer, evaluated, strict
 
+from cpml_jax.errors import UserError
 from cpml_jax.evaluation import results_file
 
 CONFIG = {
@@ -20,6 +21,7 @@ CONFIG = {
 def rewrite(folder, change):
     path = folder / "evaluation.json"
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    (folder / results_file.SUMS).unlink()  # of which earlier versions knew nothing
 
 
 def test_protocols_evaluated_one_by_one_end_in_one_file(tmp_path):
@@ -143,3 +145,20 @@ def test_scores_and_arrays_that_cannot_be_read_are_empty(tmp_path):
     (tmp_path / "scores.jsonl").write_text("{")
     (tmp_path / "features.npz").write_bytes(b"PK")
     assert results_file.read_scores(tmp_path) == [] and results_file.read_arrays(tmp_path) == {}
+
+
+@pytest.mark.parametrize("name", ["evaluation.json", "scores.jsonl", "features.npz"])
+def test_another_digit_in_a_file_of_an_evaluation_is_named(tmp_path, name, capsys):
+    """A figure, a score: nothing about it would look wrong."""
+    evaluated(tmp_path, protocols=("in_dataset",), config=CONFIG)
+    assert results_file.damage(tmp_path) is None and results_file.is_current(tmp_path, CONFIG, 7)
+    path = tmp_path / name
+    data = bytearray(path.read_bytes())
+    data[data.index(b"0.") + 2 if b"0." in data else len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=f"{name}: damaged since it was written; run `main.py evaluate`"):
+        results_file.check_whole(tmp_path)
+    assert results_file.read(tmp_path) is None and not results_file.is_current(tmp_path, CONFIG, 7)
+    assert f"{name}: damaged since it was written: this evaluation is not used" in capsys.readouterr().err
+    evaluated(tmp_path, protocols=("in_dataset",), config=CONFIG)
+    results_file.check_whole(tmp_path)

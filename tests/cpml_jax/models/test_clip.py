@@ -1,5 +1,6 @@
 """CLIP's encoders: transformers' numbers, end-token pooling, causality."""
 
+import clip_folder
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,53 +11,42 @@ from cpml_jax.models.clip import ImageEncoder, TextEncoder
 from cpml_jax.pretrained import clip as weights
 
 TEXT = dict(vocab_size=40, context_length=12, width=16, layers=2, heads=2, projection=8)
+TOKENS = np.array([[38, 3, 7, 39, 39, 39], [38, 5, 2, 9, 11, 39]], np.int32)
+IMAGES = np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def reference():
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
-    torch.manual_seed(0)
-    shared = dict(hidden_size=16, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)
-    config = transformers.CLIPConfig(
-        text_config=dict(**shared, vocab_size=40, max_position_embeddings=12, eos_token_id=39, bos_token_id=38,
-                         pad_token_id=39),
-        vision_config=dict(**shared, image_size=16, patch_size=8), projection_dim=8,
-    )  # fmt: skip
-    model = transformers.CLIPModel(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn_like(parameter) * 0.2)
-    return torch, model, {k: v.detach().numpy() for k, v in model.state_dict().items()}
+def made():
+    text = dict(vocab_size=40, max_position_embeddings=12, eos_token_id=39, bos_token_id=38, pad_token_id=39)
+    vision = dict(hidden_size=16, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, image_size=16)
+    return clip_folder.Clip(text, vision, projection=8)
 
 
-def test_text_encoder_equals_transformers(reference):
-    torch, model, state = reference
-    tokens = np.array([[38, 3, 7, 39, 39, 39], [38, 5, 2, 9, 11, 39]], np.int32)
-    with torch.no_grad():
-        inner = model.text_model(torch.from_numpy(tokens.astype(np.int64)))
-        expected = model.text_projection(inner.pooler_output).numpy()
-    params = weights.text_parameters(state, layers=2)
+@pytest.fixture
+def expected(made, torch_numbers):
+    """(2, 2, 8): transformers' embeddings of TOKENS and IMAGES."""
+    return torch_numbers("clip_small", clip_folder.reference, made, TOKENS, IMAGES)
+
+
+def test_text_encoder_equals_transformers(made, expected):
+    params = weights.text_parameters(made.state, layers=2)
     encoder = TextEncoder(**TEXT)
-    fresh = jax.eval_shape(lambda: encoder.init(jax.random.key(0), jnp.asarray(tokens)))
+    fresh = jax.eval_shape(lambda: encoder.init(jax.random.key(0), jnp.asarray(TOKENS)))
     weights.check_shapes(params, fresh["params"])
-    np.testing.assert_allclose(encoder.apply({"params": params}, jnp.asarray(tokens)), expected, atol=2e-4, rtol=2e-4)
+    ours = encoder.apply({"params": params}, jnp.asarray(TOKENS))
+    np.testing.assert_allclose(ours, expected[0], atol=2e-4, rtol=2e-4)
 
 
-def test_image_encoder_equals_transformers(reference):
-    torch, model, state = reference
-    images = np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype(np.float32)
-    with torch.no_grad():
-        inner = model.vision_model(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
-        expected = model.visual_projection(inner.pooler_output).numpy()
-    params = weights.image_parameters(state, layers=2)
+def test_image_encoder_equals_transformers(made, expected):
+    params = weights.image_parameters(made.state, layers=2)
     encoder = ImageEncoder(patch=8, width=16, layers=2, heads=2, projection=8)
-    weights.check_shapes(params, jax.eval_shape(lambda: encoder.init(jax.random.key(0), jnp.asarray(images)))["params"])
-    np.testing.assert_allclose(encoder.apply({"params": params}, jnp.asarray(images)), expected, atol=2e-4, rtol=2e-4)
+    weights.check_shapes(params, jax.eval_shape(lambda: encoder.init(jax.random.key(0), jnp.asarray(IMAGES)))["params"])
+    ours = encoder.apply({"params": params}, jnp.asarray(IMAGES))
+    np.testing.assert_allclose(ours, expected[1], atol=2e-4, rtol=2e-4)
 
 
-def test_weights_that_do_not_fit_are_listed(reference):
-    _, _, state = reference
+def test_weights_that_do_not_fit_are_listed(made):
+    state = made.state
     with pytest.raises(UserError, match="layers.2.layer_norm1.weight"):
         weights.text_parameters(state, layers=3)
     with pytest.raises(UserError, match="not used.*layers.1.mlp.fc1"):

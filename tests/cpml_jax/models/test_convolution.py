@@ -1,4 +1,4 @@
-"""The folded forms give the numbers and gradients of XLA's own convolutions, and of torch's definition."""
+"""The folded forms give the numbers and gradients of XLA's own convolutions, and of the written sum."""
 
 from functools import partial
 
@@ -25,9 +25,8 @@ def same_values_and_gradients(function, *arrays):
 
 
 @pytest.mark.parametrize("kernel", [(1, 5, 5), (3, 3, 3), (3, 1, 1), (1, 3, 3)])
-@pytest.mark.parametrize("function", [C.conv3d, C.conv3d_cells])
-def test_forms_agree(kernel, function):
-    same_values_and_gradients(function, normal(2, 5, 6, 4, 3), normal(*kernel, 3, 4, seed=2))
+def test_forms_agree(kernel):
+    same_values_and_gradients(C.conv3d, normal(2, 5, 6, 4, 3), normal(*kernel, 3, 4, seed=2))
 
 
 def test_depthwise_forms_agree():
@@ -69,16 +68,6 @@ def test_folded_temporal_difference_is_two_convolutions(theta):
     np.testing.assert_allclose(C.conv3d(x, C.fold_temporal_difference(w, theta)), plain, atol=1e-4)
 
 
-def test_cells_pool_is_a_max_pool():
-    x, w = normal(1, 2, 6, 4, 3), normal(1, 5, 5, 3, 2, seed=1)
-    y = np.asarray(C.conv3d(x, w, "direct"))
-    expected = np.stack(
-        [[y[:, :, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].max((2, 3)) for j in range(2)] for i in range(3)]
-    )
-    pooled = C.max_over_cells(C.conv3d_cells(x, w, "folded"))
-    np.testing.assert_allclose(pooled, expected.transpose(2, 3, 0, 1, 4), atol=1e-4)
-
-
 def test_unknown_form_is_refused():
     with pytest.raises(ValueError, match="folded"):
         C.conv3d(normal(1, 3, 3, 3, 2), normal(3, 3, 3, 2, 2), "fast")
@@ -92,10 +81,9 @@ def test_the_platform_of_the_program_chooses_the_form_and_not_the_machine_that_t
     layers = nn.Sequential([C.Conv3D(4, (3, 3, 3), theta=0.7), C.DepthwiseConv3D(), C.PatchEmbedding(4, (2, 2, 2))])
 
     def loss(kernel, variables, x):
-        y = C.conv3d_cells(x, kernel)
-        return (layers.apply(variables, C.max_over_cells(y)) ** 2).sum()
+        return (layers.apply(variables, C.conv3d(x, kernel)) ** 2).sum()
 
-    kernel, x = normal(1, 5, 5, 3, 4), normal(2, 4, 8, 8, 3)
+    kernel, x = normal(1, 5, 5, 3, 4), normal(2, 4, 4, 4, 3)
     variables = layers.init(jax.random.key(0), normal(2, 4, 4, 4, 4))
     traced = jax.jit(jax.grad(loss, (0, 1))).trace(kernel, variables, x)
     text = traced.lower(lowering_platforms=(platform,)).as_text()
@@ -105,9 +93,8 @@ def test_the_platform_of_the_program_chooses_the_form_and_not_the_machine_that_t
 
 def test_the_platforms_choice_is_the_named_form_to_the_bit():
     x, w = normal(2, 5, 6, 4, 3), normal(1, 5, 5, 3, 4, seed=2)
-    for function in (C.conv3d, C.conv3d_cells):
-        chosen, named = (
-            jax.jit(jax.value_and_grad(lambda x, w, form=form, f=function: (f(x, w, form) ** 2).sum(), (0, 1)))(x, w)
-            for form in (None, "folded")
-        )
-        jax.tree.map(np.testing.assert_array_equal, chosen, named)
+    chosen, named = (
+        jax.jit(jax.value_and_grad(lambda x, w, form=form: (C.conv3d(x, w, form) ** 2).sum(), (0, 1)))(x, w)
+        for form in (None, "folded")
+    )
+    jax.tree.map(np.testing.assert_array_equal, chosen, named)

@@ -3,18 +3,28 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
+import published_weights
 import tiny
 from flax import linen as nn
 
 from cpml_jax.models.landmark_rnn import BidirectionalGRU, Branch, LandmarkRNN
 
 
-def test_gru_equals_torch():
-    torch = pytest.importorskip("torch")
-    torch.manual_seed(0)
-    reference = torch.nn.GRU(6, 4, batch_first=True, bidirectional=True)
-    weights = {k: v.detach().numpy() for k, v in reference.named_parameters()}
+def torch_gru(weights, x, start):
+    """(N, 2 units): the last states of both directions."""
+    import torch
+
+    gru = torch.nn.GRU(x.shape[-1], start.shape[-1], batch_first=True, bidirectional=True)
+    gru.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    with torch.no_grad():
+        _, final = gru(torch.from_numpy(x), torch.from_numpy(np.repeat(start[:, None], len(x), axis=1)))
+    return np.concatenate(final.numpy(), axis=-1)
+
+
+def test_gru_equals_torch(torch_numbers):
+    shapes = {"weight_ih": (12, 6), "weight_hh": (12, 4), "bias_ih": (12,), "bias_hh": (12,)}
+    directions = {f"{name}_l0{end}": shape for name, shape in shapes.items() for end in ("", "_reverse")}
+    weights = published_weights.state(directions)
 
     def both(name):
         return jnp.asarray(np.stack([weights[f"{name}_l0"].T, weights[f"{name}_l0_reverse"].T]))
@@ -25,26 +35,12 @@ def test_gru_equals_torch():
         "kernel_ih": both("weight_ih"), "kernel_hh": both("weight_hh"),
         "bias_ih": both("bias_ih"), "bias_hh": both("bias_hh"), "initial_state": jnp.asarray(start),
     }  # fmt: skip
-    with torch.no_grad():
-        _, final = reference(torch.from_numpy(x), torch.from_numpy(np.repeat(start[:, None], 3, axis=1)))
     ours = BidirectionalGRU(4).apply({"params": params}, jnp.asarray(x))
-    np.testing.assert_allclose(ours, np.concatenate(final.numpy(), axis=-1), atol=1e-5)
+    np.testing.assert_allclose(ours, torch_numbers("gru", torch_gru, weights, x, start), atol=1e-5)
 
 
-def test_a_training_pass_is_that_of_lrnets_torch_layers_with_the_same_masks():
+def test_a_training_pass_is_lrnets_residual_block_with_the_same_masks():
     """LRNet's `dense` but for its last layer: dropout, a residual block with dropout inside, dropout."""
-    torch = pytest.importorskip("torch")
-
-    class Fixed(torch.nn.Module):
-        """Dropout with a given mask."""
-
-        def __init__(self, mask):
-            super().__init__()
-            self.mask = torch.from_numpy(mask)
-
-        def forward(self, x):
-            return x * self.mask
-
     rng = np.random.default_rng(0)
     masks = [(rng.random((3, 8)) < 0.5).astype(np.float32) * 2 for _ in range(3)]
     model = Branch(hidden=4, point_dropout=0.0, dropout=0.5, noise=0.0)
@@ -62,15 +58,13 @@ def test_a_training_pass_is_that_of_lrnets_torch_layers_with_the_same_masks():
     assert next(left, None) is None
 
     states = BidirectionalGRU(4).apply({"params": p["gru"]}, jnp.asarray(points.reshape(3, 7, -1)))
-    first, second = (torch.nn.Linear(8, 8) for _ in range(2))
-    for layer, name in ((first, "fc1"), (second, "fc2")):
-        layer.weight.data = torch.from_numpy(np.array(p[name]["kernel"]).T.copy())
-        layer.bias.data = torch.from_numpy(np.array(p[name]["bias"]))
-    block = torch.nn.Sequential(first, torch.nn.ReLU(), Fixed(masks[1]), second)
-    with torch.no_grad():
-        x = Fixed(masks[0])(torch.from_numpy(np.array(states)))
-        expected = Fixed(masks[2])(block(x) + x).numpy()
-    np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+    def linear(x, name):
+        return x @ np.array(p[name]["kernel"]) + np.array(p[name]["bias"])
+
+    x = np.array(states) * masks[0]
+    block = linear(np.maximum(linear(x, "fc1"), 0) * masks[1], "fc2")
+    np.testing.assert_allclose(ours, (block + x) * masks[2], atol=1e-5)
 
 
 def test_shape_noise_and_point_dropout():

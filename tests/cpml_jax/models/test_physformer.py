@@ -1,14 +1,19 @@
 """PhysFormer: attention and PFE against hand-written twins, shapes at full size, and input that must not hurt."""
 
+from collections.abc import Callable
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from flax import linen as nn
 
 from cpml_jax.errors import UserError
-from cpml_jax.models import physformer
+from cpml_jax.models import physformer_blocks
 from cpml_jax.models.attention import attend
+from cpml_jax.models.convolution import FORMS
 from cpml_jax.models.physformer import TEMPORAL_LIMIT, PhysFormer, normalise
 from cpml_jax.models.resolution import PFE, ResolutionViews
 
@@ -71,7 +76,7 @@ def test_attention_drops_by_clip_and_head(small, monkeypatch, downsampled, recor
         drawn.append(np.asarray(keep))
         return attend(q, k, v, keep, **settings)
 
-    monkeypatch.setattr(physformer, "attend", spied)
+    monkeypatch.setattr(physformer_blocks, "attend", spied)
     clips = frames(2 * recorded)
     model.apply(
         variables, clips, train=True, downsampled=downsampled, views=recorded,
@@ -151,10 +156,54 @@ def test_full_configuration_has_the_published_shapes():
     assert params["up0"]["kernel"].shape == (3, 1, 1, 96, 96) and params["up1"]["kernel"].shape == (3, 1, 1, 96, 48)
 
 
-def test_both_convolution_forms_give_the_same_network(small):
+def test_all_convolution_forms_give_the_same_network(small):
     model, variables = small
-    (a, _), (b, _) = (model.clone(form=f).apply(variables, frames(), train=False) for f in ("folded", "direct"))
-    np.testing.assert_allclose(a, b, atol=1e-4)
+    (a, _), *others = (model.clone(form=f).apply(variables, frames(), train=False) for f in FORMS)
+    for b, _ in others:
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+class Blocks(nn.Module):
+    """Two blocks as PhysFormer has them."""
+
+    run: Callable
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        block = physformer_blocks.Block(8, 12, 2, 0.7, 2.0, 0.5, jnp.float32, None, parent=None)
+        run = physformer_blocks.run_in_turn if self.is_initializing() else self.run
+        return run(self, ["stage0_block0", "stage0_block1"], block, x, train=train, views=2)
+
+
+def test_blocks_in_a_loop_are_blocks_in_turn():
+    """Dropout's draws, statistics, gradients and the trees of them included."""
+    looped, in_turn = (Blocks(run) for run in (physformer_blocks.run_in_loop, physformer_blocks.run_in_turn))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2, 2, 2, 8)).astype(np.float32))
+    variables = jax.jit(lambda: looped.init(jax.random.key(0), x, train=False))()
+
+    @partial(jax.jit, static_argnums=0)
+    def step(model, params):
+        def loss(params):
+            after, changed = model.apply(
+                variables | {"params": params}, x, train=True,
+                rngs={"dropout": jax.random.key(1)}, mutable=["batch_stats"],
+            )  # fmt: skip
+            return sum((y * jnp.cos(jnp.arange(y.size).reshape(y.shape))).sum() for y in after), (after, changed)
+
+        return jax.grad(loss, has_aux=True)(params), model.apply(variables, x, train=False)
+
+    a, b = (step(model, variables["params"]) for model in (looped, in_turn))
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-4), a, b)
+
+
+@pytest.mark.parametrize(("blocks", "given", "loops"), [(3, None, 0), (6, None, 1), (3, True, 1), (6, False, 0)])
+def test_blocks_loop_where_a_stage_has_more_than_one(blocks, given, loops):
+    model = PhysFormer(**SMALL | dict(blocks=blocks, looped=given))
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), frames(1), train=False))
+    assert sum(name.startswith("stage") for name in variables["params"]) == blocks
+    traced = jax.make_jaxpr(lambda v: model.apply(v, frames(1), train=False))(variables)
+    assert [equation.primitive.name for equation in traced.eqns].count("scan") == loops
 
 
 @pytest.mark.parametrize("kind", ["center", "temporal"])

@@ -207,11 +207,11 @@ def test_without_the_preparation_group_one_line_says_what_to_install(monkeypatch
 
     def refuse(name, *arguments):
         if name == "data_prep.face.clips":
-            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+            raise ModuleNotFoundError("No module named 'av'", name="av")
         return real(name, *arguments)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(UserError, match="'torch'.*uv sync --group prepare"):
+    with pytest.raises(UserError, match="'av'.*uv sync --group prepare.*pip install --no-deps facenet-pytorch"):
         load_video_clips()
 
 

@@ -20,7 +20,6 @@ ALL = ("rppg", "landmarks", "visual")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    pytest.importorskip("torch")
     return str(clip_folder.write(tmp_path_factory.mktemp("clip")))
 
 
@@ -123,7 +122,6 @@ def test_a_source_s_error_names_its_option_in_one_line(folder, tmp_path):
 
 
 def test_a_tokenizer_of_another_vocabulary_is_refused(tmp_path):
-    pytest.importorskip("torch")
     from cpml_jax.models import prompts
 
     folder = clip_folder.write(tmp_path)

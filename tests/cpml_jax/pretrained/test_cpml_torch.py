@@ -6,6 +6,7 @@ import numpy as np
 import published_weights
 import pytest
 import tiny
+import torch_writer
 from flax.traverse_util import flatten_dict
 
 from cpml_jax.errors import UserError
@@ -153,9 +154,8 @@ def test_unknown_names_and_other_models_are_refused(small):
 
 
 def test_a_file(tmp_path, small):
-    torch = pytest.importorskip("torch")
     state = published_weights.state(small_shapes())
-    torch.save({k: torch.from_numpy(np.array(v)) for k, v in state.items()}, tmp_path / "fg_epoch1.pt")
+    torch_writer.save(state, tmp_path / "fg_epoch1.pt")
     loaded = cpml_torch.load(tmp_path / "fg_epoch1.pt", small, delta_scale=4.0)
     plain = cpml_torch.parameters(state, small)
     ours = loaded.params["landmarks"]["deltas"]["gru"]["kernel_ih"]
@@ -197,18 +197,11 @@ def test_fusion_by_numpy_under_the_reference_names():
     np.testing.assert_allclose(ours, linear(joint, "classifier_unified_feature_to_512"), atol=2e-4)
 
 
-def test_text_encoder_equals_torchs_attention_under_openai_names():
-    """By torch's MultiheadAttention, whose own names (in_proj_weight, out_proj) the file carries."""
-    torch = pytest.importorskip("torch")
+def torch_text(state, tokens):
+    """(N, 512), by torch's MultiheadAttention, whose own names (in_proj_weight, out_proj) the file carries."""
+    import torch
+
     functional = torch.nn.functional
-    shapes = {
-        k: s for k, s in published_weights.clip_text(40, 8, 16, 2).items() if not k.startswith(("visual", "logit"))
-    }
-    state = published_weights.state(shapes)
-    tokens = np.array([[38, 3, 7, 39, 39, 39], [38, 5, 2, 9, 11, 39]], np.int32)
-    encoder = TextEncoder(vocab_size=40, context_length=8, width=16, layers=2, heads=2, projection=512)
-    variables = jax.eval_shape(lambda: encoder.init(jax.random.key(0), jnp.asarray(tokens)))
-    loaded = assemble(state, cpml_torch.text_rules(2, "", ()), variables, file="x")
     w = {k: torch.from_numpy(v) for k, v in state.items()}
     causal = torch.full((6, 6), -torch.inf).triu(1)
     with torch.no_grad():
@@ -224,25 +217,27 @@ def test_text_encoder_equals_torchs_attention_under_openai_names():
             y = y * torch.sigmoid(1.702 * y)
             x = x + functional.linear(y, layer["mlp.c_proj.weight"], layer["mlp.c_proj.bias"])
         x = functional.layer_norm(x, (16,), w["ln_final.weight"], w["ln_final.bias"])
-        expected = (x[torch.arange(2), torch.tensor([3, 5])] @ w["text_projection"]).numpy()
+        return (x[torch.arange(2), torch.tensor([3, 5])] @ w["text_projection"]).numpy()
+
+
+def test_text_encoder_equals_torchs_attention_under_openai_names(torch_numbers):
+    shapes = {
+        k: s for k, s in published_weights.clip_text(40, 8, 16, 2).items() if not k.startswith(("visual", "logit"))
+    }
+    state = published_weights.state(shapes)
+    tokens = np.array([[38, 3, 7, 39, 39, 39], [38, 5, 2, 9, 11, 39]], np.int32)
+    encoder = TextEncoder(vocab_size=40, context_length=8, width=16, layers=2, heads=2, projection=512)
+    variables = jax.eval_shape(lambda: encoder.init(jax.random.key(0), jnp.asarray(tokens)))
+    loaded = assemble(state, cpml_torch.text_rules(2, "", ()), variables, file="x")
+    expected = torch_numbers("openai_text", torch_text, state, tokens)
     np.testing.assert_allclose(encoder.apply({"params": loaded.params}, jnp.asarray(tokens)), expected, atol=2e-5)
 
 
-def test_pfe_equals_unfold_and_nearest_sampling():
-    """The front end as the reference writes it: torch's unfold, grid_sample and relative cells, at every pixel."""
-    torch = pytest.importorskip("torch")
-    functional = torch.nn.functional
-    size, low = 8, 4
-    shapes = {
-        "0.weight": (5, 29),
-        "0.bias": (5,),
-        "2.weight": (5, 5),
-        "2.bias": (5,),
-        "4.weight": (3, 5),
-        "4.bias": (3,),
-    }
-    state = published_weights.state(shapes, f"{cpml_torch.PFE}.")
-    x = np.random.default_rng(0).normal(size=(1, 2, low, low, 3)).astype(np.float32)
+def torch_pfe(state, x, size):
+    """(1, T, size, size, 3), as the reference writes it: torch's unfold, grid_sample and relative cells."""
+    import torch
+
+    functional, low = torch.nn.functional, x.shape[2]
     module = torch.nn.Sequential(
         torch.nn.Linear(29, 5), torch.nn.ReLU(), torch.nn.Linear(5, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3)
     )
@@ -254,7 +249,23 @@ def test_pfe_equals_unfold_and_nearest_sampling():
     sampled = functional.grid_sample(unfolded, grid, mode="nearest", align_corners=False).permute(0, 2, 3, 1)
     cells = torch.full((2, size, size, 2), 2 / size * low)
     with torch.no_grad():
-        expected = module(torch.cat([sampled, cells], dim=-1)).numpy()[None]
+        return module(torch.cat([sampled, cells], dim=-1)).numpy()[None]
+
+
+def test_pfe_equals_unfold_and_nearest_sampling(torch_numbers):
+    """The front end at every pixel."""
+    size, low = 8, 4
+    shapes = {
+        "0.weight": (5, 29),
+        "0.bias": (5,),
+        "2.weight": (5, 5),
+        "2.bias": (5,),
+        "4.weight": (3, 5),
+        "4.bias": (3,),
+    }
+    state = published_weights.state(shapes, f"{cpml_torch.PFE}.")
+    x = np.random.default_rng(0).normal(size=(1, 2, low, low, 3)).astype(np.float32)
+    expected = torch_numbers("pfe", torch_pfe, state, x, size)
     ours = PFE(size, width=5, depth=2)
     variables = jax.eval_shape(lambda: ours.init(jax.random.key(0), jnp.asarray(x)))
     loaded = assemble(state, cpml_torch.pfe_rules(2, ()), variables, file="x")

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch_writer
 
 from cpml_jax.errors import UserError
 from cpml_jax.models import visual
@@ -38,16 +39,14 @@ def loaded(variables):
 
 def seeded_file(path: Path, **changes) -> Path:
     """A .pth of seeded numbers under the original's names; None leaves one out."""
-    torch = pytest.importorskip("torch")
     rng = np.random.RandomState(0)
     shapes = dict(zip(GOLDEN["names"].tolist(), GOLDEN["shapes"].tolist(), strict=True))
     state = {
-        name: torch.from_numpy(rng.uniform(0.5, 1.5, [int(n) for n in shape.strip("(),").split(",") if n.strip()]))
+        name: rng.uniform(0.5, 1.5, [int(n) for n in shape.strip("(),").split(",") if n.strip()])
         for name, shape in shapes.items()
     }
-    state = {name: value.float() for name, value in (state | changes).items() if value is not None}
-    torch.save(state, path)
-    return path
+    state = {name: np.float32(value) for name, value in (state | changes).items() if value is not None}
+    return torch_writer.save({name: np.asarray(value) for name, value in state.items()}, path)
 
 
 def test_every_number_of_the_file_has_its_place(loaded, variables):
@@ -93,9 +92,7 @@ def test_a_file_of_the_users_is_read(tmp_path, variables):
 
 
 def test_what_does_not_fit_is_one_line(tmp_path, variables, monkeypatch):
-    import torch
-
-    wrong = {"_bn0.weight": None, "_blocks.0._bn1.bias": torch.zeros(3), "_swish.weight": torch.ones(1)}
+    wrong = {"_bn0.weight": None, "_blocks.0._bn1.bias": np.zeros(3), "_swish.weight": np.ones(1)}
     with pytest.raises(UserError, match="missing .*_bn0.weight.*not used .*_swish.weight.*_blocks.0._bn1.bias") as told:
         efficientnet_lite.load(str(seeded_file(tmp_path / "lite.pth", **wrong)), variables)
     assert "\n" not in str(told.value)

@@ -6,6 +6,7 @@ from pathlib import Path
 import clip_folder
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -13,12 +14,10 @@ from cpml_jax.errors import UserError
 from cpml_jax.models.clip import ImageEncoder, TextEncoder
 from cpml_jax.pretrained import huggingface
 
-pytest.importorskip("torch")
-
 
 @pytest.fixture(scope="module")
 def made():
-    return clip_folder.model()
+    return clip_folder.Clip()
 
 
 @pytest.fixture(scope="module")
@@ -66,29 +65,29 @@ def assert_same(a: np.ndarray, b: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("activation", ["quick_gelu", "gelu"])
-def test_embeddings_are_those_of_transformers(tmp_path, activation):
-    made = clip_folder.model(activation=activation, seed=1)
+def test_embeddings_are_those_of_transformers(tmp_path, activation, torch_numbers):
+    made = clip_folder.Clip(activation=activation, seed=1)
     folder = clip_folder.write(tmp_path, made)
     tokens, images = inputs(huggingface.settings(folder), rows=3)
-    for a, b in zip(ours(folder, tokens, images), clip_folder.reference(made, tokens, images), strict=True):
+    theirs = torch_numbers(f"clip_{activation}", clip_folder.reference, made, tokens, images)
+    for a, b in zip(ours(folder, tokens, images), theirs, strict=True):
         assert_same(a, b)
 
 
-def test_embeddings_of_the_full_width_are_those_of_transformers(tmp_path):
+def test_embeddings_of_the_full_width_are_those_of_transformers(tmp_path, torch_numbers):
     """ViT-B/16 with two layers: one prompt, one image."""
-    made = clip_folder.full_width_model()
-    made.save_pretrained(tmp_path)
+    made = clip_folder.full_width()
+    clip_folder.write(tmp_path, made)
     tokens, images = inputs(huggingface.settings(tmp_path), rows=1)
-    for a, b in zip(ours(tmp_path, tokens, images), clip_folder.reference(made, tokens, images), strict=True):
+    theirs = torch_numbers("clip_full_width", clip_folder.reference, made, tokens, images)
+    for a, b in zip(ours(tmp_path, tokens, images), theirs, strict=True):
         assert a.shape == (1, 512) and np.std(b) > 1e-3
         assert_same(a, b)
     (tmp_path / huggingface.WHOLE).unlink()  # 180 MB
 
 
-def test_shards_and_half_precision_give_the_same_arrays(made, folder, tmp_path):
-    import torch
-
-    clip_folder.write(tmp_path / "shards", made, max_shard_size="60KB")
+def test_shards_and_half_precision_give_the_same_arrays(made, folder, tmp_path, torch_numbers):
+    clip_folder.write(tmp_path / "shards", made, shards=3)
     assert (tmp_path / "shards" / huggingface.INDEX).is_file()
     prefixes = huggingface.PREFIXES["text"]
     whole, others = huggingface.arrays(folder, prefixes)
@@ -96,14 +95,32 @@ def test_shards_and_half_precision_give_the_same_arrays(made, folder, tmp_path):
     assert others == others_too and "logit_scale" in whole and whole.keys() == parts.keys()
     for name in whole:
         np.testing.assert_array_equal(whole[name], parts[name])
-    halved = clip_folder.model().to(torch.bfloat16)
-    clip_folder.write(tmp_path / "half", halved)
+    clip_folder.write(tmp_path / "half", made, dtype=np.dtype(ml_dtypes.bfloat16))
+    widened = clip_folder.Clip()
+    widened.state = {n: v.astype(ml_dtypes.bfloat16).astype(np.float32) for n, v in made.state.items()}
     tokens, images = inputs(huggingface.settings(folder), rows=1)
     # bfloat16 weights, float32 arithmetic: what PyTorch gives when it widens them again.
-    for a, b in zip(
-        ours(tmp_path / "half", tokens, images), clip_folder.reference(halved.float(), tokens, images), strict=True
-    ):
+    theirs = torch_numbers("clip_bfloat16", clip_folder.reference, widened, tokens, images)
+    for a, b in zip(ours(tmp_path / "half", tokens, images), theirs, strict=True):
         assert_same(a, b)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+def test_a_folder_that_transformers_writes(made, folder, tmp_path, kind):
+    """Whole and in parts, as save_pretrained does it."""
+    import torch
+
+    model = clip_folder.torch_model(made).to(getattr(torch, kind))
+    model.save_pretrained(tmp_path / "whole")
+    model.save_pretrained(tmp_path / "parts", max_shard_size="60KB")
+    assert (tmp_path / "parts" / huggingface.INDEX).is_file()
+    assert huggingface.settings(tmp_path / "whole") == huggingface.settings(folder)
+    for name in ("whole", "parts"):
+        arrays, _ = huggingface.arrays(tmp_path / name, huggingface.PREFIXES["text"])
+        for key, array in arrays.items():
+            expected = made.state[key].astype(kind if kind == "float32" else ml_dtypes.bfloat16)
+            np.testing.assert_array_equal(np.float32(array), np.float32(expected))
 
 
 def test_settings_are_the_folder_s(folder):

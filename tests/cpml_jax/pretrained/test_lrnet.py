@@ -9,12 +9,12 @@ import numpy as np
 import published_weights
 import pytest
 import tiny
+import torch_writer
 
 from cpml_jax.errors import UserError
 from cpml_jax.models.landmark_rnn import LandmarkRNN
 from cpml_jax.pretrained import lrnet, torch_file
 
-torch = pytest.importorskip("torch")
 REAL = Path(__file__).resolve().parents[4] / "shared" / "weights" / "lrnet"  # beside the repository, where it is
 
 
@@ -24,18 +24,22 @@ def shapes_of(model):
 
 
 def made(g: str) -> dict:
-    return {k: torch.from_numpy(v) for k, v in published_weights.state(published_weights.lrnet(), g).items()}
+    """Arrays by name, "gru.bias_ih_l0" as g1's "g1gru.bias_ih_l0"."""
+    return published_weights.state(published_weights.lrnet(), g)
 
 
 @pytest.fixture
 def files(tmp_path):
     for g in ("g1", "g2"):
-        torch.save({k.removeprefix(g): v for k, v in made(g).items()}, tmp_path / f"{g}_raw.pth")
+        torch_writer.save({k.removeprefix(g): v for k, v in made(g).items()}, tmp_path / f"{g}_raw.pth")
     return tmp_path
 
 
-def torch_features(state: dict, points: np.ndarray) -> np.ndarray:
-    """(N, T, 136) -> (N, 64) by torch's own GRU and Linear, from the arrays of a file."""
+def torch_features(path: Path, points: np.ndarray) -> np.ndarray:
+    """(N, T, 136) -> (N, 64) by torch's own GRU and Linear, from a file that torch reads."""
+    import torch
+
+    state = torch.load(path, map_location="cpu", weights_only=True)
     gru = torch.nn.GRU(136, 32, batch_first=True, bidirectional=True)
     gru.load_state_dict({k.removeprefix("gru."): v for k, v in state.items() if k.startswith("gru.")})
     with torch.no_grad():
@@ -46,32 +50,35 @@ def torch_features(state: dict, points: np.ndarray) -> np.ndarray:
         return (x + linear(linear(x, *first).relu(), *second)).numpy()
 
 
-def compare(path, model):
+def compare(path, model, torch_numbers, name):
     landmarks = np.random.default_rng(0).uniform(-1, 1, (3, 40, 68, 2)).astype(np.float32)
     loaded = lrnet.load(path, shapes_of(model), delta_scale=model.delta_scale)
     ours = model.apply({"params": loaded.params}, jnp.asarray(landmarks), train=False)
     flat = landmarks.reshape(3, 40, 136)
-    states = [torch.load(file, map_location="cpu", weights_only=True) for file in lrnet.find_pair(path)]
-    theirs = [torch_features(s, x) for s, x in zip(states, (flat, np.diff(flat, axis=1)), strict=True)]
+    theirs = [
+        torch_numbers(f"lrnet_{name}_{g}", torch_features, file, x)
+        for g, file, x in zip(("g1", "g2"), lrnet.find_pair(path), (flat, np.diff(flat, axis=1)), strict=True)
+    ]
     np.testing.assert_allclose(ours, np.concatenate(theirs, axis=1), atol=1e-5, rtol=0)
     assert np.std(theirs[0]) > 0.05
     return loaded
 
 
 @pytest.mark.parametrize("delta_scale", [1.0, 200.0])
-def test_features_are_torchs(files, delta_scale):
-    loaded = compare(files, LandmarkRNN(**tiny.settings("landmarks") | dict(delta_scale=delta_scale)))
+def test_features_are_torchs(files, delta_scale, torch_numbers):
+    model = LandmarkRNN(**tiny.settings("landmarks") | dict(delta_scale=delta_scale))
+    loaded = compare(files, model, torch_numbers, "made")
     assert len(loaded.loaded) == 18 and loaded.fresh == [] and loaded.batch_stats == {}
     assert loaded.ignored == [f"{g}.dense.3.{part}" for g in ("g1", "g2") for part in ("bias", "weight")]
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the authors' files are not here")
 @pytest.mark.parametrize("compression", ["raw", "c23", "c40"])
-def test_the_authors_own_files(compression):
+def test_the_authors_own_files(compression, torch_numbers):
     for g in ("g1", "g2"):
         state = torch_file.read(REAL / f"{g}_{compression}.pth").state
         assert {k: v.shape for k, v in state.items()} == published_weights.lrnet()
-    compare(REAL / f"g2_{compression}.pth", LandmarkRNN(**tiny.settings("landmarks")))
+    compare(REAL / f"g2_{compression}.pth", LandmarkRNN(**tiny.settings("landmarks")), torch_numbers, compression)
 
 
 def test_every_mismatch_is_said(files):
@@ -79,7 +86,7 @@ def test_every_mismatch_is_said(files):
     with pytest.raises(UserError) as caught:
         lrnet.load(files, variables)
     assert str(caught.value).count("does not give") == 18
-    state = {k: v.numpy() for k, v in made("").items()}
+    state = made("")
     del state["gru.bias_hh_l0_reverse"], state["dense.1.fn.net.3.bias"]
     state |= {"gru.weight_ih_l1": np.zeros(3), "hidden_state": np.full((2, 1, 32), np.nan, np.float32)}
     with pytest.raises(UserError) as caught:

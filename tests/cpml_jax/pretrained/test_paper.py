@@ -17,7 +17,6 @@ LRNET = Path(__file__).parents[4] / "shared" / "weights" / "lrnet"  # the author
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> dict[str, str]:
     """Option -> file or folder of toy weights; LRNet's are the authors' where present."""
-    pytest.importorskip("torch")
     made = toy_run.write_weights(tmp_path_factory.mktemp("weights"))
     return made | {"model.landmarks.weights": str(LRNET / "g1_raw.pth")} if LRNET.is_dir() else made
 

@@ -25,7 +25,6 @@ CHANGES = {
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A trained run, and what its commands need."""
-    pytest.importorskip("torch")
     root = tmp_path_factory.mktemp("whole")
     weights = toy_run.write_weights(root)
     options = ("init_from", "model.text_encoder.weights")

@@ -2,7 +2,9 @@
 
 import functools
 import math
+import os
 import re
+import shutil
 
 import html_page
 import numpy as np
@@ -22,6 +24,19 @@ def whole(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(canvas, "png", functools.partial(canvas.png, dpi=40))  # small ones are quicker
         return folder, lines, *written(folder, {"faces": Records(lines, [broken])})
+
+
+def test_whether_the_page_is_of_this_evaluation_is_no_question_of_times(whole, tmp_path):
+    """A clock that went back, or a copy, lets an old page look newer than the evaluation."""
+    for name in ("report.html", "evaluation.json"):
+        shutil.copy(whole[0] / name, tmp_path)
+    os.utime(tmp_path / "report.html", (1.0, 1.0))
+    assert page.is_current(tmp_path)
+    (tmp_path / "evaluation.json").write_bytes((tmp_path / "evaluation.json").read_bytes() + b" ")
+    os.utime(tmp_path / "report.html", (4e9, 4e9))
+    assert not page.is_current(tmp_path)
+    (tmp_path / "report.html").unlink()
+    assert not page.is_current(tmp_path)
 
 
 def test_every_section_is_drawn(whole):

@@ -123,10 +123,11 @@ def test_weights_may_move_for_scoring_but_not_come_or_go(tmp_path):
 
 
 def test_a_network_is_kept_for_a_run_that_has_begun(tmp_path):
-    run_files.write_network(tmp_path, {"vocabulary": 7})
+    kept = {"shapes": {}, "vocabulary": 7, "tokens": [[[1, 2]]], "context_words": []}
+    run_files.write_network(tmp_path, kept)
     assert run_files.read_network(tmp_path) is None  # of a start that was cut off, with whatever configuration
     run_files.write_config(tmp_path, {})
-    assert run_files.read_network(tmp_path) == {"vocabulary": 7}
+    assert run_files.read_network(tmp_path) == kept
 
 
 def test_flatten_joins_keys_and_leaves_out_empty_sections():

@@ -42,8 +42,7 @@ def prepared(**changes):
 def test_a_step_traced_on_a_cpu_is_the_accelerators_when_lowered_for_one(platform, whole_step):
     text = whole_step.lower(lowering_platforms=(platform,)).as_text()
     assert text.count("[b, 0, 1, 2, f]") > 10  # XLA's 3-D convolutions
-    # What is left in two dimensions is what the CPU's form would have.
-    assert "[b, 0, 1, f]" not in text and "optimization_barrier" not in text
+    assert "[b, 0, 1, f]" not in text  # the CPU's form would have convolutions in two dimensions
 
 
 @pytest.fixture(scope="module")

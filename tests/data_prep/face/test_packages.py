@@ -10,5 +10,5 @@ def test_patch_releases_of_a_package_are_one_release(monkeypatch):
 
 
 def test_a_package_that_is_not_installed_is_one_line():
-    with pytest.raises(UserError, match="'no-such-package': install the group `prepare`"):
+    with pytest.raises(UserError, match="'no-such-package'.*uv sync --group prepare"):
         packages.release("no-such-package")

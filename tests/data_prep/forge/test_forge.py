@@ -111,6 +111,20 @@ def test_every_video_is_used_or_listed_with_its_reason(forged):
     assert "two faces" in page and page.count("<video") == 2 * 12 and "<script" not in page
 
 
+@pytest.mark.parametrize("pattern", ["swap/raw/*.mp4", "masks/*/*.mp4", "videos.csv", "squares/*.npz"])
+def test_a_flipped_bit_is_named(forged, config, place, capsys, pattern):
+    victim = next(iter(forged.glob(pattern)))
+    whole = victim.read_bytes()
+    data = bytearray(whole)
+    data[len(data) // 2] ^= 1
+    try:
+        victim.write_bytes(data)
+        assert run_main("forge", config, f"--workdir={place / 'run'}") == 2
+    finally:
+        victim.write_bytes(whole)
+    assert f"{victim}: damaged since it was made; delete that file" in capsys.readouterr().err
+
+
 def test_real_and_forged_differ_in_the_mask_alone(forged):
     rows = {row["path"]: row for row in listed(forged)}
     for path, row in rows.items():

@@ -36,7 +36,7 @@ def planned(monkeypatch, tmp_path):
     def plan(*tracks, num_frames=160):
         ordered = sorted(tracks, key=lambda t: -t.area())
         windows = []
-        monkeypatch.setattr(process.detector, "shared_detector", lambda: None)
+        monkeypatch.setattr(process.detector, "shared_detector", lambda _: None)
         monkeypatch.setattr(clips, "track_video", lambda *_: (ordered, 1000))
         info = StreamInfo(30.0, 720, 1280, "h264", 1e6)
         monkeypatch.setattr(clips, "stream_info", lambda *_: info)
@@ -116,7 +116,7 @@ def test_a_window_too_invalid_gives_way_and_the_video_stays(planned):
 def searched(monkeypatch):
     """Paths of the files that were searched for a face, of which each has one of 40 frames."""
     paths = []
-    monkeypatch.setattr(process.detector, "shared_detector", lambda: None)
+    monkeypatch.setattr(process.detector, "shared_detector", lambda _: None)
     monkeypatch.setattr(clips, "track_video", lambda path, *_: paths.append(path) or ([track(40, 60.0)], 40))
     return paths
 
@@ -157,7 +157,7 @@ def test_the_next_window_serves_all_files_of_a_group_where_one_cannot_be_measure
 @pytest.mark.parametrize(("split", "face"), [("train", "mask"), ("val", "largest"), ("test", "largest")])
 def test_no_mask_chooses_a_face_where_a_detector_is_tested(tmp_path, monkeypatch, split, face):
     encode(tmp_path / "a.mp4", draw(40))
-    monkeypatch.setattr(process.detector, "shared_detector", lambda: None)
+    monkeypatch.setattr(process.detector, "shared_detector", lambda _: None)
     monkeypatch.setattr(clips, "track_video", lambda *_: ([track(40, 60.0), track(40, 30.0)], 40))
     monkeypatch.setattr(process.mask, "manipulated", lambda tracks, masks: tracks[1] if masks else None)
     video = listed(path=str(tmp_path / "a.mp4"), label=1, method="Deepfakes", split=split, mask="mask.mp4")

@@ -1,6 +1,7 @@
 """The benchmark on disk: its layout, resumed, repeated and refused."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -80,3 +81,50 @@ def test_parameters_that_cannot_be_are_refused(change, tmp_path):
     with pytest.raises(UserError):
         generate(str(tmp_path / "new"), **SMALL | change)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_flipped_bit_is_named_and_the_file_made_anew(small):
+    before = contents(small)
+    victim = small / "manipulated_sequences/Face2Face/c23/videos/001_000.mp4"
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 4
+    victim.write_bytes(data)
+    with pytest.raises(UserError, match=f"{victim.name}: damaged since it was made; delete that file"):
+        generate(str(small), **SMALL)
+    victim.unlink()
+    generate(str(small), **SMALL)
+    assert contents(small) == before
+
+
+STRUCK = """
+import signal, sys
+from drawn import SMALL
+from data_prep.synthetic.generate import generate
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run with nohup
+    try:
+        generate(sys.argv[1], **SMALL | dict(workers=2, frames=5000))
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("struck", [signal.SIGKILL, signal.SIGINT])
+def test_no_process_is_left_and_none_complains(tmp_path, struck):
+    """A terminal's Ctrl-C reaches all processes; a kill the first alone, and its workers were left for ever."""
+    from faults.world import processes_of
+
+    script = tmp_path / "struck.py"
+    script.write_text(STRUCK)
+    path = os.pathsep.join(map(str, (REPOSITORY, REPOSITORY / "tests")))
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "drawn")], start_new_session=True, stderr=subprocess.PIPE,
+        text=True, env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    while len(list(tmp_path.rglob("raw/videos/*.part"))) < 2:  # both workers are at it
+        assert process.poll() is None
+        time.sleep(0.05)
+    (os.killpg if struck == signal.SIGINT else os.kill)(process.pid, struck)
+    said = process.communicate()[1]
+    assert process.returncode == (130 if struck == signal.SIGINT else -signal.SIGKILL), said
+    assert not processes_of(process.pid) and "Traceback" not in said, said

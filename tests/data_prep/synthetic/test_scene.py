@@ -56,19 +56,19 @@ def test_mtcnn_finds_every_face_and_dlib_its_landmarks(faces):
     import importlib.util
 
     import dlib
-    import torch
-    from facenet_pytorch import MTCNN
 
-    torch.set_num_threads(1)
+    from data_prep.face.mtcnn import networks, search
+
     folder = importlib.util.find_spec("face_recognition_models").submodule_search_locations[0]
     predictor = dlib.shape_predictor(os.path.join(folder, "models", "shape_predictor_68_face_landmarks.dat"))
-    detector = MTCNN(keep_all=True)
+    loaded = networks.load()
     for path in sorted(faces.rglob("raw/videos/*.mp4")):
         pictures = decode(path)
         truth = np.load(faces / "truth" / path.parts[-5] / path.parts[-4] / f"{path.stem}.npz")
         for number in (1, 8):
-            boxes, probabilities = detector.detect(pictures[number])
-            assert len(boxes) == 1 and probabilities[0] > 0.95, path
+            (found,) = search.find([pictures[number]], loaded, 20, (0.6, 0.7, 0.7))
+            boxes = found.boxes
+            assert len(boxes) == 1 and found.probabilities[0] > 0.95, path
             shape = predictor(pictures[number], dlib.rectangle(*(int(round(float(v))) for v in boxes[0])))
             fitted = np.array([[shape.part(i).x, shape.part(i).y] for i in range(68)])
             assert np.abs(fitted - truth["landmarks"][number]).mean() < 5.0, path

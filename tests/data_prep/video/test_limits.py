@@ -2,12 +2,11 @@
 
 import subprocess
 import sys
-from fractions import Fraction
 
-import av
 import cv2
 import numpy as np
 import pytest
+from hostile.bombs import gif, grey, growing
 from odd.encoder import encode
 
 from cpml_jax.errors import UserError
@@ -16,31 +15,6 @@ from data_prep.records.process import Sampling
 from data_prep.video.reader import VideoReader
 
 SMALL = Limits(pixels=100 * 100, frames=20, seconds=1.0)
-
-
-def grey(side: int, count: int) -> list[np.ndarray]:
-    return [np.full((side, side, 3), 60 + 5 * (i % 30), np.uint8) for i in range(count)]
-
-
-def raw_h264(path, *parts: tuple[int, int]) -> None:
-    """A bare stream, without a container that could say anything: (side, frames) one after another."""
-    with open(path, "wb") as file:
-        for side, count in parts:
-            codec = av.CodecContext.create("libx264", "w")
-            codec.width = codec.height = side
-            codec.pix_fmt, codec.time_base, codec.options = "yuv420p", Fraction(1, 30), {"preset": "ultrafast"}
-            for picture in grey(side, count):
-                for packet in codec.encode(av.VideoFrame.from_ndarray(picture, "rgb24")):
-                    file.write(bytes(packet))
-            for packet in codec.encode(None):
-                file.write(bytes(packet))
-
-
-def gif(path, side: int) -> None:
-    """One frame; its data end early, which a decoder fills up."""
-    size = side.to_bytes(2, "little") * 2
-    head = b"GIF89a" + size + b"\x80\0\0" + b"\0\0\0\xff\xff\xff"
-    path.write_bytes(head + b",\0\0\0\0" + size + b"\0\x02\x02\x4c\x01\0;")
 
 
 def read(path, limits=SMALL) -> int:
@@ -62,7 +36,7 @@ def test_what_is_within_the_limits_is_read(tmp_path):
 
 def test_a_container_that_says_its_size_is_refused_before_anything_is_decoded(tmp_path, monkeypatch):
     encode(tmp_path / "a.mp4", grey(102, 3))
-    gif(tmp_path / "a.gif", 16_000)
+    gif(16_000)(tmp_path / "a.gif")
     monkeypatch.setattr(VideoReader, "_decode", lambda self: pytest.fail("decoded"))
     assert "102x102 pixels; data.limits.pixels allows 10000" in refused(tmp_path / "a.mp4")
     assert "16000x16000 pixels; data.limits.pixels allows" in refused(tmp_path / "a.gif", Limits())
@@ -70,12 +44,12 @@ def test_a_container_that_says_its_size_is_refused_before_anything_is_decoded(tm
 
 def test_frames_that_grow_inside_the_file_are_not_decoded(tmp_path):
     """After some small ones: the decoder refuses before it makes room, and what is only a little larger is refused."""
-    raw_h264(tmp_path / "a.h264", (64, 8), (512, 8))
+    growing((64, 8), (512, 8))(tmp_path / "a.h264")
     with VideoReader(tmp_path / "a.h264", SMALL) as video:
         assert {frame.width for frame in video._decoded} == {64} and video.damaged
     with VideoReader(tmp_path / "a.h264") as video:
         assert {frame.width for frame in video._decoded} == {64, 512}
-    raw_h264(tmp_path / "b.h264", (64, 8), (128, 8))
+    growing((64, 8), (128, 8))(tmp_path / "b.h264")
     assert "128x128 pixels" in refused(tmp_path / "b.h264")
 
 
@@ -92,7 +66,7 @@ def test_deep_pixels_count_for_more(tmp_path):
 def test_frames_and_length_are_counted_as_they_come(tmp_path):
     encode(tmp_path / "many.mp4", grey(64, 21))
     assert "21 frames; data.limits.frames allows 20" in refused(tmp_path / "many.mp4")
-    raw_h264(tmp_path / "many.h264", (64, 25))
+    growing((64, 25))(tmp_path / "many.h264")
     assert "more than 20 frames" in refused(tmp_path / "many.h264")
     encode(tmp_path / "long.mp4", grey(64, 12), times=[i / 10 for i in range(12)])
     assert "longer than 1 s" in refused(tmp_path / "long.mp4")
@@ -105,7 +79,7 @@ def test_the_time_for_decoding_is_bounded(tmp_path):
 
 def test_bombs_take_little_memory(tmp_path):
     """A GIF of 16,000 x 16,000, 1 GB a frame, and a PNG among ready-made crops, 144 million pixels in 140 kB."""
-    gif(tmp_path / "a.gif", 16_000)
+    gif(16_000)(tmp_path / "a.gif")
     done, data = cv2.imencode(".png", np.zeros((12_000, 12_000), np.uint8), [cv2.IMWRITE_PNG_COMPRESSION, 9])
     assert done and len(data) < 200_000
     (tmp_path / "0.png").write_bytes(data.tobytes())

@@ -125,7 +125,7 @@ def times_seen(path, change) -> list[float]:
         change(stamps)
         for frame, stamp in zip(frames, stamps, strict=True):
             frame.pts = stamp
-        video._decoded = iter(frames)
+        video._decoded = (frame for frame in frames)  # closed at the end, as the decoder is
         return [time for time, _ in video.frames()]
 
 

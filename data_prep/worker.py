@@ -1,0 +1,58 @@
+"""Processes of preparation: none outlives the one that started it, and Ctrl-C is no traceback of each."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
+
+import cv2
+
+PATIENCE = 5.0  # s
+
+
+def start_worker() -> None:
+    """The initializer of a process."""
+    cv2.setNumThreads(1)
+    heard = signal.getsignal(signal.SIGINT) != signal.SIG_IGN  # by the first process, too: not in a job with nohup
+    main_thread = threading.current_thread() is threading.main_thread()
+    if heard and main_thread and multiprocessing.parent_process() is not None:
+        # A terminal's Ctrl-C goes to every process: the one that started this one says what there is to say, and ends
+        # it. Were it gone at once, that one might hear of a broken pool before it hears of Ctrl-C.
+        signal.signal(signal.SIGINT, lambda *_: (time.sleep(PATIENCE), os._exit(130)))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    threading.Thread(target=_end_with_parent, daemon=True, name="end with parent").start()
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the one that started it is gone: killed, it can tell nobody, and its processes would wait
+    for their next job for ever, each with its networks in memory."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextlib.contextmanager
+def starting() -> Iterator[None]:
+    """Processes that the block starts hear of no Ctrl-C before `start_worker`; this one hears of it at the end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    resource_tracker.ensure_running()  # which would let Ctrl-C through again, started in the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_workers() -> None:
+    """End the processes that this one started, whatever they are at: their files are whole or not there."""
+    for process in multiprocessing.active_children():
+        process.terminate()

@@ -1,0 +1,122 @@
+"""Long and large: the peak of memory, and whether it grows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from odd.encoder import draw
+
+from faults.world import ROOT, World
+
+pytestmark = pytest.mark.faults
+MINUTES = float(os.environ.get("FAULTS_MINUTES", "10"))  # of 1080p
+FILES, VIDEOS = 5000, 500
+PROMISED = 1.5e9  # bytes of a process, whatever the file
+MB = 1e6
+
+
+def watched(world: World, *arguments: str) -> tuple[subprocess.CompletedProcess, list[float]]:
+    """The real command in a process of its own, and its resident memory, bytes, five times a second; last its peak."""
+    world.back_to("end")
+    out, err = world.root / "long.out", world.root / "long.err"
+    environment = world.warm.environment | {"PYTHONPATH": str(ROOT)}
+    with out.open("wb") as stdout, err.open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "main.py", *arguments], cwd=ROOT, stdout=stdout, stderr=stderr, env=environment
+        )
+        sampled, peak = [], 0.0
+        while process.poll() is None:
+            try:
+                status = dict(
+                    line.split(":", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
+                )
+                sampled.append(1024.0 * int(status["VmRSS"].split()[0]))
+                peak = max(peak, 1024.0 * int(status["VmHWM"].split()[0]))
+            except (OSError, KeyError, ValueError):
+                pass
+            time.sleep(0.2)
+    done = subprocess.CompletedProcess(arguments, process.returncode, out.read_text(), err.read_text(errors="replace"))
+    return done, [*sampled, peak]
+
+
+def growth(sampled: list[float]) -> float:
+    """Bytes by which the median of the last quarter lies above that of the second quarter."""
+    quarters = np.array_split(np.asarray(sampled), 4)
+    return float(np.median(quarters[3]) - np.median(quarters[1]))
+
+
+def long_video(path: Path, minutes: float) -> None:
+    """A drawn face in 1920x1080 at 30 frames/s: ten seconds are encoded, and repeated."""
+    pictures = draw(300)
+    with av.open(str(path.with_suffix(".part.mp4")), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"preset": "ultrafast", "crf": "23", "bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
+        whole = np.random.default_rng(0).integers(60, 90, (1080, 1920, 3), dtype=np.uint8)
+        for picture in pictures:
+            side = 640
+            rows = np.arange(side) * len(picture) // side
+            whole[200 : 200 + side, 640 : 640 + side] = picture[rows][:, rows]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(whole, format="rgb24")))
+        container.mux(stream.encode(None))
+    with av.open(str(path.with_suffix(".part.mp4"))) as source, av.open(str(path), "w") as container:
+        packets = [packet for packet in source.demux(video=0) if packet.dts is not None]
+        stream = container.add_stream_from_template(source.streams.video[0])
+        base = source.streams.video[0].time_base
+        assert base is not None
+        length = int(Fraction(10) / base)
+        data = [(bytes(packet), packet.pts, packet.dts, packet.is_keyframe) for packet in packets]
+        for number in range(round(6 * minutes)):
+            for content, pts, dts, key in data:
+                packet = av.Packet(content)
+                packet.stream, packet.time_base, packet.is_keyframe = stream, base, key
+                packet.pts, packet.dts = pts + number * length, dts + number * length
+                container.mux(packet)
+
+
+def test_ten_minutes_of_1080p(world, tmp_path):
+    long_video(tmp_path / "long.mp4", MINUTES)
+    done, sampled = watched(world, *world.arguments("predict")[:-1], str(tmp_path / "long.mp4"))
+    print(f"{MINUTES:g} minutes of 1080p: peak {sampled[-1] / MB:.0f} MB, growth {growth(sampled[:-1]) / MB:.0f} MB")
+    assert done.returncode == 0, done.stdout[:500] + done.stderr[-2000:]
+    assert sampled[-1] < PROMISED
+
+
+def test_a_folder_of_5000_files(world, tmp_path):
+    """Most are no videos, or empty, or noise, or too short; each has its answer or is passed over."""
+    folder, rng = tmp_path / "many", np.random.default_rng(0)
+    folder.mkdir()
+    short = (world.real / "p0.mp4").read_bytes()
+    for number in range(FILES):
+        kind = number % 10
+        suffix = (".mp4", ".mp4", ".txt", ".jpg", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".json")[kind]
+        content = b"" if kind == 0 else short[: len(short) // 3] if kind == 1 else rng.bytes(200 + number % 3000)
+        (folder / f"{number:04d}{suffix}").write_bytes(content)
+    (folder / "whole.mp4").write_bytes(short)
+    done, sampled = watched(world, *world.arguments("predict")[:-1], str(folder))
+    answers = done.stdout.splitlines()
+    print(
+        f"{FILES} files: {len(answers)} answers, peak {sampled[-1] / MB:.0f} MB, "
+        f"growth {growth(sampled[:-1]) / MB:.0f} MB"
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr[-2000:]
+    assert sum('"error"' not in line for line in answers) == 1
+    assert sampled[-1] < PROMISED and growth(sampled[:-1]) < 50 * MB
+
+
+def test_500_videos_do_not_make_it_grow(world, tmp_path):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for number in range(VIDEOS):
+        os.link(world.real / f"p{number % 6}.mp4", folder / f"{number:03d}.mp4")
+    done, sampled = watched(world, *world.arguments("predict")[:-1], str(folder))
+    print(f"{VIDEOS} videos: peak {sampled[-1] / MB:.0f} MB, growth {growth(sampled[:-1]) / MB:.0f} MB")
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == VIDEOS, done.stderr[-2000:]
+    assert sampled[-1] < PROMISED and growth(sampled[:-1]) < 50 * MB
