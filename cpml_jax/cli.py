@@ -205,7 +205,7 @@ def dispatch(verb: str | None, config: ConfigDict | None, workdir: str, argument
 
     Only predict does without a configuration: it takes the one that was stored with its model.
     """
-    from cpml_jax import chain  # JAX starts here, after the flags proved right
+    from cpml_jax import chain, preparation  # JAX starts here, after the flags proved right
 
     if _COORDINATOR.value:
         if not _DEBUG.value:  # Orbax logs as errors what it raises
@@ -226,14 +226,14 @@ def dispatch(verb: str | None, config: ConfigDict | None, workdir: str, argument
             protocols,
             seeds(),
             tuple(_ROWS.value),
-            prepare=functools.partial(chain.prepare, wait=_WAIT.value),
+            prepare=functools.partial(preparation.prepare, wait=_WAIT.value),
             evaluate=functools.partial(chain.evaluate, wait=_WAIT.value),
             wait=_WAIT.value,
         )
     if verb == "export":
         chain.export(config, workdir, _OUT.value)
     elif _VERIFY.value:
-        chain.verify(config, workdir)
+        preparation.verify(config, workdir)
     else:
         chain.run(
             verb,

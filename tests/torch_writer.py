@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from cpml_jax.errors import UserError
 from cpml_jax.pretrained import torch_file
 from cpml_jax.pretrained.torch_pickle import DTYPES
 
@@ -90,3 +92,13 @@ def save(value: Any, path: str | Path, zipped: bool = True) -> Path:
     tail = b"".join(struct.pack("<q", storage.count) + storage.data for storage in storages)
     path.write_bytes(head + file.getvalue() + keys + tail)
     return path
+
+
+def refused(path, *words):
+    """Reading the file is one line that names it and holds the words."""
+    with pytest.raises(UserError) as caught:
+        torch_file.read(path)
+    message = str(caught.value)
+    assert "\n" not in message and str(path) in message
+    for word in words:
+        assert word in message, message

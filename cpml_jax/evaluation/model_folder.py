@@ -105,14 +105,7 @@ def read(folder: Path, doubt_level: float | None = None) -> tuple[ConfigDict, Sc
     level = config.eval.doubt_level if doubt_level is None else doubt_level
     verdict, about = verdicts.read_file(folder / DECISION, level)
     model, tokens = scoring.build_model(config, kept)
-    abstract = jax.eval_shape(
-        lambda: model.init(
-            {"params": jax.random.key(0), "dropout": jax.random.key(0)},
-            scoring.dummy_inputs(config),
-            tokens,
-            method="init_everything",
-        )
-    )
+    abstract = scoring.abstract_variables(model, config, tokens)
     loaded = export.load(str(folder), abstract)
     if loaded.fresh:
         raise UserError(f"{folder}: its {export.ARRAYS} lacks {', '.join(loaded.fresh[:3])}; export the model again")

@@ -165,6 +165,12 @@ def dummy_inputs(config: ConfigDict, rows: int = 1) -> dict[str, jax.Array]:
     return {name: jnp.zeros(x.shape, x.dtype) for name, x in inputs.items()}
 
 
+def abstract_variables(model: CPML, config: ConfigDict, tokens: jax.Array | None) -> Any:
+    """{"params": ..., "batch_stats": ...} of jax.ShapeDtypeStruct: what a model of this configuration holds."""
+    keys = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
+    return jax.eval_shape(lambda: model.init(keys, dummy_inputs(config), tokens, method="init_everything"))
+
+
 def restore_for_scoring(workdir: str | Path, config: ConfigDict, which: str = "best") -> Scorer:
     """A checkpoint of a run, ready to score. Arguments and errors as restore's."""
     model, tokens, mesh, variables, step, selection = restore(workdir, config, which)
@@ -193,14 +199,7 @@ def restore(workdir: str | Path, config: ConfigDict, which: str = "best") -> tup
     run_files.check_prompts(workdir, network.read_bank(config, workdir))
     model, tokens = build_model(config, network.of_run(config, workdir))
     mesh = make_mesh(config.train.devices)
-    abstract = jax.eval_shape(
-        lambda: model.init(
-            {"params": jax.random.key(0), "dropout": jax.random.key(0)},
-            dummy_inputs(config),
-            tokens,
-            method="init_everything",
-        )
-    )
+    abstract = abstract_variables(model, config, tokens)
     shardings = state_shardings(abstract, mesh, config.train.shard_params)
     abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, shardings)
     variables = saved.restore_variables(step, abstract)

@@ -16,7 +16,7 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
-from cpml_jax import chain, lock
+from cpml_jax import chain, lock, preparation
 from cpml_jax.console import inform
 from cpml_jax.data.records import RecordSet, is_finished, records_dir, records_root
 from cpml_jax.errors import UserError
@@ -54,7 +54,7 @@ def run(
     rows: Iterable[str] = (),
     *,
     ablation: Ablation | None = None,
-    prepare: Step = chain.prepare,
+    prepare: Step = preparation.prepare,
     train: Step = chain.train,
     evaluate: Step = chain.evaluate,
     wait: bool = False,

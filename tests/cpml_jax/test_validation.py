@@ -10,7 +10,7 @@ import tiny
 from command import run_main
 from ml_collections import ConfigDict
 
-from cpml_jax import chain, configuration, evaluate, predict, sweep, train
+from cpml_jax import chain, configuration, evaluate, predict, preparation, sweep, train
 from cpml_jax.configs import _bases, ablation, base, protocols
 from cpml_jax.configuration import bundled, flattened, locate
 from cpml_jax.errors import UserError
@@ -240,7 +240,7 @@ def refused(tmp_path: Path) -> dict:
     return {
         "all": lambda config: chain.run(None, config, work),
         "prepare": lambda config: chain.run("prepare", config, work),
-        "verify": lambda config: chain.verify(config, work),
+        "verify": lambda config: preparation.verify(config, work),
         "train": lambda config: chain.run("train", config, work),
         "evaluate": lambda config: chain.run("evaluate", config, work),
         "report": lambda config: chain.run("report", config, work),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch_writer import save
+from torch_writer import refused, save
 
 from cpml_jax.errors import UserError
 from cpml_jax.pretrained import torch_file
@@ -23,15 +23,6 @@ FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"]
 
 LINEAR = {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.float32([7, 8])}
 TORCHS = np.load(Path(__file__).parents[2] / "goldens/torch_files.npz")  # files that torch wrote; what was in them
-
-
-def refused(path, *words):
-    with pytest.raises(UserError) as caught:
-        torch_file.read(path)
-    message = str(caught.value)
-    assert "\n" not in message and str(path) in message
-    for word in words:
-        assert word in message, message
 
 
 def recorded_files() -> list[str]:

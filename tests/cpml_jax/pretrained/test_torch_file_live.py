@@ -7,8 +7,8 @@ import pytest
 import torch_writer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch_writer import refused
 
-from cpml_jax.errors import UserError
 from cpml_jax.pretrained import torch_file
 
 pytestmark = pytest.mark.torch
@@ -32,15 +32,6 @@ torch = Late()
 def saved(value, path, zipped=True, **options):
     torch.save(value, path, _use_new_zipfile_serialization=zipped, **options)
     return path
-
-
-def refused(path, *words):
-    with pytest.raises(UserError) as caught:
-        torch_file.read(path)
-    message = str(caught.value)
-    assert "\n" not in message and str(path) in message
-    for word in words:
-        assert word in message, message
 
 
 @st.composite
