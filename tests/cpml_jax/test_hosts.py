@@ -9,7 +9,7 @@ import types
 import jax
 import numpy as np
 import pytest
-from absl import flags
+from command import run_main
 
 from cpml_jax import cli, hosts, lock, native_messages
 from cpml_jax.errors import UserError
@@ -54,12 +54,10 @@ def test_a_port_in_use_is_refused_where_it_is_to_be_opened():
         assert hosts._address(coordinator, 2, 1) == (coordinator, 2, 1)
 
 
-@pytest.mark.parametrize("flag", ["_PROCESSES", "_PROCESS"])
-def test_numbers_without_a_coordinator_are_refused(flag, monkeypatch):
-    flags.FLAGS(["main.py"])
-    monkeypatch.setattr(cli, flag, types.SimpleNamespace(value=1))
-    with pytest.raises(UserError, match="go with --coordinator=host:port"):
-        cli.check_flags("train")
+@pytest.mark.parametrize("flag", ["--processes=2", "--process=1"])
+def test_numbers_without_a_coordinator_are_refused(flag, capfd):
+    assert run_main("train", flag) == 2
+    assert "go with --coordinator=host:port" in capfd.readouterr().err
 
 
 def test_a_process_that_gave_no_sign_of_life_is_named(monkeypatch):
