@@ -1,0 +1,170 @@
+"""A traced JAX function as an ONNX model.
+
+What depends on no input is computed here and becomes a constant. Where a form of an operation is chosen by platform
+(models/convolution.py), it is the CPU's, whose 2-D convolutions and products every runtime of ONNX has.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import onnx
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+from onnx import helper
+
+from cpml_jax.portable import onnx_products  # noqa: F401 - registers its rules
+from cpml_jax.portable.onnx_graph import IR_VERSION, OPSET, Graph, Value, needed
+from cpml_jax.portable.onnx_products import Spectrum
+from cpml_jax.portable.onnx_rules import RULES, element_type, shape_of
+
+PLATFORM = "cpu"
+_MOVES = ("transpose", "reshape", "squeeze", "slice", "broadcast_in_dim", "copy")  # of elements, also complex ones
+
+
+def model_of(
+    function: Callable[..., Mapping[str, jax.Array]],
+    arguments: Mapping[str, jax.ShapeDtypeStruct],
+    *,
+    batch_name: str,
+    about: Mapping[str, str],
+) -> onnx.ModelProto:
+    """The model of a function of named arrays that gives named arrays.
+
+    Args:
+      arguments: shapes and types; the first dimension of each is the same free one.
+      batch_name: what that dimension is called in the model.
+      about: metadata.
+
+    Raises:
+      NotImplementedError: an operation without a rule, or one of arguments that its rule does not do.
+    """
+    traced = jax.jit(function).trace(**arguments)
+    flat, tree = jax.tree.flatten(dict(arguments))
+    names = list(jax.tree.unflatten(tree, range(len(flat))))  # a dictionary's keys, in JAX's order
+    ordered = sorted(names)
+    graph = Graph(ordered[0], next(iter(arguments.values())).shape[0])
+    closed: ClosedJaxpr = traced.jaxpr
+    results = _run(graph, closed.jaxpr, [np.asarray(c) for c in closed.consts], ordered)
+    out_names = sorted(traced.out_info)
+    for name, value in zip(out_names, results, strict=True):
+        graph.nodes.append(helper.make_node("Identity", [graph.name(value)], [name]))
+    nodes, read = needed(graph.nodes, out_names)
+
+    def described(name: str, of: Any) -> onnx.ValueInfoProto:
+        sizes = [batch_name if graph.multiple(size) else int(size) for size in of.shape]
+        return helper.make_tensor_value_info(name, element_type(of.dtype), sizes)
+
+    proto = helper.make_graph(
+        nodes,
+        "scores",
+        [described(name, arguments[name]) for name in ordered],
+        [described(name, traced.out_info[name]) for name in out_names],
+        [tensor for name, tensor in graph.initializers.items() if name in read],
+    )
+    model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    helper.set_model_props(model, dict(about))
+    return model
+
+
+def _run(
+    graph: Graph, jaxpr: Jaxpr, constants: Sequence[Any], inputs: Sequence[Any], wanted: Sequence[bool] | None = None
+) -> list[Any]:
+    """The values of a jaxpr's outputs; None for those that are not wanted, and nothing is done for these."""
+    known: dict[Any, Any] = dict(zip(jaxpr.constvars, constants, strict=True))
+    known |= dict(zip(jaxpr.invars, inputs, strict=True))
+
+    def read(atom: Any) -> Any:
+        return np.asarray(atom.val, atom.aval.dtype) if isinstance(atom, Literal) else known.get(atom)
+
+    kept = wanted or [True] * len(jaxpr.outvars)
+    live = {atom for atom, keep in zip(jaxpr.outvars, kept, strict=True) if keep and not isinstance(atom, Literal)}
+    steps = []
+    for equation in reversed(jaxpr.eqns):
+        if not live.isdisjoint(equation.outvars):
+            steps.append((equation, [out in live for out in equation.outvars]))
+            live.update(atom for atom in equation.invars if not isinstance(atom, Literal))
+    for equation, used in reversed(steps):
+        made = _equation(graph, equation, [read(atom) for atom in equation.invars], used)
+        known.update(zip(equation.outvars, made, strict=True))
+    return [read(atom) if keep else None for atom, keep in zip(jaxpr.outvars, kept, strict=True)]
+
+
+def _equation(graph: Graph, equation: Any, values: list[Any], used: list[bool]) -> list[Any]:
+    name, params = equation.primitive.name, equation.params
+    if name == "platform_index":
+        return [np.asarray(_branch_of(params["platforms"]), np.int32)]
+    if name == "cond":
+        if not isinstance(values[0], np.ndarray):
+            raise NotImplementedError("a branch that depends on the input")
+        branch = params["branches"][int(values[0])]
+        return _run(graph, branch.jaxpr, branch.consts, values[1:], used)
+    if name == "scan":
+        return _scan(graph, equation, values)
+    inner = next((params[key] for key in ("jaxpr", "call_jaxpr") if key in params), None)
+    if inner is not None:
+        body, constants = (inner.jaxpr, inner.consts) if hasattr(inner, "consts") else (inner, [])
+        return _run(graph, body, constants, values, used)
+    static = all(graph.multiple(size) is None for out in equation.outvars for size in shape_of(out))
+    if static and all(isinstance(value, np.ndarray) for value in values):
+        return _computed(equation, values)
+    if name not in RULES:
+        raise NotImplementedError(f"the operation {name!r} of JAX")
+    apply = functools.partial(RULES[name], graph, equation)
+    if name in _MOVES and isinstance(values[0], Spectrum):
+        return [Spectrum(map(apply, values[0]))]
+    made = apply(*values)
+    return made if isinstance(made, list) else [made]
+
+
+def _branch_of(platforms: Sequence[Sequence[str] | None]) -> int:
+    named = [i for i, of in enumerate(platforms) if of is not None and PLATFORM in of]
+    return named[0] if named else [i for i, of in enumerate(platforms) if of is None][0]
+
+
+def _computed(equation: Any, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+    made = equation.primitive.bind(*map(jax.numpy.asarray, values), **equation.params)
+    return [np.asarray(value) for value in (made if equation.primitive.multiple_results else [made])]
+
+
+def _scan(graph: Graph, equation: Any, values: list[Any]) -> list[Any]:
+    """A loop over an axis; constants of its body are the outer graph's values."""
+    params = equation.params
+    constants, carried = params["num_consts"], params["num_carry"]
+    shared, start, scanned = values[:constants], values[constants : constants + carried], values[constants + carried :]
+    body, closed = graph.inner(), params["jaxpr"]
+    atoms = closed.jaxpr.invars[constants:]
+    names = [body.new_name("step") for _ in atoms]
+    results = _run(body, closed.jaxpr, closed.consts, [*shared, *names])
+    outs = []
+    for value in results:  # an output of its own for each, even where the body only hands something on
+        outs.append(body.add("Identity", value))
+    nodes, _ = needed(body.nodes, outs)
+
+    def described(name: str, atom: Any) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, element_type(atom.aval.dtype), None)
+
+    proto = helper.make_graph(
+        nodes,
+        graph.new_name("body"),
+        [described(name, atom) for name, atom in zip(names, atoms, strict=True)],
+        [described(name, atom) for name, atom in zip(outs, closed.jaxpr.outvars, strict=True)],
+    )
+    backwards = int(params["reverse"])
+    made = graph.add(
+        "Scan",
+        *start,
+        *scanned,
+        outputs=len(outs),
+        body=proto,
+        num_scan_inputs=len(scanned),
+        scan_input_directions=[backwards] * len(scanned),
+        scan_output_directions=[backwards] * (len(outs) - carried),
+    )
+    return made if len(outs) > 1 else [made]
+
+
+__all__ = ["Value", "model_of"]
