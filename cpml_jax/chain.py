@@ -143,20 +143,30 @@ def report_is_current(workdir: Folder) -> bool:
     return page.is_current(Path(workdir))
 
 
-def export(config: ConfigDict, workdir: Folder, folder: str) -> None:
-    """The checkpoint that evaluation uses, as a folder to score with (Detector.load) or to start from (init_from)."""
+def export(config: ConfigDict, workdir: Folder, folder: str, formats: tuple[str, ...] = ()) -> None:
+    """The checkpoint that evaluation uses, as a folder to score with (Detector.load) or to start from (init_from).
+
+    Args:
+      formats: of --format: which programs are written beside it.
+    """
+    from cpml_jax.portable import files as programs
+
+    formats = programs.chosen(formats)
     validate(config, "export", workdir=workdir)
     import jax
 
     from cpml_jax.evaluation import model_folder, results_file, scoring
+    from cpml_jax.evaluation import verdict as verdicts
     from cpml_jax.report import model_card
 
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
     variables = scorer.variables()
     if jax.process_index() == 0:
         results = results_file.of_parameters(workdir, scorer.step, scorer.parameters_sha256)
-        text = model_card.card(config.to_dict(), results, scorer.step)
+        text = model_card.card(config.to_dict(), results, scorer.step, formats)
         model_folder.write(Path(folder), workdir, config, scorer, variables, text)
+        verdict = verdicts.read(workdir, scorer.step, scorer.parameters_sha256, config.eval.doubt_level or 1.0)
+        programs.write(Path(folder), formats, config, scorer, variables, verdict)
     inform(f"{folder}: the model of step {scorer.step}; to start from it: --config.init_from={folder}")
 
 

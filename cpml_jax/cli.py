@@ -54,6 +54,9 @@ _MODEL = flags.DEFINE_string(
     "model", "", "With predict: a folder of export or of a run, or hf://OWNER/NAME, in place of --config and --workdir."
 )
 _OUT = flags.DEFINE_string("out", "", "With export: the model's folder. With compare: the folder of the tables.")
+_FORMAT = flags.DEFINE_list(
+    "format", [], "With export: beside safetensors a program that runs without this package: stablehlo, onnx, or both."
+)
 _RESUME = flags.DEFINE_enum(
     "resume", None, ["latest", "previous"], "With train: previous: set damaged checkpoints aside, take the one before."
 )
@@ -72,6 +75,7 @@ OWNERS = (
     (_REPORT, ("predict",)),
     (_MODEL, ("predict",)),
     (_OUT, ("export", "compare")),
+    (_FORMAT, ("export",)),
     (_RESUME, ("train", None)),
     (_WAIT, ("prepare", "forge", "train", "evaluate", "report", "sweep", None)),
 )
@@ -231,7 +235,7 @@ def dispatch(verb: str | None, config: ConfigDict | None, workdir: str, argument
             wait=_WAIT.value,
         )
     if verb == "export":
-        chain.export(config, workdir, _OUT.value)
+        chain.export(config, workdir, _OUT.value, tuple(_FORMAT.value))
     elif _VERIFY.value:
         preparation.verify(config, workdir)
     else:

@@ -9,18 +9,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import onnx
+from onnx import helper, numpy_helper
 
-try:
-    import onnx
-    from onnx import helper, numpy_helper
-except ImportError as _error:  # of the extra `onnx`
-    from cpml_jax.errors import UserError
-
-    raise UserError(
-        f"--format=onnx needs the package {_error.name!r}: `uv sync --extra onnx`, or `pip install onnx onnxruntime`"
-    ) from None
-
-OPSET = 20  # of September 2023
+OPSET = 20
 IR_VERSION = 9  # that opset's
 
 Value = np.ndarray | str

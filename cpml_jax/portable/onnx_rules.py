@@ -59,6 +59,11 @@ def _not_equal(graph: Graph, equation: Any, a: Value, b: Value) -> Value:
     return graph.add("Not", graph.add("Equal", a, b))
 
 
+@rule("is_finite")
+def _is_finite(graph: Graph, equation: Any, x: Value) -> Value:
+    return graph.add("Not", graph.add("Or", graph.add("IsNaN", x), graph.add("IsInf", x)))
+
+
 @rule("rsqrt")
 def _rsqrt(graph: Graph, equation: Any, x: Value) -> Value:
     return graph.add("Reciprocal", graph.add("Sqrt", x))
@@ -164,8 +169,10 @@ def _pad(graph: Graph, equation: Any, x: Value, filling: Value) -> Value:
 
 
 @rule("concatenate")
-def _concatenate(graph: Graph, equation: Any, *values: Value) -> Value:
-    return graph.add("Concat", *values, axis=equation.params["dimension"])
+def _concatenate(graph: Graph, equation: Any, *values: Value | None) -> Value:
+    """None: an array of no elements."""
+    parts = [value for value in values if value is not None]
+    return graph.add("Concat", *parts, axis=equation.params["dimension"]) if len(parts) > 1 else parts[0]
 
 
 @rule("stack")

@@ -17,7 +17,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from onnx import helper
 
 from cpml_jax.portable import onnx_products  # noqa: F401 - registers its rules
-from cpml_jax.portable.onnx_graph import IR_VERSION, OPSET, Graph, Value, needed
+from cpml_jax.portable.onnx_graph import IR_VERSION, OPSET, Graph, needed
 from cpml_jax.portable.onnx_products import Spectrum
 from cpml_jax.portable.onnx_rules import RULES, element_type, shape_of
 
@@ -30,14 +30,12 @@ def model_of(
     arguments: Mapping[str, jax.ShapeDtypeStruct],
     *,
     batch_name: str,
-    about: Mapping[str, str],
 ) -> onnx.ModelProto:
     """The model of a function of named arrays that gives named arrays.
 
     Args:
       arguments: shapes and types; the first dimension of each is the same free one.
       batch_name: what that dimension is called in the model.
-      about: metadata.
 
     Raises:
       NotImplementedError: an operation without a rule, or one of arguments that its rule does not do.
@@ -65,9 +63,7 @@ def model_of(
         [described(name, traced.out_info[name]) for name in out_names],
         [tensor for name, tensor in graph.initializers.items() if name in read],
     )
-    model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    helper.set_model_props(model, dict(about))
-    return model
+    return helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
 
 
 def _run(
@@ -86,7 +82,8 @@ def _run(
     for equation in reversed(jaxpr.eqns):
         if not live.isdisjoint(equation.outvars):
             steps.append((equation, [out in live for out in equation.outvars]))
-            live.update(atom for atom in equation.invars if not isinstance(atom, Literal))
+            # Nothing is read of an array of no elements, as jnp.pad makes them of an axis that it does not pad.
+            live.update(a for a in equation.invars if not isinstance(a, Literal) and 0 not in shape_of(a))
     for equation, used in reversed(steps):
         made = _equation(graph, equation, [read(atom) for atom in equation.invars], used)
         known.update(zip(equation.outvars, made, strict=True))
@@ -165,6 +162,3 @@ def _scan(graph: Graph, equation: Any, values: list[Any]) -> list[Any]:
         scan_output_directions=[backwards] * (len(outs) - carried),
     )
     return made if len(outs) > 1 else [made]
-
-
-__all__ = ["Value", "model_of"]
