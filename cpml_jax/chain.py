@@ -113,6 +113,23 @@ def evaluate(config: ConfigDict, workdir: Folder, names: tuple[str, ...] = (), w
     evaluation.run(config, workdir, names)
 
 
+def evaluate_model(
+    config: ConfigDict, workdir: Folder, model: str, names: tuple[str, ...] = (), wait: bool = False
+) -> None:
+    """Evaluate a model that was handed on, on a configuration's records (evaluation/handed_on.py)."""
+    from cpml_jax.evaluation import handed_on, protocols
+    from cpml_jax.validation import validate_tests
+
+    validate_tests(config, names)
+    make_workdir(workdir)
+    names = tuple(dict.fromkeys(names or config.eval.protocols))
+    with lock.alone(workdir, wait=wait), doing(f"evaluating {model}"):
+        for name in names:
+            if name in protocols.CONDITION_PROTOCOLS:
+                preparation.prepare_conditions(config, workdir, name, wait)
+        handed_on.run(config, workdir, model, names)
+
+
 def report(config: ConfigDict, workdir: Folder) -> None:
     """Draw report.html from what evaluation left behind; where the model looks is computed anew, for a few clips."""
     import jax

@@ -59,7 +59,7 @@ def checked(what: str, program: Program, run: Run) -> float:
     largest = difference(program, run)
     if not largest <= TOLERANCE:
         raise UserError(
-            f"{what}: its scores of {CLIPS} clips differ from the model's by {largest:.2g}, more than {TOLERANCE}: it is "
-            "not written; please report this model's configuration"
+            f"{what}: its scores of {CLIPS} clips differ from the model's by {largest:.2g}, more than {TOLERANCE}: it "
+            "is not written; please report this model's configuration"
         )
     return largest

@@ -58,8 +58,8 @@ def _input(name: str, shape: Any, dtype: Any, size: InputSize) -> dict[str, Any]
         "landmarks": (
             "half sides of the crop",
             [-1, 1],
-            "x and y of the 68 points of iBUG; -1 is the crop's left or upper edge, 1 the other. A few may lie outside. "
-            "Points that could not be measured are interpolated over time",
+            "x and y of the 68 points of iBUG; -1 is the crop's left or upper edge, 1 the other. A few may lie "
+            "outside. Points that could not be measured are interpolated over time",
         ),
         "texture": (
             "standard deviations between clips",

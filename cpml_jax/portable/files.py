@@ -1,9 +1,9 @@
 """A model's programs beside its folder (evaluation/model_folder.py).
 
-    model.stablehlo   for a bare JAX (stablehlo.py)
-    model.onnx        for a runtime of ONNX (onnx_file.py)
-    program.json      their inputs, outputs and units, and how scores become an answer (description.py)
-    program.sha256    checksums of the three
+model.stablehlo   for a bare JAX (stablehlo.py)
+model.onnx        for a runtime of ONNX (onnx_file.py)
+program.json      their inputs, outputs and units, and how scores become an answer (description.py)
+program.sha256    checksums of the three
 """
 
 from __future__ import annotations

@@ -100,7 +100,9 @@ class Graph:
         """The free size is left to the runtime where there is one alone."""
         free = [self.multiple(size) is not None for size in shape]
         if sum(free) <= 1 and 0 not in [size for size in shape if isinstance(size, int)]:
-            target: Value = np.asarray([-1 if is_free else int(size) for is_free, size in zip(free, shape, strict=True)])
+            target: Value = np.asarray(
+                [-1 if is_free else int(size) for is_free, size in zip(free, shape, strict=True)]
+            )
         else:
             target = self.sizes(shape)
         return self.add("Reshape", x, target)

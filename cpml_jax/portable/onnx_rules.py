@@ -235,7 +235,12 @@ def _gather_anywhere(graph: Graph, equation: Any, x: Value, indices: Value) -> V
 
 # --- sums --------------------------------------------------------------------------------------------------------
 
-_REDUCTIONS = {"reduce_sum": "ReduceSum", "reduce_max": "ReduceMax", "reduce_min": "ReduceMin", "reduce_prod": "ReduceProd"}
+_REDUCTIONS = {
+    "reduce_sum": "ReduceSum",
+    "reduce_max": "ReduceMax",
+    "reduce_min": "ReduceMin",
+    "reduce_prod": "ReduceProd",
+}
 
 
 @rule(*_REDUCTIONS)

@@ -94,6 +94,8 @@ def _equation(graph: Graph, equation: Any, values: list[Any], used: list[bool]) 
     name, params = equation.primitive.name, equation.params
     if name == "platform_index":
         return [np.asarray(_branch_of(params["platforms"]), np.int32)]
+    if name == "dim_as_value":  # clips do not mix: nothing is divided by how many there are
+        raise NotImplementedError("the number of clips as a number")
     if name == "cond":
         if not isinstance(values[0], np.ndarray):
             raise NotImplementedError("a branch that depends on the input")

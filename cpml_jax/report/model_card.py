@@ -23,8 +23,8 @@ _PROGRAMS = {
     "stablehlo": """## In JAX alone
 
 `model.stablehlo` is the whole model for CPUs, CUDA GPUs and TPUs; JAX is all it needs. `program.json` says what to give
-it, and how margins become an answer. A JAX up to 6 months newer than the one that wrote it (`program.json` names it) can
-run it, or one up to 3 weeks older, as jax.export promises.
+it, and how margins become an answer. As jax.export promises, a JAX up to 6 months newer than its writer, which
+`program.json` names, can run it, or one up to 3 weeks older.
 
 ```python
 import json
@@ -58,9 +58,7 @@ print(margin, p_fake)
 }
 
 
-def card(
-    config: Mapping[str, Any], results: Mapping[str, Any] | None, step: int, programs: Sequence[str] = ()
-) -> str:
+def card(config: Mapping[str, Any], results: Mapping[str, Any] | None, step: int, programs: Sequence[str] = ()) -> str:
     """Markdown with YAML metadata.
 
     Args:
