@@ -67,7 +67,7 @@ def validate(lines: Sequence[Line], knowledge: Knowledge | None = None) -> Valid
 def handed_on(verdict: Verdict) -> Validated:
     """What a model brings with it: its threshold, of videos and so of clips, and its calibration."""
     margin, known = verdict.threshold.margin, verdict.known
-    note = f"as the model was handed on; from its {verdict.threshold.source}"
+    note = f"{video_score.HANDED_ON}; from its {verdict.threshold.source}"
     chosen = {
         "clip": _p_fake(margin),
         "video": _p_fake(margin),
