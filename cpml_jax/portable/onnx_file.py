@@ -62,7 +62,11 @@ def run(data: bytes) -> Callable[[Mapping[str, np.ndarray]], Mapping[str, np.nda
 
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+    def scores(inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        return dict(zip(names, map(np.asarray, session.run(names, dict(inputs))), strict=True))
+
+    return scores
 
 
 def about() -> dict[str, Any]:

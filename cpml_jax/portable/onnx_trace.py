@@ -74,7 +74,10 @@ def _run(
     known |= dict(zip(jaxpr.invars, inputs, strict=True))
 
     def read(atom: Any) -> Any:
-        return np.asarray(atom.val, atom.aval.dtype) if isinstance(atom, Literal) else known.get(atom)
+        if not isinstance(atom, Literal):
+            return known.get(atom)
+        aval: Any = atom.aval
+        return np.asarray(atom.val, aval.dtype)
 
     kept = wanted or [True] * len(jaxpr.outvars)
     live = {atom for atom, keep in zip(jaxpr.outvars, kept, strict=True) if keep and not isinstance(atom, Literal)}

@@ -36,6 +36,5 @@ def about() -> dict[str, Any]:
     return {
         "platforms": list(PLATFORMS),
         "jax": jax.__version__,
-        "calling_convention": export.maximum_supported_calling_convention_version,
         "compatibility": COMPATIBILITY,
     }
