@@ -46,7 +46,8 @@ def model_of(
     ordered = sorted(names)
     graph = Graph(ordered[0], next(iter(arguments.values())).shape[0])
     closed: ClosedJaxpr = traced.jaxpr
-    results = _run(graph, closed.jaxpr, [np.asarray(c) for c in closed.consts], ordered)
+    constants = Constants.of(graph, closed)
+    results = _run(graph, constants, (), closed.jaxpr, [np.asarray(c) for c in closed.consts], ordered)
     out_names = sorted(traced.out_info)
     for name, value in zip(out_names, results, strict=True):
         graph.nodes.append(helper.make_node("Identity", [graph.name(value)], [name]))
@@ -66,11 +67,59 @@ def model_of(
     return helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
 
 
+Path = tuple[int, ...]  # of an equation: the calls around it, and itself
+
+
+class Constants:
+    """What depends on no input. All of it is found by one program: each by itself would be one to compile.
+
+    Attributes:
+      values: path -> outputs of that equation; None while they are gathered, and no node is made.
+    """
+
+    def __init__(self, values: dict[Path, list[np.ndarray]] | None) -> None:
+        self.values = values
+        self._gathered: dict[Path, list[Any]] = {}
+
+    @classmethod
+    def of(cls, graph: Graph, closed: ClosedJaxpr) -> Constants:
+        paths: list[Path] = []
+
+        def gather(consts: Sequence[Any]) -> list[list[Any]]:
+            first = cls(None)
+            _run(graph, first, (), closed.jaxpr, consts, [_UNKNOWN] * len(closed.jaxpr.invars))
+            paths.extend(first._gathered)
+            return list(first._gathered.values())
+
+        values = jax.device_get(jax.jit(gather)(list(closed.consts)))
+        return cls(dict(zip(paths, values, strict=True)))
+
+    def outputs(self, path: Path, equation: Any, values: Sequence[Any]) -> list[Any]:
+        """Of an equation whose inputs are known."""
+        if self.values is not None and path in self.values:
+            return [np.asarray(value) for value in self.values[path]]
+        made = equation.primitive.bind(*map(jax.numpy.asarray, values), **equation.params)
+        made = list(made) if equation.primitive.multiple_results else [made]
+        if self.values is None:
+            self._gathered[path] = made
+            return made
+        return [np.asarray(value) for value in made]
+
+
+_UNKNOWN = ""  # stands for a name while constants are gathered
+
+
 def _run(
-    graph: Graph, jaxpr: Jaxpr, constants: Sequence[Any], inputs: Sequence[Any], wanted: Sequence[bool] | None = None
+    graph: Graph,
+    constants: Constants,
+    path: Path,
+    jaxpr: Jaxpr,
+    consts: Sequence[Any],
+    inputs: Sequence[Any],
+    wanted: Sequence[bool] | None = None,
 ) -> list[Any]:
     """The values of a jaxpr's outputs; None for those that are not wanted, and nothing is done for these."""
-    known: dict[Any, Any] = dict(zip(jaxpr.constvars, constants, strict=True))
+    known: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
     known |= dict(zip(jaxpr.invars, inputs, strict=True))
 
     def read(atom: Any) -> Any:
@@ -88,12 +137,15 @@ def _run(
             # Nothing is read of an array of no elements, as jnp.pad makes them of an axis that it does not pad.
             live.update(a for a in equation.invars if not isinstance(a, Literal) and 0 not in shape_of(a))
     for equation, used in reversed(steps):
-        made = _equation(graph, equation, [read(atom) for atom in equation.invars], used)
+        at = (*path, id(equation))
+        made = _equation(graph, constants, at, equation, [read(atom) for atom in equation.invars], used)
         known.update(zip(equation.outvars, made, strict=True))
     return [read(atom) if keep else None for atom, keep in zip(jaxpr.outvars, kept, strict=True)]
 
 
-def _equation(graph: Graph, equation: Any, values: list[Any], used: list[bool]) -> list[Any]:
+def _equation(
+    graph: Graph, constants: Constants, path: Path, equation: Any, values: list[Any], used: list[bool]
+) -> list[Any]:
     name, params = equation.primitive.name, equation.params
     if name == "platform_index":
         return [np.asarray(_branch_of(params["platforms"]), np.int32)]
@@ -103,16 +155,18 @@ def _equation(graph: Graph, equation: Any, values: list[Any], used: list[bool]) 
         if not isinstance(values[0], np.ndarray):
             raise NotImplementedError("a branch that depends on the input")
         branch = params["branches"][int(values[0])]
-        return _run(graph, branch.jaxpr, branch.consts, values[1:], used)
+        return _run(graph, constants, path, branch.jaxpr, branch.consts, values[1:], used)
     if name == "scan":
-        return _scan(graph, equation, values)
+        return _scan(graph, constants, path, equation, values)
     inner = next((params[key] for key in ("jaxpr", "call_jaxpr") if key in params), None)
     if inner is not None:
-        body, constants = (inner.jaxpr, inner.consts) if hasattr(inner, "consts") else (inner, [])
-        return _run(graph, body, constants, values, used)
+        body, consts = (inner.jaxpr, inner.consts) if hasattr(inner, "consts") else (inner, [])
+        return _run(graph, constants, path, body, consts, values, used)
     static = all(graph.multiple(size) is None for out in equation.outvars for size in shape_of(out))
-    if static and all(isinstance(value, np.ndarray) for value in values):
-        return _computed(equation, values)
+    if static and all(isinstance(value, (np.ndarray, jax.Array)) for value in values):
+        return constants.outputs(path, equation, values)
+    if constants.values is None:
+        return [_UNKNOWN] * len(equation.outvars)
     if name not in RULES:
         raise NotImplementedError(f"the operation {name!r} of JAX")
     apply = functools.partial(RULES[name], graph, equation)
@@ -127,20 +181,17 @@ def _branch_of(platforms: Sequence[Sequence[str] | None]) -> int:
     return named[0] if named else [i for i, of in enumerate(platforms) if of is None][0]
 
 
-def _computed(equation: Any, values: Sequence[np.ndarray]) -> list[np.ndarray]:
-    made = equation.primitive.bind(*map(jax.numpy.asarray, values), **equation.params)
-    return [np.asarray(value) for value in (made if equation.primitive.multiple_results else [made])]
-
-
-def _scan(graph: Graph, equation: Any, values: list[Any]) -> list[Any]:
+def _scan(graph: Graph, constants: Constants, path: Path, equation: Any, values: list[Any]) -> list[Any]:
     """A loop over an axis; constants of its body are the outer graph's values."""
     params = equation.params
-    constants, carried = params["num_consts"], params["num_carry"]
-    shared, start, scanned = values[:constants], values[constants : constants + carried], values[constants + carried :]
+    count, carried = params["num_consts"], params["num_carry"]
+    shared, start, scanned = values[:count], values[count : count + carried], values[count + carried :]
     body, closed = graph.inner(), params["jaxpr"]
-    atoms = closed.jaxpr.invars[constants:]
+    atoms = closed.jaxpr.invars[count:]
     names = [body.new_name("step") for _ in atoms]
-    results = _run(body, closed.jaxpr, closed.consts, [*shared, *names])
+    results = _run(body, constants, path, closed.jaxpr, closed.consts, [*shared, *names])
+    if constants.values is None:
+        return [_UNKNOWN] * len(equation.outvars)
     outs = []
     for value in results:  # an output of its own for each, even where the body only hands something on
         outs.append(body.add("Identity", value))

@@ -87,10 +87,10 @@ SAME = {
 def test_an_operation_gives_the_same_numbers(name):
     function, shape = SAME[name]
     session = converted(function, shape)
-    for clips in (1, 3, 8):
+    for clips in (1, 3):
         x = np.random.default_rng(clips).normal(size=(clips, *shape)).astype(np.float32)
         (y,) = session.run(None, {"x": x})
-        expected = np.asarray(function(jnp.asarray(x)))
+        expected = np.asarray(jax.jit(function)(x))
         assert y.shape == expected.shape and y.dtype == expected.dtype
         np.testing.assert_allclose(y, expected, rtol=2e-5, atol=2e-5)
 
