@@ -75,7 +75,7 @@ def test_the_model_decides_as_it_was_handed_on(handed, tiny_records, tmp_path, c
     whole = report["results"][0]
     tested = [line for line in lines if line["compression"] == whole["test"]["compression"]]
     called_right = [(line["logit_margin"] >= -1.5) == line["label"] for line in tested]
-    assert whole["clip"]["accuracy"] == pytest.approx(np.mean(called_right))
+    assert whole["clip"]["acc"] == pytest.approx(np.mean(called_right))
 
 
 def test_on_another_data_set_it_is_cross_dataset(handed, tiny_records, tmp_path, capsys):
