@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import numpy as np
 
+Size = Any  # of a dimension: an int, or a symbol where the number of clips is left free (portable/program.py)
 AnyArray = jax.Array | np.ndarray  # of a function that is used inside and outside of JAX

@@ -113,6 +113,23 @@ def evaluate(config: ConfigDict, workdir: Folder, names: tuple[str, ...] = (), w
     evaluation.run(config, workdir, names)
 
 
+def evaluate_model(
+    config: ConfigDict, workdir: Folder, model: str, names: tuple[str, ...] = (), wait: bool = False
+) -> None:
+    """Evaluate a model that was handed on, on a configuration's records (evaluation/handed_on.py)."""
+    from cpml_jax.evaluation import handed_on, protocols
+    from cpml_jax.validation import validate_tests
+
+    validate_tests(config, names)
+    make_workdir(workdir)
+    names = tuple(dict.fromkeys(names or config.eval.protocols))
+    with lock.alone(workdir, wait=wait), doing(f"evaluating {model}"):
+        for name in names:
+            if name in protocols.CONDITION_PROTOCOLS:
+                preparation.prepare_conditions(config, workdir, name, wait)
+        handed_on.run(config, workdir, model, names)
+
+
 def report(config: ConfigDict, workdir: Folder) -> None:
     """Draw report.html from what evaluation left behind; where the model looks is computed anew, for a few clips."""
     import jax
@@ -143,20 +160,30 @@ def report_is_current(workdir: Folder) -> bool:
     return page.is_current(Path(workdir))
 
 
-def export(config: ConfigDict, workdir: Folder, folder: str) -> None:
-    """The checkpoint that evaluation uses, as a folder to score with (Detector.load) or to start from (init_from)."""
+def export(config: ConfigDict, workdir: Folder, folder: str, formats: tuple[str, ...] = ()) -> None:
+    """The checkpoint that evaluation uses, as a folder to score with (Detector.load) or to start from (init_from).
+
+    Args:
+      formats: of --format: which programs are written beside it.
+    """
+    from cpml_jax.portable import files as programs
+
+    formats = programs.chosen(formats)
     validate(config, "export", workdir=workdir)
     import jax
 
     from cpml_jax.evaluation import model_folder, results_file, scoring
+    from cpml_jax.evaluation import verdict as verdicts
     from cpml_jax.report import model_card
 
     scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
     variables = scorer.variables()
     if jax.process_index() == 0:
         results = results_file.of_parameters(workdir, scorer.step, scorer.parameters_sha256)
-        text = model_card.card(config.to_dict(), results, scorer.step)
+        text = model_card.card(config.to_dict(), results, scorer.step, formats)
         model_folder.write(Path(folder), workdir, config, scorer, variables, text)
+        verdict = verdicts.read(workdir, scorer.step, scorer.parameters_sha256, config.eval.doubt_level or 1.0)
+        programs.write(Path(folder), formats, config, scorer, variables, verdict)
     inform(f"{folder}: the model of step {scorer.step}; to start from it: --config.init_from={folder}")
 
 

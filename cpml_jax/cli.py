@@ -51,9 +51,15 @@ _SEEDS = flags.DEFINE_list(
 _ROWS = flags.DEFINE_list("rows", [], "With sweep --protocol=ablation: rows of the table; all if not given.")
 _REPORT = flags.DEFINE_string("report", "", "With predict: an HTML file to write, what each answer rests on.")
 _MODEL = flags.DEFINE_string(
-    "model", "", "With predict: a folder of export or of a run, or hf://OWNER/NAME, in place of --config and --workdir."
+    "model",
+    "",
+    "With predict and evaluate: a folder of export or of a run, or hf://OWNER/NAME. predict needs no --config "
+    "and no --workdir then; evaluate tests it on the records of --config.",
 )
 _OUT = flags.DEFINE_string("out", "", "With export: the model's folder. With compare: the folder of the tables.")
+_FORMAT = flags.DEFINE_list(
+    "format", [], "With export: beside safetensors a program that runs without this package: stablehlo, onnx, or both."
+)
 _RESUME = flags.DEFINE_enum(
     "resume", None, ["latest", "previous"], "With train: previous: set damaged checkpoints aside, take the one before."
 )
@@ -70,8 +76,9 @@ OWNERS = (
     (_SEEDS, ("sweep",)),
     (_ROWS, ("sweep",)),
     (_REPORT, ("predict",)),
-    (_MODEL, ("predict",)),
+    (_MODEL, ("predict", "evaluate")),
     (_OUT, ("export", "compare")),
+    (_FORMAT, ("export",)),
     (_RESUME, ("train", None)),
     (_WAIT, ("prepare", "forge", "train", "evaluate", "report", "sweep", None)),
 )
@@ -231,7 +238,9 @@ def dispatch(verb: str | None, config: ConfigDict | None, workdir: str, argument
             wait=_WAIT.value,
         )
     if verb == "export":
-        chain.export(config, workdir, _OUT.value)
+        chain.export(config, workdir, _OUT.value, tuple(_FORMAT.value))
+    elif verb == "evaluate" and _MODEL.value:
+        chain.evaluate_model(config, workdir, _MODEL.value, protocols, wait=_WAIT.value)
     elif _VERIFY.value:
         preparation.verify(config, workdir)
     else:
@@ -267,7 +276,9 @@ def check_flags(verb: str | None) -> None:
         raise UserError("--verify prepares nothing, so there is no --crop_tree to write; give one of the two")
     if _BEAM_OPTIONS.value and not _BEAM_RUNNER.value:
         raise UserError("--beam_options are options of a runner: give --beam_runner too")
-    if _MODEL.value and (_CONFIG.present or _WORKDIR.value):
+    if verb == "evaluate" and _MODEL.value and not _CONFIG.present:
+        raise UserError("evaluate --model=... tests the model on a configuration's records: name it, --config=F")
+    if verb != "evaluate" and _MODEL.value and (_CONFIG.present or _WORKDIR.value):
         raise UserError("--model brings its own configuration; leave out --config and --workdir")
     if (_PROCESSES.value or _PROCESS.value) and not _COORDINATOR.value:
         raise UserError("--processes and --process go with --coordinator=host:port, the address of process 0")

@@ -35,6 +35,7 @@ from cpml_jax.evaluation.diagnostics import Diagnosis
 from cpml_jax.evaluation.protocols import Test, Training
 from cpml_jax.evaluation.results_file import RESULTS, SCORES
 from cpml_jax.evaluation.table import table
+from cpml_jax.evaluation.verdict import Verdict
 from cpml_jax.files import finite
 from cpml_jax.training import run_files
 
@@ -55,6 +56,8 @@ class Plan:
       trained_on: whom the checkpoint saw in training (run_files.read_training_data), if that is known.
       diagnostics: whether to measure what the model reads (evaluation/diagnostics.py).
       doubt_level: eval.doubt_level; 0: no doubt is measured.
+      verdict: of a model that was handed on, which decides, calibrates and doubts as it did before; None: the
+        validation clips choose.
       official: name of a data set -> sizes of its published test list (data_prep.sources.official_test).
     """
 
@@ -68,6 +71,7 @@ class Plan:
     doubt_level: float = 0.0
     official: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
     read_threads: int = 0
+    verdict: Verdict | None = None
 
 
 def run(config: ml_collections.ConfigDict, workdir: str | Path, names: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -177,11 +181,18 @@ def evaluate(
         lack a compression, or a score is not finite.
     """
     clips = tested_clips(record_sets, plan)
-    validation = protocols.validation_rows(record_sets[plan.training.dataset].rows, plan.training)
+    validation = []
+    if plan.verdict is None:
+        validation = protocols.validation_rows(record_sets[plan.training.dataset].rows, plan.training)
     excluded = [row for records in record_sets.values() for row in records.excluded]
     scores, diagnoses = _score(scorer, record_sets, plan, clips, validation, excluded)
-    knowledge = _doubt(scorer, record_sets[plan.training.dataset], plan, scores, validation)
-    validated = results.validate(scores.of(validation), knowledge)
+    if plan.verdict is None:
+        knowledge = _doubt(scorer, record_sets[plan.training.dataset], plan, scores, validation)
+        validated = results.validate(scores.of(validation), knowledge)
+    else:
+        knowledge, validated = plan.verdict.known, results.handed_on(plan.verdict)
+    if knowledge:
+        _judge(scores, knowledge)
     report = finite(
         {
             "schema": versions.EVALUATION,
@@ -273,7 +284,8 @@ def _score(
         if plan.diagnostics and not protocols.holds_conditions(name):
             rows.sort(key=lambda row: row["label"])  # the diagnosis asks for reals before fakes
             diagnoses[name] = Diagnosis(scorer, rows)
-        diagnosis, doubt = diagnoses.get(name), plan.doubt_level > 0
+        known = plan.verdict.known if plan.verdict else None
+        diagnosis, doubt = diagnoses.get(name), plan.doubt_level > 0 or known is not None
         scored = score_clips(
             scorer,
             records,
@@ -298,10 +310,7 @@ def _score(
 def _doubt(
     scorer: Scorer, records: RecordSet, plan: Plan, scores: ClipScores, validation: Sequence[Row]
 ) -> Knowledge | None:
-    """What the run knows, from a sample of its training clips and all validation clips; None without either.
-
-    The lines of all scored clips get their video's p-value.
-    """
+    """What the run knows, from a sample of its training clips and all validation clips; None without either."""
     if plan.doubt_level <= 0:
         return None
     training = sample_of(protocols.training_rows(records.rows, plan.training))
@@ -312,14 +321,17 @@ def _doubt(
     knowledge = calibrate(training, validation, known, scorer.parameters_sha256, plan.doubt_level)
     if knowledge is None:
         inform(f"{records.directory}: no doubt is measured, as no training clips or no validation clips can be read")
-        return None
+    return knowledge
+
+
+def _judge(scores: ClipScores, knowledge: Knowledge) -> None:
+    """The lines of all scored clips get their video's p-value."""
     lines = list(scores.lines.values())
     p_values = {
         video: knowledge.judge([scores.known[clip] for clip in clips]).p for video, clips in by_video(lines).items()
     }
     for line in lines:
         line["p_known"] = p_values[line["video_key"]]
-    return knowledge
 
 
 def sample_of(rows: Sequence[Row], limit: int = REFERENCE_CLIPS) -> list[Row]:

@@ -14,6 +14,7 @@ from cpml_jax.doubt.knowledge import Knowledge
 from cpml_jax.evaluation import coverage, protocols, video_score
 from cpml_jax.evaluation.clip_scores import ClipScores
 from cpml_jax.evaluation.protocols import Test
+from cpml_jax.evaluation.verdict import Verdict
 from cpml_jax.metrics import calibration, detection, pulse_waves, summary
 from cpml_jax.metrics.people import people_of
 from cpml_jax.schema import FAKE, REAL
@@ -29,26 +30,29 @@ class Validated:
       thresholds: of clips and of videos, with their rule; as evaluation.json has them.
       temperature: of the calibration, or None.
       note: why there is no temperature, or how it is to be read.
-      people: label -> how many people validation shows.
+      people: label -> how many people validation shows; None of a model that was handed on, which says its bounds.
+      given_bounds: those.
       doubt_level: at which p-value and below a video is undetermined; 0: doubt was not measured.
     """
 
     thresholds: dict[str, Any]
     temperature: float | None
     note: str | None
-    people: dict[int, int]
+    people: dict[int, int] | None
     doubt_level: float = 0.0
+    given_bounds: tuple[float, float] = (0.0, 1.0)
 
     @property
     def bounds(self) -> tuple[float, float]:
         """The least and the greatest P(fake) that is given."""
-        return calibration.bounds(self.people)
+        return self.given_bounds if self.people is None else calibration.bounds(self.people)
 
     @property
     def calibration(self) -> dict[str, Any]:
         """As evaluation.json has it."""
-        people = {"real": self.people[REAL], "fake": self.people[FAKE]}
-        about = {"temperature": self.temperature, "bounds": list(self.bounds), "people": people}
+        about: dict[str, Any] = {"temperature": self.temperature, "bounds": list(self.bounds)}
+        if self.people is not None:
+            about["people"] = {"real": self.people[REAL], "fake": self.people[FAKE]}
         return about | ({"note": self.note} if self.note else {})
 
 
@@ -58,6 +62,22 @@ def validate(lines: Sequence[Line], knowledge: Knowledge | None = None) -> Valid
     temperature, note = calibration.fit_temperature(labels, [line["logit_margin"] for line in lines])
     people = calibration.people_shown(lines)
     return Validated(thresholds(lines), temperature, note, people, knowledge.level if knowledge else 0.0)
+
+
+def handed_on(verdict: Verdict) -> Validated:
+    """What a model brings with it: its threshold, of videos and so of clips, and its calibration."""
+    margin, known = verdict.threshold.margin, verdict.known
+    note = f"{video_score.HANDED_ON}; from its {verdict.threshold.source}"
+    chosen = {
+        "clip": _p_fake(margin),
+        "video": _p_fake(margin),
+        "clip_margin": margin,
+        "video_margin": margin,
+        "rule": detection.THRESHOLD_RULE,
+        "note": note,
+    }
+    level = known.level if known else 0.0
+    return Validated(chosen, verdict.calibration.temperature, note, None, level, verdict.calibration.bounds)
 
 
 def thresholds(lines: Sequence[Line]) -> dict[str, Any]:

@@ -147,10 +147,10 @@ def evaluation() -> Schema:
                     "bounds": array(_PROBABILITY, minItems=2, maxItems=2)
                     | {"description": "the least and the greatest P(fake) that is given"},
                     "people": closed({"real": COUNT, "fake": COUNT})
-                    | {"description": "that validation shows: what the bounds come from"},
+                    | {"description": "that validation shows, for the bounds; absent where a model brought those"},
                     "note": STRING,
                 },
-                ["note"],
+                ["people", "note"],
             ),
             "doubt": doubt.summary_definition(),
             "results": array(ref("result")),

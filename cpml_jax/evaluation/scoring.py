@@ -29,6 +29,7 @@ class Scorer:
     """Scores batches with fixed parameters over a mesh.
 
     Attributes:
+      model: what is scored with.
       step: the training step that the parameters are of.
       selection: how that step was chosen: validation (the lowest pair loss), latest, or oracle.
       streams: names of the model's streams.
@@ -45,7 +46,7 @@ class Scorer:
         step: int = 0,
         selection: str = "latest",
     ):
-        self._mesh, self._tokens = mesh, tokens
+        self.model, self._mesh, self._tokens = model, mesh, tokens
         self._encode = jax.jit(lambda v, t: model.apply(v, t, method="encode_prompts"), out_shardings=replicated(mesh))
         self._score = steps.jit_score_step(model, mesh)
         self._score_streams = steps.jit_score_step(model, mesh, streams=True)
@@ -85,6 +86,13 @@ class Scorer:
             return classes
         fake = classes[1:].mean(axis=0)
         return np.stack([classes[0], fake / np.linalg.norm(fake)])
+
+    @property
+    def all_class_embeddings(self) -> np.ndarray | None:
+        """(C, D) float32 unit vectors of all classes that the model scores against; None with the linear head."""
+        if self._class_embeddings is None:
+            return None
+        return np.asarray(jax.device_get(self._class_embeddings), np.float32)
 
     def score(self, batch: dict) -> dict[str, np.ndarray]:
         """Scores of a batch of one view.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cpml_jax.errors import printable
+from cpml_jax.evaluation.video_score import HANDED_ON
 from cpml_jax.metrics import summary
 
 _WORDS = ("protocol", "test set", "methods")
@@ -60,8 +61,12 @@ def _notes(report: dict[str, Any]) -> list[str]:
         *_listed(report),
         f"{', '.join(titles)}: of videos. The interval is over connected identities, mean that",
         "of the methods' AUCs, acc at the "
-        f"threshold chosen on the validation split ({summary.decimals(first['threshold']['video']) or _ABSENT}).",
+        f"threshold {_chosen(first['threshold'])} ({summary.decimals(first['threshold']['video']) or _ABSENT}).",
     ]
+
+
+def _chosen(threshold: dict[str, Any]) -> str:
+    return "of the model" if threshold.get("note", "").startswith(HANDED_ON) else "chosen on the validation split"
 
 
 def _seen(report: dict[str, Any]) -> list[str]:

@@ -68,6 +68,11 @@ class Verdict:
     calibration: Calibration = Calibration()
     knowledge: Knowledge | str = "this run was not evaluated"
 
+    @property
+    def known(self) -> Knowledge | None:
+        """What the run knows, or None."""
+        return None if isinstance(self.knowledge, str) else self.knowledge
+
     def score(self, margin: float) -> dict[str, float]:
         """{margin, score}: as the model gives it, and as the calibrated, bounded P(fake)."""
         return {"margin": margin, "score": self.calibration.p_fake(margin)}

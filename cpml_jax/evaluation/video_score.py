@@ -23,6 +23,7 @@ RULE = {
     "faces": "the highest margin of a video's faces; records hold one face a video, prediction sees all",
     "threshold": detection.THRESHOLD_RULE,
 }
+HANDED_ON = "as the model was handed on"  # so begins the note of a threshold that no validation clips chose
 OLD_RULE = RULE | {"windows": "mean of the windows' P(fake)"}
 LARGEST_MARGIN = 36.0  # of a P(fake) that double precision rounds to 0 or 1
 

@@ -101,7 +101,7 @@ def in_parts(
 
     _, (extreme, sums, squares) = lax.scan(step, None, jnp.arange(parts) * length)
     extreme = jnp.moveaxis(extreme, 0, 1)
-    return extreme.reshape(len(x), -1, *extreme.shape[3:]), sums.sum(axis=0), squares.sum(axis=0)
+    return extreme.reshape(x.shape[0], -1, *extreme.shape[3:]), sums.sum(axis=0), squares.sum(axis=0)
 
 
 # A GPU's largest array is the first convolution's result, 8 GB of 32 pairs: never there at once.

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from cpml_jax.arrays import Size
+
 
 def conv3d(x: Float[Array, "N T H W C"], kernel: Float[Array, "kt kh kw C D"]) -> Float[Array, "N T H W D"]:
     """One 2-D convolution over neighbouring frames side by side; a matrix product if it sees one pixel of each."""
@@ -137,7 +139,7 @@ def _depthwise2d_backward(
 depthwise2d.defvjp(_depthwise2d_forward, _depthwise2d_backward)
 
 
-def _padded_same(x: jax.Array, sizes: tuple[int, ...], stride: int) -> tuple[jax.Array, tuple[int, ...]]:
+def _padded_same(x: jax.Array, sizes: tuple[int, ...], stride: int) -> tuple[jax.Array, tuple[Size, ...]]:
     """TensorFlow's padding, and the shape of what a convolution gives of it."""
     n, *sides, c = x.shape
     out = [-(-side // stride) for side in sides]
@@ -145,7 +147,7 @@ def _padded_same(x: jax.Array, sizes: tuple[int, ...], stride: int) -> tuple[jax
     return jnp.pad(x, ((0, 0), *((p // 2, p - p // 2) for p in lacking), (0, 0))), (n, *out, c)
 
 
-def _every(padded: jax.Array, i: int, j: int, shape: tuple[int, ...], stride: int) -> jax.Array:
+def _every(padded: jax.Array, i: int, j: int, shape: tuple[Size, ...], stride: int) -> jax.Array:
     """Every stride-th pixel from (i, j) on, of that shape."""
     n, h, w, c = shape
     end = (n, i + stride * (h - 1) + 1, j + stride * (w - 1) + 1, c)

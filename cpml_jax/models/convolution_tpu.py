@@ -21,10 +21,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from cpml_jax.arrays import Size
+
 FIRST, NEXT = (1, 5, 5), (3, 3, 3)
 
 
-def can_pack(shape: Sequence[int], kernels: Sequence[Sequence[int]]) -> bool:
+def can_pack(shape: Sequence[Size], kernels: Sequence[Sequence[int]]) -> bool:
     """Whether there is such a form of an input (N, T, H, W, C) and kernels (kt, kh, kw, C, D)."""
     sizes = [tuple(kernel[:3]) for kernel in kernels]
     fits = all(side % 2 ** len(sizes) == 0 for side in shape[2:4])

@@ -38,6 +38,6 @@ def motion_spectrum(landmarks: Float[Array, "N T 68 2"]) -> Float[Array, "N feat
     rates = np.fft.rfftfreq(length, 1 / FRAME_RATE)
     inside = [(rates >= low) & (rates < high) for low, high in zip(BANDS_HZ[:-1], BANDS_HZ[1:], strict=True)]
     bands = [power[:, jnp.asarray(np.flatnonzero(band))].mean(axis=1) for band in inside if band.any()]
-    features = jnp.log(jnp.stack(bands, axis=-1) + _FLOOR).reshape(len(landmarks), -1)
+    features = jnp.log(jnp.stack(bands, axis=-1) + _FLOOR).reshape(landmarks.shape[0], -1)
     features = features - features.mean(axis=1, keepdims=True)
     return features * jax.lax.rsqrt((features * features).mean(axis=1, keepdims=True) + 1e-6)

@@ -19,14 +19,53 @@ UNEVALUATED = (
     "what it does not know. Evaluate it (`main.py evaluate`) and export it again before anyone relies on it."
 )
 
+_PROGRAMS = {
+    "stablehlo": """## In JAX alone
 
-def card(config: Mapping[str, Any], results: Mapping[str, Any] | None, step: int) -> str:
+`model.stablehlo` is the whole model for CPUs, CUDA GPUs and TPUs; JAX is all it needs. `program.json` says what to give
+it, and how margins become an answer. As jax.export promises, a JAX up to 6 months newer than its writer, which
+`program.json` names, can run it, or one up to 3 weeks older.
+
+```python
+import json
+
+import jax
+import numpy as np
+from jax import export
+
+program = export.deserialize(bytearray(open("model.stablehlo", "rb").read()))
+about = json.load(open("program.json"))
+clips = {x["name"]: np.zeros([2, *x["shape"][1:]], x["dtype"]) for x in about["inputs"]}  # your clips in their place
+scores = jax.jit(program.call)(**clips)
+print(scores["margin"], scores["p_fake"])
+```""",
+    "onnx": """## In ONNX
+
+`model.onnx` is the same in float32; `program.json` says what to give it.
+
+```python
+import json
+
+import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+about = json.load(open("program.json"))
+clips = {x["name"]: np.zeros([2, *x["shape"][1:]], x["dtype"]) for x in about["inputs"]}  # your clips in their place
+margin, p_fake = session.run(["margin", "p_fake"], clips)
+print(margin, p_fake)
+```""",
+}
+
+
+def card(config: Mapping[str, Any], results: Mapping[str, Any] | None, step: int, programs: Sequence[str] = ()) -> str:
     """Markdown with YAML metadata.
 
     Args:
       config: of the run, as plain dictionaries.
       results: evaluation.json of these parameters, or None.
       step: of the checkpoint.
+      programs: stablehlo and onnx, those that lie in the folder.
     """
     tested = _tests(results)
     parts = [
@@ -36,6 +75,7 @@ def card(config: Mapping[str, Any], results: Mapping[str, Any] | None, step: int
         UNEVALUATED if results is None else _figures(tested),
         _unseen(config, results),
         _use(config),
+        *(_PROGRAMS[name] for name in programs),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -60,6 +60,22 @@ def validate(
         check_model(config, workdir)  # weights need not lie on the machine that prepares
 
 
+def validate_tests(config: ConfigDict, protocol_names: Sequence[str] = ()) -> None:
+    """Refuse data sets and tests that cannot be, whatever the model: one that was handed on is tested on them.
+
+    Arguments and errors as validate's.
+    """
+    plain = config.to_dict()
+    flat = flattened(plain)
+    check_keys(flat)
+    for key, rule in RULES.items():
+        refuse_unless(rule, key, flat[key])
+    check_sources(plain["data"]["sources"])
+    check_training_data(flat, plain["data"]["sources"], "evaluate")
+    names = tuple(dict.fromkeys(protocol_names or flat["eval.protocols"]))
+    check_tests(flat, plain["data"]["sources"], names, "evaluate")
+
+
 def check_keys(flat: Flat) -> None:
     """Refuse keys that configs/base.py has not, lacks of those that it has, and values of another type."""
     defaults = flattened(base.get_config().to_dict())
