@@ -33,7 +33,8 @@ def run(
     Args:
       verb: forge, prepare, train, evaluate or report.
       protocols: to evaluate in place of the configuration's.
-      beam_runner, beam_options: forge, prepare, and make the conditions of an evaluation, as an Apache Beam pipeline, if a runner is named.
+      beam_runner, beam_options: forge, prepare, and make an evaluation's conditions, as Apache Beam pipelines, if a
+        runner is named.
       crop_tree: folder for the prepared crops as a tree of files; none if empty.
       wait: where another process works in the same folder; else that is an error.
       resume: from the latest checkpoint, or, with previous, from the latest whole one.

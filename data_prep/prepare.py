@@ -207,9 +207,8 @@ def run_jobs(
                 task(*job)
                 bar.update()
             return
-        with concurrent.futures.ProcessPoolExecutor(
-            count, mp_context=fork_server(PRELOADED), initializer=start_worker
-        ) as pool:
+        context = fork_server(PRELOADED)
+        with concurrent.futures.ProcessPoolExecutor(count, mp_context=context, initializer=start_worker) as pool:
             try:
                 with starting():
                     running = [pool.submit(task, *job) for job in missing]

@@ -1,4 +1,4 @@
-"""Processes of preparation and prediction: none outlives the one that started it, and Ctrl-C is no traceback of each."""
+"""Processes that read videos: none outlives the one that started it, and Ctrl-C is no traceback of each."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Many videos answered on other machines, as an Apache Beam pipeline.
 
-A pipeline carries names alone. Each worker loads the model, and leaves an answer as a file of one line in a folder beside
-the file of answers; the process that started the pipeline moves the lines there. So the videos, the model and that
-folder must lie at the same path on every worker.
+A pipeline carries names alone. Each worker loads the model, and leaves an answer as a file of one line in a folder
+beside the file of answers; the process that started the pipeline moves the lines there. So the videos, the model and
+that folder must lie at the same path on every worker.
 """
 
 from __future__ import annotations

@@ -76,13 +76,14 @@ class VideoClips:
         except ImportError as error:
             raise missing_package("predict", error.name) from None
 
-    def __call__(self, path: str, *, num_frames: int) -> Iterator[FaceClip]:
+    def __call__(self, path: str, *, num_frames: int, **more: Any) -> Iterator[FaceClip]:
+        """more: of video_clips."""
         from data_prep.face.clips import video_clips
         from data_prep.face.detector import shared_detector
         from data_prep.video import jpeg
 
         detector = shared_detector(self.device)
-        for clip in video_clips(path, num_frames=num_frames, detector=detector, limits=self.limits):
+        for clip in video_clips(path, num_frames=num_frames, detector=detector, limits=self.limits, **more):
             # The model, and what doubt goes by, have seen frames of records: coding takes some of the finest texture.
             frames = np.stack([jpeg.decode(frame) for frame in jpeg.encode(clip.frames)])
             yield dataclasses.replace(clip, frames=frames)

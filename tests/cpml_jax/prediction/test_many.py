@@ -1,4 +1,4 @@
-"""predict --out: the answers of predict, whatever ends a process, its own or a reader's, and never those of two models."""
+"""predict --out: the answers of predict, whatever ends a process, and never those of two models."""
 
 import dataclasses
 import io
@@ -147,10 +147,9 @@ def test_a_place_that_is_no_file_is_refused(folder, tmp_path):
 
 def test_two_processes_do_not_write_one_file_and_may_write_two(folder, tmp_path):
     out = tmp_path / "answers.jsonl"
+    said = r"answers.jsonl: in use by process .*; --wait waits for it, or name another file"
     with lock.held(tmp_path, name=out.name):
-        with pytest.raises(
-            UserError, match=r"answers.jsonl: in use by process .*; --wait waits for it, or name another file"
-        ):
+        with pytest.raises(UserError, match=said):
             answer(folder, out)
         answer(folder, tmp_path / "others.jsonl")
     with lock.held(tmp_path):  # a run's work folder
