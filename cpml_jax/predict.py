@@ -61,32 +61,30 @@ def run(
         raise UserError("predict needs videos or folders: main.py predict --config=F --workdir=D video.mp4 [more ...]")
     folder = detector.locate(model or workdir) if model or config is None else Path(workdir)
     given = config
-    if given is None:
-        config = detector.configuration_of(folder)
-    else:
-        from cpml_jax.validation import validate
-
-        validate(config := given, "predict", workdir=workdir)
+    config = detector.configuration_of(folder) if given is None else given
 
     def loaded(clips: Clips) -> Detector:
+        """JAX starts here."""
         from cpml_jax import compiled
 
         compiled.keep()
         if given is None:
             return Detector.load(folder, video_clips=clips)
+        check(given, workdir)
         return Detector.of_run(given, folder, clips)
 
     clips = VideoClips.of(config)
     if answers:
+        if given is not None:
+            check(given, workdir)  # before a file is made
         from cpml_jax import preparation
         from cpml_jax.prediction import beam, many
 
         pipelines = preparation.pipelines_of(beam_runner, beam_options)
         source = beam.Source.of(folder, given)
+        workers = 0 if given is None else given.data.workers  # what is stored is of the machine that trained
         with answers_file.opened(answers, wait) as file:
-            return many.predict(
-                loaded(clips), paths, file, workers=config.data.workers, pipelines=pipelines, source=source
-            )
+            return many.predict(loaded(clips), paths, file, workers=workers, pipelines=pipelines, source=source)
     files = list(expand(paths))
     good = [path for path, problem in files if not problem]
     if not good:
@@ -97,6 +95,13 @@ def run(
         made = loaded(ahead)
         reader.check()
         return answer_each(made, files, page, out)
+
+
+def check(config: ConfigDict, workdir: str | Path) -> None:
+    """Raise UserError for a configuration that cannot predict."""
+    from cpml_jax.validation import validate  # the model's packages
+
+    validate(config, "predict", workdir=workdir)
 
 
 def predict(detector: Detector, paths: Sequence[str], *, page: str = "", out: TextIO | None = None) -> int:

@@ -172,6 +172,8 @@ def opened(path: str | Path, wait: bool = False) -> Iterator[Answers]:
             yield answers
         finally:
             answers._file.close()
+            if not path.stat().st_size:  # nothing was answered
+                path.unlink()
 
 
 def _drop_half_a_line(path: Path) -> None:
