@@ -61,9 +61,16 @@ class Readying:
     measured: bool
 
     def __call__(self, clip: FaceClip) -> ReadyClip:
-        kept = (getattr(clip, name) for name in ReadyClip._fields[:6])
-        known = properties.measure(vars(clip)) if self.measured else None
-        return ReadyClip(*kept, clip_arrays(vars(clip), self.size), known)
+        return ReadyClip(
+            clip.face,
+            clip.start_s,
+            clip.track_quality,
+            clip.heart_rate_pos,
+            clip.snr_pos,
+            clip.snr_p_pos,
+            clip_arrays(vars(clip), self.size),
+            properties.measure(vars(clip)) if self.measured else None,
+        )
 
 
 class WindowScores:
