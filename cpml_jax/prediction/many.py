@@ -148,7 +148,8 @@ def readers(detector: Detector, workers: int, videos: int) -> Iterator[list[Read
     count = min(worker_count(workers), videos)
     started: list[Reader] = []
     try:
-        started += [Reader(detector.clips, detector.size.num_frames, detector.readying) for _ in range(count)]
+        for _ in range(count):
+            started.append(Reader(detector.clips, detector.size.num_frames, detector.readying, one_of_many=True))
         for reader in started:
             reader.check()
         yield started
