@@ -80,7 +80,7 @@ def inside(started: float, out: str, command: list[str]) -> None:
         return call
 
     def compiling(event: str, duration_secs: float, **_: Any) -> None:
-        if "backend_compile" in event:  # tracing is a part of weights, for their shapes, and of scoring
+        if event.endswith("backend_compile_duration"):  # tracing is a part of weights, for their shapes, and of scoring
             watch.add("compiling", duration_secs, duration_secs)
 
     for name in ("load", "of_run"):

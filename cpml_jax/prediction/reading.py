@@ -39,6 +39,7 @@ PRELOADED = ("data_prep.face.clips", "data_prep.face.mtcnn.search", "dlib", "cpm
 # Clips that a process may be ahead of the model: 6 MB each, of 128 frames. More than a ten-second video has, so that
 # all of it is read while the model loads.
 AHEAD = 4
+INTERRUPTED = 130  # the status of a process that Ctrl-C has ended (data_prep/worker.py)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +176,9 @@ class Reader:
 
     def _ended(self) -> str:
         self._process.join()
+        if self._process.exitcode == INTERRUPTED:
+            # A terminal's Ctrl-C, which went to this process, too, and was lost: in a callback, Python drops it.
+            raise KeyboardInterrupt
         return how_it_ended(self._process.exitcode)
 
     def close(self) -> None:

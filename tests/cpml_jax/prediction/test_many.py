@@ -79,6 +79,14 @@ def test_a_reader_that_dies_costs_its_own_video_and_is_asked_again(tmp_path, wor
     assert [again[name] for name in "adf"] == [found[name] for name in "adf"] and out.read_bytes() != before
 
 
+def test_an_interruption_that_only_a_reader_has_heard_of_ends_the_command(tmp_path):
+    """JAX's callback at a garbage collection drops a KeyboardInterrupt."""
+    folder, out = write(tmp_path / "videos", a=1, b="interrupted", c=1), tmp_path / "answers.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        answer(folder, out, workers=1)
+    assert lines(out).keys() == {"a"}
+
+
 def test_what_is_answered_is_not_asked_again_unless_the_file_has_changed(folder, tmp_path, monkeypatch):
     out = tmp_path / "answers.jsonl"
     answer(folder, out)
