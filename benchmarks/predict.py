@@ -1,9 +1,12 @@
 """Time of `predict` from the shell, the first time and again, and what it is spent on.
 
-    python -m benchmarks.predict --workdir=runs/synthetic [--config=configs/synthetic.py] [--minutes] [VIDEO]
+    python -m benchmarks.predict --workdir=runs/synthetic [--config=F] [--minutes] [VIDEO]
+    python -m benchmarks.predict --workdir=runs/synthetic --config=F --many VIDEO [VIDEO ...]
 
 Without a video, of a drawn 10-second one (480x480); with --minutes, of two minutes, beside decoding to RGB. "First"
 has an empty cache of compiled programs, "again" the one that the first left. s of the clock, and s of the cores' time.
+A process reads the video while this one loads the model, compiles and scores: "waiting" is what the latter waits.
+--many: videos a minute of `predict --out`, with one process that reads and with two.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PARTS = ("imports", "weights", "decoding, crops, landmarks", "detection", "compiling", "scoring")
+PARTS = ("imports", "weights", "waiting", "compiling", "scoring")
 
 
 class Stopwatch:
@@ -53,39 +56,38 @@ class Stopwatch:
 def inside(started: float, out: str, command: list[str]) -> None:
     """One prediction in this process; its parts go to a file."""
     watch = Stopwatch()
-    import jax
-
     from cpml_jax import cli
-    from cpml_jax.evaluation import scoring
-    from cpml_jax.prediction import detector as prediction
-    from data_prep.face import clips, detector
+    from cpml_jax.prediction.detector import Detector
+    from cpml_jax.prediction.reading import Reader
 
-    detector.shared_detector().load()
-    watch.spent["imports"] = time.time() - started
+    def with_model(function: Callable[..., Any]) -> Callable[..., Any]:
+        """After the imports of the model, which begin when the video is being read already."""
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            began = time.perf_counter()
+            import jax
+
+            from cpml_jax.evaluation import model_folder, scoring
+            from cpml_jax.training import checkpoint  # noqa: F401 - loaded with the weights
+
+            jax.monitoring.register_event_duration_secs_listener(compiling)
+            scoring.restore_for_scoring = watch.watched("weights", scoring.restore_for_scoring)
+            model_folder.read = watch.watched("weights", model_folder.read)
+            scoring.Scorer.score = watch.watched("scoring", scoring.Scorer.score)
+            watch.spent["imports"] += time.perf_counter() - began
+            return function(*arguments, **named)
+
+        return call
 
     def compiling(event: str, duration_secs: float, **_: Any) -> None:
-        if any(name in event for name in ("backend_compile", "jaxpr_trace", "jaxpr_to_mlir")):
+        if event.endswith("backend_compile_duration"):  # tracing is a part of weights, for their shapes, and of scoring
             watch.add("compiling", duration_secs, duration_secs)
 
-    jax.monitoring.register_event_duration_secs_listener(compiling)
-    scoring.restore_for_scoring = watch.watched("weights", scoring.restore_for_scoring)
-    scoring.Scorer.score = watch.watched("scoring", scoring.Scorer.score)
-    detector.Mtcnn.__call__ = watch.watched("detection", detector.Mtcnn.__call__)
-    clips.track_video = watch.watched("decoding, crops, landmarks", clips.track_video)
-    following = watch.watched("decoding, crops, landmarks", next)
-    loaded = prediction.load_video_clips
-
-    def load_video_clips(*arguments: Any) -> Callable[..., Any]:
-        made = loaded(*arguments)
-
-        def generate(*inner: Any, **named: Any) -> Any:
-            source, end = iter(made(*inner, **named)), object()
-            while (clip := following(source, end)) is not end:
-                yield clip
-
-        return generate
-
-    vars(prediction)["load_video_clips"] = load_video_clips
+    for name in ("load", "of_run"):
+        setattr(Detector, name, staticmethod(with_model(getattr(Detector, name))))
+    for name in ("receive", "check"):
+        setattr(Reader, name, watch.watched("waiting", getattr(Reader, name)))
+    watch.spent["imports"] = time.time() - started
     sys.argv = ["main.py", *command]
     try:
         cli.run()
@@ -114,21 +116,41 @@ def report(name: str, wall: float, cores: float, spent: dict[str, float]) -> str
     return f"{name:8} {wall:6.1f} s ({cores:.1f} s of cores): {shares}, the rest {rest:.1f}"
 
 
+def many(config: str, workdir: str, videos: list[str], folder: Path) -> None:
+    """Print how many videos a minute are answered, all of the command counted; the first has compiled before."""
+    for workers in (1, 2):
+        out = folder / f"{workers}.jsonl"
+        command = ["predict", f"--config={config}", f"--workdir={workdir}", f"--out={out}"]
+        command.append(f"--config.data.workers={workers}")
+        measure([*command, videos[0]], str(folder))
+        wall, cores, _ = measure([*command, *videos], str(folder))
+        pace = 60 * (len(videos) - 1) / wall
+        print(f"{workers} reading: {wall:.1f} s ({cores:.1f} s of cores), {pace:.1f} videos/min", flush=True)
+
+
 def main() -> None:
     if sys.argv[1:2] == ["--inside"]:
         inside(float(sys.argv[2]), sys.argv[3], sys.argv[4:])
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("video", nargs="?")
+    parser.add_argument("videos", nargs="*", metavar="VIDEO")
     parser.add_argument("--workdir", required=True)
-    parser.add_argument("--config", default="configs/synthetic.py")
+    parser.add_argument("--config", help="the one that is stored in the workdir if not given")
     parser.add_argument("--minutes", action="store_true", help="also two minutes of video, beside decoding to RGB")
+    parser.add_argument("--many", action="store_true", help="many videos, to a file of answers")
     given = parser.parse_args()
     from benchmarks.prepare import decode_to_rgb, draw, timed
 
     with tempfile.TemporaryDirectory() as folder:
-        video = given.video or str(draw(Path(folder) / "drawn.mp4", frames=300, width=480, height=480))
-        command = ["predict", f"--config={given.config}", f"--workdir={given.workdir}"]
+        if given.many:
+            many(given.config or "configs/synthetic.py", given.workdir, given.videos, Path(folder))
+            return
+        video = (
+            given.videos[0]
+            if given.videos
+            else str(draw(Path(folder) / "drawn.mp4", frames=300, width=480, height=480))
+        )
+        command = ["predict", f"--workdir={given.workdir}"] + ([f"--config={given.config}"] if given.config else [])
         for name in ("first", "again", "again"):
             print(report(name, *measure([*command, video], folder)), flush=True)
         if given.minutes:

@@ -33,7 +33,8 @@ def run(
     Args:
       verb: forge, prepare, train, evaluate or report.
       protocols: to evaluate in place of the configuration's.
-      beam_runner, beam_options: prepare as an Apache Beam pipeline, if a runner is named.
+      beam_runner, beam_options: forge, prepare, and make an evaluation's conditions, as Apache Beam pipelines, if a
+        runner is named.
       crop_tree: folder for the prepared crops as a tree of files; none if empty.
       wait: where another process works in the same folder; else that is an error.
       resume: from the latest checkpoint, or, with previous, from the latest whole one.
@@ -61,7 +62,7 @@ def run(
                 train(config, workdir, resume)
         if verb == "evaluate" or (verb is None and not evaluation_is_current(config, workdir)):
             with doing(f"evaluating the run in {workdir}"):
-                evaluate(config, workdir, protocols, wait=wait)
+                evaluate(config, workdir, protocols, beam_runner, beam_options, wait=wait)
         if verb == "report" or (verb is None and not report_is_current(workdir)):
             with doing(f"drawing the report of {workdir}"):
                 report(config, workdir)
@@ -101,15 +102,23 @@ def train(config: ConfigDict, workdir: Folder, resume: str = "latest") -> None:
     trainer.train(config, workdir, resume=resume)
 
 
-def evaluate(config: ConfigDict, workdir: Folder, names: tuple[str, ...] = (), wait: bool = False) -> None:
+def evaluate(
+    config: ConfigDict,
+    workdir: Folder,
+    names: tuple[str, ...] = (),
+    beam_runner: str = "",
+    beam_options: tuple[str, ...] = (),
+    wait: bool = False,
+) -> None:
     """Evaluate the protocols `names`, or those of the configuration; missing records of conditions are prepared."""
     from cpml_jax import evaluate as evaluation
     from cpml_jax.evaluation import protocols
 
     names = tuple(dict.fromkeys(names or config.eval.protocols))
+    preparation.pipelines_of(beam_runner, beam_options)  # refuses one that cannot run
     for name in names:
         if name in protocols.CONDITION_PROTOCOLS:
-            preparation.prepare_conditions(config, workdir, name, wait)
+            preparation.prepare_conditions(config, workdir, name, beam_runner, beam_options, wait)
     evaluation.run(config, workdir, names)
 
 

@@ -41,7 +41,7 @@ _CROP_TREE = flags.DEFINE_string(
     "crop_tree", "", "With prepare: also write the crops and landmarks as a tree of files, FOLDER/<source>/...."
 )
 _BEAM_RUNNER = flags.DEFINE_string(
-    "beam_runner", "", "Prepare and forge as an Apache Beam pipeline on this runner: FlinkRunner, DataflowRunner, ..."
+    "beam_runner", "", "Work on many videos as an Apache Beam pipeline on this runner: FlinkRunner, DataflowRunner, ..."
 )
 _BEAM_OPTIONS = flags.DEFINE_list("beam_options", [], "Options of --beam_runner: key=value,key=value.")
 _PROTOCOL = flags.DEFINE_list("protocol", [], "With evaluate and sweep: protocols in place of eval.protocols.")
@@ -56,7 +56,9 @@ _MODEL = flags.DEFINE_string(
     "With predict and evaluate: a folder of export or of a run, or hf://OWNER/NAME. predict needs no --config "
     "and no --workdir then; evaluate tests it on the records of --config.",
 )
-_OUT = flags.DEFINE_string("out", "", "With export: the model's folder. With compare: the folder of the tables.")
+_OUT = flags.DEFINE_string(
+    "out", "", "With export: the model's folder. With compare: the tables'. With predict: the file to add answers to."
+)
 _FORMAT = flags.DEFINE_list(
     "format", [], "With export: beside safetensors a program that runs without this package: stablehlo, onnx, or both."
 )
@@ -70,17 +72,17 @@ _WAIT = flags.DEFINE_bool("wait", False, "Wait while another process works in th
 OWNERS = (
     (_VERIFY, ("prepare",)),
     (_CROP_TREE, ("prepare",)),
-    (_BEAM_RUNNER, ("prepare", "forge", None)),
-    (_BEAM_OPTIONS, ("prepare", "forge", None)),
+    (_BEAM_RUNNER, ("prepare", "forge", "evaluate", "predict", None)),
+    (_BEAM_OPTIONS, ("prepare", "forge", "evaluate", "predict", None)),
     (_PROTOCOL, ("evaluate", "sweep")),
     (_SEEDS, ("sweep",)),
     (_ROWS, ("sweep",)),
     (_REPORT, ("predict",)),
     (_MODEL, ("predict", "evaluate")),
-    (_OUT, ("export", "compare")),
+    (_OUT, ("export", "compare", "predict")),
     (_FORMAT, ("export",)),
     (_RESUME, ("train", None)),
-    (_WAIT, ("prepare", "forge", "train", "evaluate", "report", "sweep", None)),
+    (_WAIT, ("prepare", "forge", "train", "evaluate", "report", "predict", "sweep", None)),
 )
 
 
@@ -212,17 +214,27 @@ def dispatch(verb: str | None, config: ConfigDict | None, workdir: str, argument
 
     Only predict does without a configuration: it takes the one that was stored with its model.
     """
-    from cpml_jax import chain, preparation  # JAX starts here, after the flags proved right
-
     if _COORDINATOR.value:
         if not _DEBUG.value:  # Orbax logs as errors what it raises
             logging.set_verbosity(logging.FATAL)
         hosts.join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _HOST_TIMEOUT.value)
-    protocols = tuple(_PROTOCOL.value)
     if verb == "predict":
         from cpml_jax import predict
 
-        return predict.run(config, workdir, arguments, page=_REPORT.value, model=_MODEL.value)
+        return predict.run(
+            config,
+            workdir,
+            arguments,
+            page=_REPORT.value,
+            model=_MODEL.value,
+            answers=_OUT.value,
+            beam_runner=_BEAM_RUNNER.value,
+            beam_options=tuple(_BEAM_OPTIONS.value),
+            wait=_WAIT.value,
+        )
+    from cpml_jax import chain, preparation  # JAX starts here, after the flags proved right
+
+    protocols = tuple(_PROTOCOL.value)
     assert config is not None
     if verb == "sweep":
         from cpml_jax import sweep
@@ -276,6 +288,10 @@ def check_flags(verb: str | None) -> None:
         raise UserError("--verify prepares nothing, so there is no --crop_tree to write; give one of the two")
     if _BEAM_OPTIONS.value and not _BEAM_RUNNER.value:
         raise UserError("--beam_options are options of a runner: give --beam_runner too")
+    if verb == "predict" and _OUT.value and _REPORT.value:
+        raise UserError("--report keeps in memory what it shows, and --out is for many videos; give one of the two")
+    if verb == "predict" and _BEAM_RUNNER.value and not _OUT.value:
+        raise UserError("predict with --beam_runner needs a file for the answers: --out=answers.jsonl")
     if verb == "evaluate" and _MODEL.value and not _CONFIG.present:
         raise UserError("evaluate --model=... tests the model on a configuration's records: name it, --config=F")
     if verb != "evaluate" and _MODEL.value and (_CONFIG.present or _WORKDIR.value):

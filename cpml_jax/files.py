@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import math
 import os
@@ -26,9 +27,10 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def remove_left(folder: Path) -> None:
-    """Delete what a killed process half wrote (`replacing`) in a folder and those in it, where nobody else writes."""
-    for pattern in (".*.tmp", "*/.*.tmp"):
+def remove_left(folder: Path, name: str = "") -> None:
+    """Delete what a killed process half wrote (`replacing`) in a folder and those in it, where nobody else writes; or
+    of one file in it."""
+    for pattern in (f".{glob.escape(name)}.*.tmp",) if name else (".*.tmp", "*/.*.tmp"):
         for path in folder.glob(pattern):
             if re.fullmatch(r"\.(?!lock\.).+\.[0-9a-f]{32}\.tmp", path.name):
                 path.unlink(missing_ok=True)

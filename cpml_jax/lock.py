@@ -45,25 +45,27 @@ class Busy(Exception):
 
 
 @contextlib.contextmanager
-def held(folder: str | os.PathLike[str], *, wait: bool = False) -> Iterator[None]:
-    """The folder belongs to this process alone until the block ends.
+def held(folder: str | os.PathLike[str], *, wait: bool = False, name: str = "") -> Iterator[None]:
+    """The folder, or the file of that name in it, belongs to this process alone until the block ends.
 
     Args:
       folder: exists. wait: for as long as another process holds it; one line on stderr says so.
+      name: of the file, beside which others may write.
 
     Raises:
       UserError: another process holds it, or the folder may not be written to.
     """
-    path, told = Path(folder) / NAME, False
+    path, told = Path(folder) / (f".{name}{NAME}" if name else NAME), False
+    what, kind = (Path(folder) / name, "file") if name else (folder, "folder")
     while True:
         try:
             file = _acquire(path)
             break
         except Busy as busy:
             if not wait:
-                raise UserError(f"{folder}: in use by {busy}; --wait waits for it, or name another folder") from None
+                raise UserError(f"{what}: in use by {busy}; --wait waits for it, or name another {kind}") from None
             if not told:
-                print(f"{folder}: in use by {busy}; waiting", file=sys.stderr, flush=True)
+                print(f"{what}: in use by {busy}; waiting", file=sys.stderr, flush=True)
             told = True
             time.sleep(POLL)
         except OSError as error:
@@ -74,7 +76,7 @@ def held(folder: str | os.PathLike[str], *, wait: bool = False) -> Iterator[None
     _held[file] = path
     done = threading.Event()
     with contextlib.suppress(OSError):
-        remove_left(Path(folder))
+        remove_left(Path(folder), name)
     beating = threading.Thread(target=_beat, args=(file, done), daemon=True, name="sign of life")
     beating.start()
     try:

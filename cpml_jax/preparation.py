@@ -196,7 +196,14 @@ def write_crop_trees(config: ConfigDict, workdir: Folder, folder: str) -> None:
         inform(f"{Path(folder) / name}: crops and landmarks of {listed} videos")
 
 
-def prepare_conditions(config: ConfigDict, workdir: Folder, protocol: str, wait: bool = False) -> None:
+def prepare_conditions(
+    config: ConfigDict,
+    workdir: Folder,
+    protocol: str,
+    beam_runner: str = "",
+    beam_options: tuple[str, ...] = (),
+    wait: bool = False,
+) -> None:
     """Records of the training data set's test split, re-encoded or corrupted, unless they are there already."""
     installed()  # says what to install
     from cpml_jax import conditions
@@ -211,5 +218,6 @@ def prepare_conditions(config: ConfigDict, workdir: Folder, protocol: str, wait:
         records_root(config, workdir),
         conditions=tuple(asked),
         workers=config.data.workers,
+        pipelines=pipelines_of(beam_runner, beam_options),
         wait=wait or lock.one_of_several(),
     )

@@ -51,9 +51,9 @@ VERBS: dict[str, Verb] = {
         ("data.records", "eval.checkpoint"),
     ),
     "predict": Verb(
-        "scores any videos, one JSON object a line",
+        "scores any videos, one JSON object a line; many, with --out, into a file that is gone on with",
         "main.py predict --report=page.html --workdir=runs/synthetic video.mp4",
-        ("data.limits", "eval.batch_size", "eval.checkpoint", "eval.doubt_level"),
+        ("data.limits", "data.workers", "eval.batch_size", "eval.checkpoint", "eval.doubt_level"),
     ),
     "sweep": Verb(
         "trains and tests all runs of a table",

@@ -5,8 +5,6 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import concurrent.futures.process
-import math
-import multiprocessing
 import os
 import shutil
 import sys
@@ -16,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from cpml_jax import cores, lock
+from cpml_jax import lock
 from cpml_jax.data.records import SUMMARY
 from cpml_jax.disk import writing
 from cpml_jax.errors import UserError
@@ -27,13 +25,12 @@ from data_prep.records.beam import Pipelines
 from data_prep.records.pack import pack, summary_text
 from data_prep.records.process import Sampling, group_key, process_group
 from data_prep.sources import Source, Video
-from data_prep.worker import end_workers, start_worker, starting
+from data_prep.worker import end_workers, fork_server, start_worker, starting, worker_count
 
 __all__ = ["Sampling", "Source", "is_prepared", "prepare"]
 
 WORK = "work"  # finished videos of a preparation in progress
 PRELOADED = ("data_prep.face.mtcnn.search", "dlib", "data_prep.records.process")
-WORKER_MEMORY = 1.5e9  # bytes a process may need at 1920x1080
 
 
 def prepare(
@@ -179,34 +176,6 @@ def by_track(videos: Sequence[Video]) -> list[list[Video]]:
     return list(groups.values())
 
 
-def worker_count(workers: int) -> int:
-    """Processes: as many as asked for, or one per core that this process may use; never more than fit into memory."""
-    limit = available_memory() // WORKER_MEMORY
-    return int(max(1, min(workers or cores.available(), limit)))
-
-
-def available_memory() -> float:
-    """Bytes that the machine could give now; infinite where it does not tell (no /proc)."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return math.inf
-    return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), math.inf)
-
-
-def fork_server() -> multiprocessing.context.BaseContext:
-    """Starts processes from one that has imported the networks' packages and has no threads.
-
-    OpenCV's threads, and JAX's, do not survive a fork of this process. Spawned ones would import all of it
-    anew, each, for every source and every pass: the 80 clips of the drawn domain B took 22 s, and take 12.
-    """
-    context = multiprocessing.get_context(
-        "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    )
-    context.set_forkserver_preload(list(PRELOADED))  # missing packages are left to the job that needs them
-    return context
-
-
 def run_jobs(
     title: str,
     unit: str,
@@ -238,7 +207,8 @@ def run_jobs(
                 task(*job)
                 bar.update()
             return
-        with concurrent.futures.ProcessPoolExecutor(count, mp_context=fork_server(), initializer=start_worker) as pool:
+        context = fork_server(PRELOADED)
+        with concurrent.futures.ProcessPoolExecutor(count, mp_context=context, initializer=start_worker) as pool:
             try:
                 with starting():
                     running = [pool.submit(task, *job) for job in missing]

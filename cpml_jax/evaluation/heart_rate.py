@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import bdtrc
 
 PULSE_LEVEL = 0.05  # of snr_p_pos in a window, and of the number of such windows in a face
 KEYS = ("heart_rate_bpm", "heart_rate_snr_db", "heart_rate_pos_bpm", "heart_rate_pos_snr_db")  # of a face and a video
@@ -47,8 +46,11 @@ def of_face(pulses: Sequence[Pulse]) -> dict[str, float | None]:
     chance with probability PULSE_LEVEL, and so many or more must come less often than that too (binomial).
     """
     present = [pulse for pulse in pulses if pulse.present]
-    if not present or bdtrc(len(present) - 1, len(pulses), PULSE_LEVEL) > PULSE_LEVEL + 1e-12:
-        present = []
+    if present:
+        from scipy.special import bdtrc  # a third of a second, where there is a pulse alone
+
+        if bdtrc(len(present) - 1, len(pulses), PULSE_LEVEL) > PULSE_LEVEL + 1e-12:
+            present = []
     columns = [(pulse.rate, pulse.snr_db, pulse.pos_rate, pulse.pos_snr_db) for pulse in present]
     return {key: _median([column[i] for column in columns]) for i, key in enumerate(KEYS)}
 

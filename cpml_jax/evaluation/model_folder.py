@@ -34,7 +34,7 @@ from cpml_jax.pretrained import export
 from cpml_jax.training import network, run_files
 from cpml_jax.training.sharding import make_mesh
 
-DECISION, CARD, SUMS = "decision.json", "README.md", export.SUMS
+DECISION, CARD, SUMS = verdicts.DECISION, "README.md", export.SUMS
 SUMMED = (export.ARRAYS, export.CONFIG, run_files.NETWORK, DECISION, DOUBT)  # a card may be edited
 FILES = (*SUMMED, CARD, SUMS)
 

@@ -41,6 +41,12 @@ def predict() -> Schema:
             "sources": {"enum": list(SOURCES)},
         }
     )
+    in_file: dict[str, Schema] = {  # of predict --out alone
+        "file": {"oneOf": [{"type": "null"}, closed({"bytes": COUNT, "mtime_ns": {"type": "integer"}})]}
+        | {"description": "with --out: the video's size and time when it was read; null: to be asked again"},
+        "model": STRING | {"description": "with --out: of the parameters"},
+        "settings": STRING | {"description": "with --out: of all else that answers in one file must share"},
+    }
     answer = closed(
         {
             "video": STRING,
@@ -57,7 +63,8 @@ def predict() -> Schema:
             **pulse,
             "windows": array(window, minItems=1),
             "faces": array(face, minItems=1),
+            **in_file,
         },
-        ["doubt_note"],
+        ["doubt_note", *in_file],
     )
-    return {"oneOf": [closed({"video": STRING, "error": STRING}), answer]}
+    return {"oneOf": [closed({"video": STRING, "error": STRING, **in_file}, list(in_file)), answer]}

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cpml_jax import npz, sums
 from cpml_jax.console import inform
 from cpml_jax.doubt.knowledge import FILE as DOUBT
-from cpml_jax.doubt.knowledge import Knowledge
 from cpml_jax.errors import UserError
-from cpml_jax.evaluation import diagnostics, versions
-from cpml_jax.evaluation.clip_scores import ARRAYS, ClipScores, write_features
-from cpml_jax.evaluation.provenance import config_sha256
 from cpml_jax.files import parse_json, write_json, write_json_lines
+
+if TYPE_CHECKING:  # what makes and compares evaluations, seconds of imports; a prediction reads a few numbers of one
+    from cpml_jax.doubt.knowledge import Knowledge
+    from cpml_jax.evaluation.clip_scores import ClipScores
 
 RESULTS, SCORES, FEATURES = "evaluation.json", "scores.jsonl", "features.npz"
 SUMS = "evaluation" + sums.SUFFIX  # of these and DOUBT
@@ -52,6 +52,8 @@ def read(workdir: str | Path) -> Document | None:
 
     Nothing is taken from an evaluation of which a file is damaged: a line says so.
     """
+    from cpml_jax.evaluation import versions
+
     if damaged := damage(workdir):
         inform(f"{damaged} since it was written: this evaluation is not used")
         return None
@@ -80,6 +82,8 @@ def read_scores(workdir: str | Path) -> list[dict[str, Any]]:
 
 def read_arrays(workdir: str | Path) -> dict[str, dict[str, np.ndarray]]:
     """The arrays of features.npz by clip_id (ClipScores.arrays); empty if none can be read."""
+    from cpml_jax.evaluation.clip_scores import ARRAYS
+
     try:
         arrays = npz.read(Path(workdir) / FEATURES)
         ids = arrays.get("clip_id", ())
@@ -131,6 +135,8 @@ def write(
     Args:
       knowledge: for doubt.npz; without it there is none afterwards.
     """
+    from cpml_jax.evaluation.clip_scores import ClipScores, write_features
+
     workdir = Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     earlier = read(workdir)
@@ -155,6 +161,8 @@ def write(
 
 def _merged(earlier: Document, kept: list[dict[str, Any]], report: Document) -> Document:
     """The new document with the kept results of the earlier one, and what belongs to them."""
+    from cpml_jax.evaluation import diagnostics
+
     records = earlier["provenance"]["records"] | report["provenance"]["records"]
     across = report["pulse_across_compressions"]
     measured = {(pair["dataset"], *pair["compressions"]) for pair in across}
@@ -182,6 +190,9 @@ def _without_repeats(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def is_current(workdir: str | Path, config: dict[str, Any], step: int | None) -> bool:
     """Whether evaluation.json is of this checkpoint and holds every test of the configuration."""
+    from cpml_jax.evaluation import versions
+    from cpml_jax.evaluation.provenance import config_sha256
+
     written = read(workdir)
     if written is None or written.get("schema") != versions.EVALUATION:
         return False

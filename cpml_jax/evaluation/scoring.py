@@ -20,7 +20,7 @@ from cpml_jax.models import cpml, heads, prompt_bank
 from cpml_jax.models.cpml import CPML
 from cpml_jax.models.streams import inputs_of
 from cpml_jax.pretrained import apply
-from cpml_jax.training import checkpoint, network, run_files, steps
+from cpml_jax.training import network, run_files, steps
 from cpml_jax.training.network import Network
 from cpml_jax.training.sharding import DATA_AXIS, make_mesh, put_global_batch, replicated, state_shardings
 
@@ -199,6 +199,8 @@ def restore(workdir: str | Path, config: ConfigDict, which: str = "best") -> tup
         raise UserError(
             f"{workdir}: no checkpoint here; run `main.py train` with the same --config and --workdir first"
         )
+    from cpml_jax.training import checkpoint  # Orbax, a second that a model without its run does without
+
     run_files.check_config(workdir, config.to_dict(), resume=False)
     saved = checkpoint.Checkpoints(workdir)
     step, selection = saved.choose(which)

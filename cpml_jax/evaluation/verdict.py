@@ -22,6 +22,7 @@ from cpml_jax.metrics import calibration
 from cpml_jax.schema import FAKE, REAL
 
 SCHEMA = "cpml-decision/1.0.0"
+DECISION = "decision.json"  # in a model that is handed on
 LABELS = ("real", "fake")
 UNDETERMINED = "undetermined"
 DEFAULT_THRESHOLD = 0.0  # as a margin: P(fake) of a half

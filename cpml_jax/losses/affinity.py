@@ -11,7 +11,6 @@ import itertools
 from collections.abc import Mapping
 
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Int, Num
 
 from cpml_jax.arrays import AnyArray
@@ -65,6 +64,8 @@ def info_nce(
 
     A row counts if its weight is above 0 and a column of its class has weight.
     """
+    import optax  # a third of a second, which scoring does without
+
     logits = jnp.einsum("nd,md->nm", rows, columns, precision="highest") / temperature
     logits = jnp.where(column_weight[None, :] > 0, logits, _FAR)
     positive = (row_class[:, None] == column_class[None, :]) * column_weight[None, :]

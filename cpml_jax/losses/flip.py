@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
 from cpml_jax.arrays import AnyArray
@@ -31,6 +30,8 @@ def simclr(projected: Float[AnyArray, "2 B P"], weight: Num[AnyArray, " B"], tem
       () float32, nats: 2 times the mean over the 2 B images; of each -log of the share of its other view in the softmax
       over all images but itself. Every clip of the global batch is a negative of every other.
     """
+    import optax  # a third of a second, which scoring does without
+
     _, clips, _ = projected.shape
     z = unit(projected).reshape(2 * clips, -1)
     weights = jnp.tile(weight, 2)

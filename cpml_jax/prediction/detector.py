@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from cpml_jax import configuration
 from cpml_jax.data.input_size import InputSize
-from cpml_jax.errors import UserError, missing_package
+from cpml_jax.errors import UserError
 from cpml_jax.evaluation import verdict as verdicts
 from cpml_jax.evaluation.evidence import Evidence, WindowArrays
 from cpml_jax.evaluation.verdict import Verdict
 from cpml_jax.files import finite, parse_json
 from cpml_jax.limits import Limits
+from cpml_jax.prediction import identity
 from cpml_jax.prediction.answer import describe
+from cpml_jax.prediction.identity import Identity
+from cpml_jax.prediction.reading import Clips, VideoClips
 from cpml_jax.prediction.result import Prediction
-from cpml_jax.prediction.windows import saliency_of, score_windows
+from cpml_jax.prediction.windows import Readying, ScoredWindow, WindowScores, saliency_of, score_windows
 from cpml_jax.schema import FRAME_RATE
 from cpml_jax.training import run_files
 
-if TYPE_CHECKING:  # the packages that read videos, and the model's
+if TYPE_CHECKING:  # JAX, and the model's packages
     from cpml_jax.evaluation.scoring import Scorer
-    from data_prep.face.clips import FaceClip
 
-Clips = Callable[..., Iterable["FaceClip"]]
 HUB = "hf://"
 
 
@@ -37,14 +38,21 @@ class Detector:
 
     Attributes:
       verdict: how an answer is made of margins: threshold, calibration, and what the model knows.
-      size: of what the model reads.
+      size: of what the model reads. clips: (path, num_frames) -> the clips of a video.
     """
 
     def __init__(self, scorer: Scorer, verdict: Verdict, size: InputSize, video_clips: Clips):
-        self._scorer, self.verdict, self.size, self._video_clips = scorer, verdict, size, video_clips
+        self._scorer, self.verdict, self.size, self.clips = scorer, verdict, size, video_clips
 
     @classmethod
-    def load(cls, source: str | Path, *, checkpoint: str = "", doubt_level: float | None = None) -> Self:
+    def load(
+        cls,
+        source: str | Path,
+        *,
+        checkpoint: str = "",
+        doubt_level: float | None = None,
+        video_clips: Clips | None = None,
+    ) -> Self:
         """The detector of a run's folder, of a folder of `main.py export`, or of hf://OWNER/NAME on the hub.
 
         Args:
@@ -52,6 +60,7 @@ class Detector:
           checkpoint: of a run: best, latest or a step; the configuration's eval.checkpoint if empty.
           doubt_level: which share of familiar videos may be called undetermined by mistake; the configuration's
             eval.doubt_level if None, and 0 for no doubt.
+          video_clips: (path, num_frames) -> the clips of a video, in place of those that this process reads itself.
 
         Raises:
           UserError: no such model, a damaged file of it, or the packages for reading videos are not installed.
@@ -61,16 +70,16 @@ class Detector:
         folder = locate(source)
         if model_folder.is_one(folder):
             config, scorer, verdict = model_folder.read(folder, doubt_level)
-            return cls(scorer, verdict, scoring.input_size(config), clips_with(config))
+            return cls(scorer, verdict, scoring.input_size(config), video_clips or clips_with(config))
         config = stored_configuration(folder)
         if checkpoint:
             config.eval.checkpoint = checkpoint
         if doubt_level is not None:
             config.eval.doubt_level = float(doubt_level)
-        return cls.of_run(config, folder)
+        return cls.of_run(config, folder, video_clips)
 
     @classmethod
-    def of_run(cls, config: ConfigDict, workdir: str | Path) -> Self:
+    def of_run(cls, config: ConfigDict, workdir: str | Path, video_clips: Clips | None = None) -> Self:
         """The detector of a run, with a configuration that its checkpoints fit.
 
         Raises:
@@ -78,10 +87,16 @@ class Detector:
         """
         from cpml_jax.evaluation import scoring
 
-        clips = clips_with(config)  # says first what is missing
+        clips = video_clips or clips_with(config)  # says first what is missing
         scorer = scoring.restore_for_scoring(workdir, config, config.eval.checkpoint)
         verdict = verdicts.read(workdir, scorer.step, scorer.parameters_sha256, config.eval.doubt_level)
         return cls(scorer, verdict, scoring.input_size(config), clips)
+
+    @functools.cached_property
+    def identity(self) -> Identity:
+        """Of the model and its settings: what all answers in one file must share."""
+        size = dataclasses.replace(self.size, batch_size=0)
+        return identity.of(self._scorer.parameters_sha256, self.verdict, size, getattr(self.clips, "identity", None))
 
     @property
     def window_s(self) -> float:
@@ -112,10 +127,24 @@ class Detector:
         """
         scorer, size = self._scorer, self.size
         gathered = Evidence(scorer.class_embeddings) if evidence else None
-        measured = not isinstance(self.verdict.knowledge, str)
-        windows = score_windows(scorer, self._video_clips(video, num_frames=size.num_frames), size, gathered, measured)
-        answer = finite({"video": video} | describe(windows, self.verdict))
+        windows = score_windows(
+            scorer, self.clips(video, num_frames=size.num_frames), size, gathered, self.readying.measured
+        )
+        answer = self.describe(video, windows)
         return answer, gathered.finish(lambda clips: saliency_of(scorer, clips, size)) if gathered else []
+
+    @property
+    def readying(self) -> Readying:
+        """What makes of a clip that which `scores` needs of it, in any process."""
+        return Readying(self.size, measured=not isinstance(self.verdict.knowledge, str))
+
+    def scores(self) -> WindowScores:
+        """For the clips of one video, to be added as they come, whole or readied."""
+        return WindowScores(self._scorer, self.size, measured=self.readying.measured)
+
+    def describe(self, video: str, windows: Sequence[ScoredWindow]) -> dict[str, Any]:
+        """The answer, as `answer` gives it, of a video's scored windows."""
+        return finite({"video": video} | describe(windows, self.verdict))
 
 
 def locate(source: str | Path) -> Path:
@@ -143,6 +172,17 @@ def locate(source: str | Path) -> Path:
         raise UserError(f"{source}: the hub does not give it ({reason}); {HUB}OWNER/NAME[@REVISION]") from None
 
 
+def configuration_of(folder: Path) -> ConfigDict:
+    """The configuration that is stored with a model of either kind. Raises UserError as `Detector.load`."""
+    if not (folder / verdicts.DECISION).is_file():
+        return stored_configuration(folder)
+    try:
+        return configuration.stored(parse_json((folder / run_files.CONFIG).read_text())["config"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        Detector.load(folder)  # says what is wrong with the folder
+        raise
+
+
 def stored_configuration(folder: Path) -> ConfigDict:
     """The configuration that a run was trained with.
 
@@ -160,35 +200,19 @@ def stored_configuration(folder: Path) -> ConfigDict:
 
 def clips_with(config: ConfigDict) -> Clips:
     """load_video_clips with a configuration's limits, on its device."""
-    return load_video_clips(Limits(**config.data.limits.to_dict()), config.data.detector_device)
+    clips = VideoClips.of(config)
+    return load_video_clips(clips.limits, clips.device)
 
 
 def load_video_clips(limits: Limits = Limits(), device: str = "cpu") -> Clips:  # noqa: B008 - frozen
-    """data_prep.face.clips.video_clips, its frames coded as in records; its packages (onnxruntime, PyAV, dlib) are no
-    part of the lean core.
+    """VideoClips, its networks loaded.
 
     Args:
       device: where faces are looked for (data.detector_device).
 
     Raises:
-      UserError: one of them is missing, or the device.
+      UserError: a package for reading videos is missing, or the device.
     """
-    try:
-        from data_prep.face.clips import video_clips
-        from data_prep.face.detector import shared_detector
-        from data_prep.face.landmarks import load_predictor
-        from data_prep.video import jpeg
-
-        detector = shared_detector(device)
-        detector.load()
-        load_predictor()
-    except ImportError as error:
-        raise missing_package("predict", error.name) from None
-
-    def coded(path: str, *, num_frames: int) -> Iterable[FaceClip]:
-        for clip in video_clips(path, num_frames=num_frames, detector=detector, limits=limits):
-            # The model, and what doubt goes by, have seen frames of records: coding takes some of the finest texture.
-            frames = np.stack([jpeg.decode(frame) for frame in jpeg.encode(clip.frames)])
-            yield dataclasses.replace(clip, frames=frames)
-
-    return coded
+    clips = VideoClips(limits, device)
+    clips.load()
+    return clips

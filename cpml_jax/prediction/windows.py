@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cpml_jax import signal
-from cpml_jax.data.batch import clip_arrays, padded_batch
+from cpml_jax.data.batch import Clip, clip_arrays, padded_batch
 from cpml_jax.data.input_size import InputSize
 from cpml_jax.doubt import properties
 from cpml_jax.doubt.distance import Measured
@@ -38,6 +37,98 @@ class ScoredWindow(NamedTuple):
     measured: Measured | None = None
 
 
+class ReadyClip(NamedTuple):
+    """What scoring needs of a clip, made where the clip was cut: a third of the whole clip's bytes, or less.
+
+    arrays: of clip_arrays. properties: of doubt's measure, None where nobody asks for doubt. The others are FaceClip's.
+    """
+
+    face: int
+    start_s: float
+    track_quality: float
+    heart_rate_pos: float
+    snr_pos: float
+    snr_p_pos: float
+    arrays: Clip
+    properties: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Readying:
+    """FaceClip -> ReadyClip, for a model that reads `size`; measured: with what doubt goes by."""
+
+    size: InputSize
+    measured: bool
+
+    def __call__(self, clip: FaceClip) -> ReadyClip:
+        return ReadyClip(
+            clip.face,
+            clip.start_s,
+            clip.track_quality,
+            clip.heart_rate_pos,
+            clip.snr_pos,
+            clip.snr_p_pos,
+            clip_arrays(vars(clip), self.size),
+            properties.measure(vars(clip)) if self.measured else None,
+        )
+
+
+class WindowScores:
+    """Scores of one video's windows, made as its clips come; holds no more than a batch of clips.
+
+    Args:
+      evidence: gets what the page shows; then whole clips must come.
+      measured: whether to measure what doubt goes by.
+    """
+
+    def __init__(
+        self, scorer: Scorer, size: InputSize, evidence: Evidence | None = None, measured: bool = False
+    ) -> None:
+        self._scorer, self._size, self._evidence = scorer, size, evidence
+        self._ready = Readying(size, measured)
+        self._whole: list[FaceClip] = []
+        self._waiting: list[ReadyClip] = []
+        self._windows: list[ScoredWindow] = []
+
+    def add(self, clip: FaceClip | ReadyClip) -> None:
+        """Raises UserError where a score is not finite."""
+        if isinstance(clip, ReadyClip):
+            self._waiting.append(clip)
+        else:
+            self._waiting.append(self._ready(clip))
+            if self._evidence:
+                self._whole.append(clip)
+        if len(self._waiting) == self._size.batch_size:
+            self._score()
+
+    def finish(self) -> list[ScoredWindow]:
+        """All windows. Raises UserError where there is none, or a score is not finite."""
+        if self._waiting:
+            self._score()
+        if not self._windows:
+            raise UserError("no face in this video could be measured")
+        return self._windows
+
+    def _score(self) -> None:
+        some, self._waiting = self._waiting, []
+        # Few shapes to compile, and a single window does not pay for a whole batch.
+        rows = min(self._size.batch_size, next_power_of_two(len(some)))
+        scores = self._scorer.score(padded_batch([clip.arrays for clip in some], [REAL] * len(some), rows))
+        margins = detection.fake_margin(scores["logits"])[: len(some)]
+        detection.check_scores([0] * len(some), margins, [f"at {clip.start_s} s" for clip in some])
+        if self._evidence:
+            self._evidence.add(self._whole, margins, scores)
+            self._whole = []
+        for i, (clip, margin) in enumerate(zip(some, margins, strict=True)):
+            known = None if clip.properties is None else Measured(scores["unified"][i], clip.properties)
+            wave = scores["wave"][i] if "wave" in scores else None
+            self._windows.append(
+                ScoredWindow(
+                    clip.face, clip.start_s, float(clip.track_quality), float(margin), pulse_of(clip, wave), known
+                )
+            )
+
+
 def score_windows(
     scorer: Scorer,
     clips: Iterable[FaceClip],
@@ -45,36 +136,11 @@ def score_windows(
     evidence: Evidence | None = None,
     measured: bool = False,
 ) -> list[ScoredWindow]:
-    """Scores of one video's clips.
-
-    Args:
-      clips: as they come.
-      evidence: gets what the page shows.
-      measured: whether to measure what doubt goes by.
-
-    Raises:
-      UserError: no clip, or a score is not finite.
-    """
-    clips, windows = iter(clips), []
-    while some := list(itertools.islice(clips, size.batch_size)):
-        # Few shapes to compile, and a single window does not pay for a whole batch.
-        rows = min(size.batch_size, next_power_of_two(len(some)))
-        scores = scorer.score(batch_of(some, size, rows))
-        margins = detection.fake_margin(scores["logits"])[: len(some)]
-        detection.check_scores([0] * len(some), margins, [f"at {clip.start_s} s" for clip in some])
-        if evidence:
-            evidence.add(some, margins, scores)
-        for i, (clip, margin) in enumerate(zip(some, margins, strict=True)):
-            known = Measured(scores["unified"][i], properties.measure(vars(clip))) if measured else None
-            wave = scores["wave"][i] if "wave" in scores else None
-            windows.append(
-                ScoredWindow(
-                    clip.face, clip.start_s, float(clip.track_quality), float(margin), pulse_of(clip, wave), known
-                )
-            )
-    if not windows:
-        raise UserError("no face in this video could be measured")
-    return windows
+    """Scores of one video's clips, as they come. Arguments and errors as those of WindowScores."""
+    scores = WindowScores(scorer, size, evidence, measured)
+    for clip in clips:
+        scores.add(clip)
+    return scores.finish()
 
 
 def next_power_of_two(number: int) -> int:
@@ -92,8 +158,10 @@ def saliency_of(scorer: Scorer, clips: Sequence[FaceClip], size: InputSize) -> n
     return np.concatenate([scorer.saliency(batch_of([clip], size, 1)) for clip in clips])
 
 
-def pulse_of(clip: FaceClip, wave: np.ndarray | None) -> Pulse:
+def pulse_of(clip: FaceClip | ReadyClip, wave: np.ndarray | None) -> Pulse:
     """The pulse of a clip by the model's wave (T,), None without the rppg stream, and by the classical trace."""
+    from cpml_jax import signal  # JAX, which a process that readies clips does without
+
     rate = None if wave is None else float(np.asarray(signal.heart_rate(wave[None], FRAME_RATE))[0])
     snr = None if wave is None or rate is None else pulse_waves.snr_db(wave, rate)
     return Pulse(rate, snr, float(clip.heart_rate_pos), float(clip.snr_pos), float(clip.snr_p_pos))

@@ -12,9 +12,8 @@ import os
 import shutil
 import threading
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import grain
 import jax
 from absl import logging
 from orbax.checkpoint import v1 as ocp
@@ -26,6 +25,9 @@ from cpml_jax.training import checksums
 from cpml_jax.training.data_position import Position
 from cpml_jax.training.run_files import FOLDER
 from cpml_jax.training.state import TrainState
+
+if TYPE_CHECKING:
+    import grain
 
 KEPT = 2  # latest checkpoints
 SMALL = 1 << 20  # bytes; what decides which step is the best lies in smaller files

@@ -10,10 +10,12 @@ import asyncio
 import json
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import grain
 import jax
+
+if TYPE_CHECKING:  # half a second, and scoring reads no data by it
+    import grain
 
 NAME = "process_0-of-1.json"  # Grain's name for it, which checkpoints before 0.3 have too
 OTHERS = "process_0-of-*.json"  # of several processes, before 0.3

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import linen as nn
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
@@ -23,6 +22,9 @@ from cpml_jax.models.prompts import present
 from cpml_jax.schema import CROP_SIZE
 from cpml_jax.training.sharding import batch_sharding, replicated
 from cpml_jax.training.state import TrainState
+
+if TYPE_CHECKING:  # a third of a second, which only training takes
+    import optax
 
 _PICTURES = ("frames", "stills")  # the inputs that are pixels
 TrainStep = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]
@@ -120,6 +122,8 @@ def make_train_step(
       train_step(state, batch) -> (state, metrics); metrics: {name: () float32}, with loss, every term, the norm of
       this batch's gradient (before clipping and accumulation) and the share of clips on their label's side.
     """
+
+    import optax
 
     needs_templates = bool(weights.prompt_mse)
 

@@ -24,12 +24,14 @@ from cpml_jax.data.records import INDEX
 from cpml_jax.errors import UserError
 from cpml_jax.files import parse_json
 from data_prep import prepare as preparation
-from data_prep.conditions import plan_file, reencode
+from data_prep.conditions import pipeline, plan_file, reencode
+from data_prep.conditions.pipeline import Job, Stage
 from data_prep.conditions.plan_file import Plan
 from data_prep.face import clips
 from data_prep.face.clips import FaceClip, Window
 from data_prep.page.document import PAGE
-from data_prep.records import process, work_file
+from data_prep.records import beam, process, work_file
+from data_prep.records.beam import Pipelines
 from data_prep.records.process import Sampling
 from data_prep.sources import Source, Video
 
@@ -48,6 +50,7 @@ def prepare(
     conditions: Sequence[str] = (),
     workers: int = 0,
     progress: bool = True,
+    pipelines: Pipelines | None = None,
     wait: bool = False,
 ) -> str:
     """Prepare the test split of a source under every condition; returns the record set's name.
@@ -59,7 +62,7 @@ def prepare(
       protocol: compression_curve or corruption: part of the record set's name, and what decides the default conditions.
       records: the record set goes to `records`/source.name.protocol.
       conditions: their names, see cpml_jax.conditions; empty: the protocol's.
-      workers, progress, wait: as for prepare.prepare.
+      workers, progress, pipelines, wait: as for prepare.prepare.
 
     Raises:
       UserError: an unknown condition, a source without test videos or of ready-made crops, or existing records that
@@ -77,12 +80,20 @@ def prepare(
     videos, excluded = best_compression(source)
 
     def process_all(work: Path) -> list[Path]:
-        files = process_videos(directory.name, videos, work, names, sampling, workers, progress)
+        stages = stages_of(directory.name, videos, work, names, sampling)
+        if pipelines:
+            pipeline.process(directory.name, stages, pipelines)
+        else:
+            for stage in stages:
+                jobs = [job.arguments for job in stage.jobs]
+                preparation.run_jobs(stage.title, stage.unit, stage.task, jobs, stage.files, workers, progress)
         lacking = work / f"without{work_file.SUFFIX}"
         work_file.write(lacking, [], excluded)
-        return [*files, lacking]
+        if pipelines:
+            beam.describe(directory.name, lacking)
+        return [*stages[-1].files, lacking]
 
-    summary = preparation.build(directory, parameters, process_all, sampling, progress, wait=wait)
+    summary = preparation.build(directory, parameters, process_all, sampling, progress, pipelines, wait=wait)
     print(summary_text(directory, summary), file=sys.stderr)
     return directory.name
 
@@ -109,28 +120,23 @@ def best_compression(source: Source) -> tuple[list[Video], list[dict]]:
     return chosen, [process.exclusion(video, reason) for video in lacking.values()]
 
 
-def process_videos(
-    name: str,
-    videos: Sequence[Video],
-    work: Path,
-    names: Sequence[str],
-    sampling: Sampling,
-    workers: int,
-    progress: bool,
-) -> list[Path]:
-    """One work file per video, with all its conditions; files that an earlier call finished are kept."""
+def stages_of(
+    name: str, videos: Sequence[Video], work: Path, names: Sequence[str], sampling: Sampling
+) -> tuple[Stage, Stage]:
+    """The faces of each track; then one work file for each video, with all its conditions."""
     groups = [process.in_order(group) for group in preparation.by_track(videos)]
-    keys = [process.group_key(group) for group in groups]
-    plans = [work / f"{key}.windows" for key in keys]
-    searches = [(group, plan, sampling) for group, plan in zip(groups, plans, strict=True)]
-    preparation.run_jobs(f"faces of {name}", "track", find_faces, searches, plans, workers, progress)
-    jobs, files = [], []
-    for group, key, plan in zip(groups, keys, plans, strict=True):
+    searches, cuts = [], []
+    for group in groups:
+        key = process.group_key(group)
+        plan = work / f"{key}.windows"
+        searches.append(Job((group, plan, sampling), plan, group, key))
         for place, video in enumerate(group):
-            files.append(work / f"{key}-{place}{work_file.SUFFIX}")
-            jobs.append((name, video, plan, place, names, files[-1], sampling))
-    preparation.run_jobs(f"prepare {name}", "video", process_video, jobs, files, workers, progress)
-    return files
+            file = work / f"{key}-{place}{work_file.SUFFIX}"
+            cuts.append(Job((name, video, plan, place, names, file, sampling), file, group, key))
+    return (
+        Stage(f"faces of {name}", "track", find_faces, searches),
+        Stage(f"prepare {name}", "video", process_video, cuts),
+    )
 
 
 def find_faces(group: list[Video], file: Path, sampling: Sampling) -> None:

@@ -138,19 +138,38 @@ def run(
 def process(group: Group) -> None:
     """On a worker: make the group's work file, and beside it what packing needs of it."""
     file = Path(group.file)
-    if group_key(group.videos) != file.stem:
-        raise UserError(
-            f"{group.videos[0].path}: a worker sees another file, or none; the videos must lie on storage "
-            "that all workers share, at the same path"
-        )
-    differing = recipe.first_difference(group.recipe, recipe.current(ready_made=bool(group.videos[0].crop_landmarks)))
-    if differing:
-        key, expected, actual = differing
-        raise UserError(f"a worker has {key}={actual!r} in place of {expected!r}; install the same packages and code")
+    check_worker(group.videos, file.stem, group.recipe)
     with one_at_a_time():
         if not file.is_file():
             process_group(group.videos, file, group.sampling)
-        work_file.write_description(_description(file), work_file.describe(group.dataset, file))
+        describe(group.dataset, file)
+
+
+def check_worker(videos: list[Video], key: str, expected: dict[str, dict[str, Any]]) -> None:
+    """On a worker: raise UserError unless it sees the same files and has the same recipe.
+
+    Args:
+      key: group_key of the videos, where the pipeline was started. expected: the recipe there.
+    """
+    if group_key(videos) != key:
+        raise elsewhere(videos[0].path)
+    differing = recipe.first_difference(expected, recipe.current(ready_made=bool(videos[0].crop_landmarks)))
+    if differing:
+        name, there, here = differing
+        raise UserError(f"a worker has {name}={here!r} in place of {there!r}; install the same packages and code")
+
+
+def elsewhere(path: str) -> UserError:
+    """Of a worker that does not see the video that it should work on."""
+    return UserError(
+        f"{path}: a worker sees another file, or none; the videos must lie on storage that all workers share, at the "
+        "same path"
+    )
+
+
+def describe(dataset: str, file: Path) -> None:
+    """Write what packing needs of a work file beside it."""
+    work_file.write_description(_description(file), work_file.describe(dataset, file))
 
 
 @contextlib.contextmanager
@@ -189,13 +208,17 @@ class Pipelines:
         missing = [
             Group(dataset, videos, str(file), sampling, recipe.current(ready_made=bool(videos[0].crop_landmarks)))
             for videos, file in zip(groups, files, strict=True)
-            if not (file.is_file() and _description(file).is_file())
+            if not self.described(file)
         ]
         if not missing:
             return
         print(f"prepare {dataset}: {len(missing)} of {len(groups)} tracks go to {self.runner}", file=sys.stderr)
         results = [path for group in missing for path in (Path(group.file), _description(Path(group.file)))]
         self.run("TrackAndMeasure", process, missing, results)
+
+    def described(self, file: Path) -> bool:
+        """Whether a work file is finished, with what packing needs of it."""
+        return file.is_file() and _description(file).is_file()
 
     def describe(self, file: Path) -> Description:
         """As work_file.describe, which the worker has already done."""

@@ -1,5 +1,7 @@
 """Records of conditions from end to end: names, one track, separate measurements, exclusions, interruptions."""
 
+import dataclasses
+import importlib.util
 import json
 import os
 import shutil
@@ -14,12 +16,14 @@ import pytest
 
 from cpml_jax.data.records import RecordSet
 from cpml_jax.errors import UserError
+from data_prep import prepare as preparation
 from data_prep import sources
 from data_prep.conditions import corruptions, plan_file
 from data_prep.conditions import prepare as condition_records
-from data_prep.records import work_file
+from data_prep.records import beam, work_file
 from data_prep.records.process import Sampling
 from data_prep.synthetic import generate
+from tests.data_prep.records.shard_files import differing, files
 
 ROOT = Path(__file__).resolve().parents[3]
 FRAMES = 48
@@ -52,11 +56,18 @@ def drawn(tmp_path_factory):
 
 
 def prepare(root, records, protocol="corruption", **changes):
-    settings = dict(num_frames=FRAMES, splits=(), draw=None, conditions=NAMES) | changes
+    settings = dict(num_frames=FRAMES, splits=(), draw=None, conditions=NAMES, pipelines=None) | changes
     source = sources.Source("faces", "ffpp", root, splits=settings["splits"], draw=settings["draw"])
     sampling = Sampling(settings["num_frames"], 1)
     return condition_records.prepare(
-        source, sampling, protocol, records, conditions=settings["conditions"], workers=1, progress=False
+        source,
+        sampling,
+        protocol,
+        records,
+        conditions=settings["conditions"],
+        workers=1,
+        progress=False,
+        pipelines=settings["pipelines"],
     )
 
 
@@ -149,7 +160,7 @@ def test_killed_and_started_again_it_gives_the_same_bytes(drawn, prepared, tmp_p
     work = tmp_path / "faces.corruption/work"
     assert len(list(work.glob("*.windows"))) == 2 and not list(work.glob("*.npz"))
     code = f"import test_prepare as t; t.prepare({str(drawn)!r}, {str(tmp_path)!r})"
-    path = os.pathsep.join(map(str, (ROOT, Path(__file__).parent)))
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "tests", Path(__file__).parent)))
     environment = os.environ | {"PYTHONPATH": path}
     running = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
     while running.poll() is None and not list(work.glob("*.mp4")):  # in the middle of a video
@@ -173,6 +184,52 @@ def test_killed_and_started_again_it_gives_the_same_bytes(drawn, prepared, tmp_p
         one, other = whole.read(row), again.read(row)
         for key in ("frames", "landmarks", "pulse_pos", "valid"):
             np.testing.assert_array_equal(one[key], other[key])
+
+
+@pytest.mark.skipif(importlib.util.find_spec("apache_beam") is None, reason="apache_beam is not installed")
+def test_through_beam_every_file_is_the_same_and_what_was_finished_without_it_is_kept(
+    drawn, prepared, tmp_path, monkeypatch
+):
+    pipelines = beam.Pipelines("FnApiRunner")  # as in tests/data_prep/records/test_beam.py
+    process_video, made = condition_records.process_video, []
+
+    def one(*job):
+        if made:
+            raise KeyboardInterrupt
+        made.append(job)
+        process_video(*job)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(condition_records, "process_video", one)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(drawn, tmp_path)
+    (finished,) = (tmp_path / "faces.corruption/work").glob("*.npz")
+    before = finished.stat().st_mtime_ns, finished.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(condition_records, "find_faces", None)  # those are found
+        patch.setattr(preparation, "pack", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            prepare(drawn, tmp_path, pipelines=pipelines)
+    assert (finished.stat().st_mtime_ns, finished.read_bytes()) == before
+    with monkeypatch.context() as patch:
+        patch.setattr(condition_records, "process_video", None)  # those are measured
+        prepare(drawn, tmp_path, pipelines=pipelines)
+    assert differing(files(tmp_path / prepared.name), files(prepared)) == []
+
+
+@pytest.mark.skipif(importlib.util.find_spec("apache_beam") is None, reason="apache_beam is not installed")
+def test_a_worker_of_beam_that_sees_other_videos_stops_the_run(drawn, tmp_path, monkeypatch):
+    def elsewhere(dataset, stages, pipelines):  # a mount that the workers lack
+        for stage in stages:
+            for job in stage.jobs:
+                job.videos[:] = [dataclasses.replace(video, path=video.path + ".gone") for video in job.videos]
+        original(dataset, stages, pipelines)
+
+    original = condition_records.pipeline.process
+    monkeypatch.setattr(condition_records.pipeline, "process", elsewhere)
+    with pytest.raises(UserError, match="step Faces failed.*a worker sees another file.*all workers share"):
+        prepare(drawn, tmp_path, pipelines=beam.Pipelines("FnApiRunner"))
+    assert not (tmp_path / "faces.corruption/prepare.json").exists()
 
 
 def test_a_full_disk_stops_everything_and_another_error_one_video():
