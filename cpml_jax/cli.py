@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import traceback
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
@@ -51,9 +52,19 @@ _SEEDS = flags.DEFINE_list(
 _ROWS = flags.DEFINE_list("rows", [], "With sweep --protocol=ablation: rows of the table; all if not given.")
 _REPORT = flags.DEFINE_string("report", "", "With predict: an HTML file to write, what each answer rests on.")
 _MODEL = flags.DEFINE_string(
-    "model", "", "With predict: a folder of export or of a run, or hf://OWNER/NAME, in place of --config and --workdir."
+    "model",
+    "",
+    "With predict, serve: a folder of export or of a run, or hf://OWNER/NAME, in place of --config and --workdir.",
 )
 _OUT = flags.DEFINE_string("out", "", "With export: the model's folder. With compare: the folder of the tables.")
+# None, and not what settings.py has: a flag that is not given goes with every verb.
+_HOST = flags.DEFINE_string(
+    "host", None, "With serve: an address to listen at, with a token; this machine alone, without one, if not given."
+)
+_PORT = flags.DEFINE_integer("port", None, "With serve: 8765 if not given; 0 for any that is free.")
+_MAX_MEGABYTES = flags.DEFINE_integer("max_megabytes", None, "With serve: of a video; 1000 if not given.")
+_MAX_SECONDS = flags.DEFINE_float("max_seconds", None, "With serve: of a video; 600 if not given.")
+_MAX_VIDEOS = flags.DEFINE_integer("max_videos", None, "With serve: sent, waiting or scored at once; 20 if not given.")
 _RESUME = flags.DEFINE_enum(
     "resume", None, ["latest", "previous"], "With train: previous: set damaged checkpoints aside, take the one before."
 )
@@ -70,7 +81,12 @@ OWNERS = (
     (_SEEDS, ("sweep",)),
     (_ROWS, ("sweep",)),
     (_REPORT, ("predict",)),
-    (_MODEL, ("predict",)),
+    (_MODEL, ("predict", "serve")),
+    (_HOST, ("serve",)),
+    (_PORT, ("serve",)),
+    (_MAX_MEGABYTES, ("serve",)),
+    (_MAX_SECONDS, ("serve",)),
+    (_MAX_VIDEOS, ("serve",)),
     (_OUT, ("export", "compare")),
     (_RESUME, ("train", None)),
     (_WAIT, ("prepare", "forge", "train", "evaluate", "report", "sweep", None)),
@@ -185,7 +201,7 @@ def main(argv: list[str]) -> int:
         from cpml_jax import compare
 
         return compare.run(arguments, _OUT.value)
-    if verb == "predict" and _CONFIG.value is None and (_MODEL.value or _WORKDIR.value):
+    if verb in ("predict", "serve") and _CONFIG.value is None and (_MODEL.value or _WORKDIR.value):
         return dispatch(verb, None, _WORKDIR.value or "", arguments)
     if _CONFIG.value is None:
         raise UserError("--config is missing; for the embedded benchmark: main.py --config=configs/synthetic.py")
@@ -203,8 +219,14 @@ def main(argv: list[str]) -> int:
 def dispatch(verb: str | None, config: ConfigDict | None, workdir: str, arguments: list[str]) -> int:
     """One verb with a configuration, or with None all that is missing. Returns the exit status.
 
-    Only predict does without a configuration: it takes the one that was stored with its model.
+    Only predict and serve do without a configuration: they take the one that was stored with their model.
     """
+    if verb == "serve":  # its own process loads no model
+        from cpml_jax.serve import command, settings
+
+        if arguments:
+            raise UserError(f"{arguments[0]!r}: serve takes no files; videos are dropped on its page")
+        return command.run(config, workdir, _MODEL.value, settings.Settings(**serve_flags()))
     from cpml_jax import chain, preparation  # JAX starts here, after the flags proved right
 
     if _COORDINATOR.value:
@@ -247,6 +269,18 @@ def dispatch(verb: str | None, config: ConfigDict | None, workdir: str, argument
             resume=_RESUME.value or "latest",
         )
     return 0
+
+
+def serve_flags() -> dict[str, Any]:
+    """serve's flags that were given, by the names of Settings."""
+    given = {
+        "host": _HOST.value,
+        "port": _PORT.value,
+        "megabytes": _MAX_MEGABYTES.value,
+        "seconds": _MAX_SECONDS.value,
+        "videos": _MAX_VIDEOS.value,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def seeds() -> tuple[int, ...]:

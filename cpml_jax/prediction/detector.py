@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # the packages that read videos, and the model's
     from data_prep.face.clips import FaceClip
 
 Clips = Callable[..., Iterable["FaceClip"]]
+Progress = Callable[[str, int, int], None]
 HUB = "hf://"
 
 
@@ -104,16 +105,23 @@ class Detector:
             video_page.write(page, [answer], [evidence], window_s=self.window_s)
         return Prediction.of(answer)
 
-    def answer(self, video: str, evidence: bool = False) -> tuple[dict[str, Any], list[WindowArrays]]:
+    def answer(
+        self, video: str, evidence: bool = False, progress: Progress | None = None
+    ) -> tuple[dict[str, Any], list[WindowArrays]]:
         """One video's answer as JSON values (answer.py), and what its page shows, if asked for; else nothing.
 
+        Args:
+          progress: gets what is being done, how much of it and of how much (data_prep.face.clips.Progress).
+
         Raises:
-          UserError: as predict's; decoders raise other exceptions too.
+          UserError: as predict's; decoders raise other exceptions too, and progress may.
         """
         scorer, size = self._scorer, self.size
         gathered = Evidence(scorer.class_embeddings) if evidence else None
         measured = not isinstance(self.verdict.knowledge, str)
-        windows = score_windows(scorer, self._video_clips(video, num_frames=size.num_frames), size, gathered, measured)
+        told = {} if progress is None else {"progress": progress}
+        clips = self._video_clips(video, num_frames=size.num_frames, **told)
+        windows = score_windows(scorer, clips, size, gathered, measured)
         answer = finite({"video": video} | describe(windows, self.verdict))
         return answer, gathered.finish(lambda clips: saliency_of(scorer, clips, size)) if gathered else []
 
@@ -185,8 +193,8 @@ def load_video_clips(limits: Limits = Limits(), device: str = "cpu") -> Clips:  
     except ImportError as error:
         raise missing_package("predict", error.name) from None
 
-    def coded(path: str, *, num_frames: int) -> Iterable[FaceClip]:
-        for clip in video_clips(path, num_frames=num_frames, detector=detector, limits=limits):
+    def coded(path: str, *, num_frames: int, progress: Progress | None = None) -> Iterable[FaceClip]:
+        for clip in video_clips(path, num_frames=num_frames, detector=detector, limits=limits, progress=progress):
             # The model, and what doubt goes by, have seen frames of records: coding takes some of the finest texture.
             frames = np.stack([jpeg.decode(frame) for frame in jpeg.encode(clip.frames)])
             yield dataclasses.replace(clip, frames=frames)
