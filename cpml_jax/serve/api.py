@@ -17,6 +17,7 @@ from cpml_jax.serve.refusal import Refused, said
 from cpml_jax.serve.settings import Settings
 
 LINGER = 2.0  # s in which what a refused upload still sends is thrown away, so that its sender can read why
+UNREAD = (413, 429, 507)  # where the client may be sending still
 LONGEST_KEY = 64
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -54,19 +55,28 @@ async def post(request: Request) -> Response:
             jobs.remove(job)
             raise
     except Refused as refused:
-        return Lingering(said(refused.status, refused.sentence), request)
+        answer = said(refused.status, refused.sentence)
+        return Lingering(answer, request) if refused.status in UNREAD else answer
     except ClientDisconnect:
         return Response(status_code=400)  # nobody reads it
     return JSONResponse(jobs.describe(job), status_code=201, headers={"Location": f"/api/videos/{job.id}"})
 
 
 async def _receive(request: Request, job: Job, settings: Settings) -> None:
+    """The body to the job's file; ends as soon as the job is removed."""
+
     def told(count: int) -> None:
         job.done = count
-        if job.cancelled.is_set():
-            raise Refused(409, "The upload was cancelled.")
 
-    await uploads.receive(request.stream(), job.upload, settings, told)
+    job.receiving = asyncio.create_task(uploads.receive(request.stream(), job.upload, settings, told))
+    try:
+        await job.receiving
+    except asyncio.CancelledError:
+        if not job.cancelled.is_set():
+            raise
+        raise Refused(409, "The upload was cancelled, or the server is being stopped.") from None
+    finally:
+        job.receiving = None
 
 
 class Lingering(Response):

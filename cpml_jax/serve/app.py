@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def build(worker: Worker, folder: Path, settings: Settings, *, model: str = "", 
             scoring.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await scoring
+            for left in folder.iterdir():  # of the one that was being scored
+                shutil.rmtree(left, ignore_errors=True)
 
     app = Starlette(
         routes=[*page.routes(), *api.routes()],

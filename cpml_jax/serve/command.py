@@ -142,10 +142,13 @@ def private_folder() -> Iterator[Path]:
     def leave(number: int, _frame: object) -> None:
         sys.exit(128 + number)
 
+    def terminate(_number: int, _frame: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)  # for uvicorn, or for `leave`
+
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    for number, handler in before.items():
-        if handler != signal.SIG_IGN:  # as under nohup
-            signal.signal(number, leave)
+    for number, handler in ((signal.SIGTERM, leave), (signal.SIGHUP, terminate)):
+        if before[number] != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, handler)
     folder = Path(tempfile.mkdtemp(prefix="cpml-serve-"))
     try:
         yield folder

@@ -25,7 +25,7 @@ from cpml_jax.serve.refusal import Refused
 COOKIE = "cpml-token"
 SAFE = ("GET", "HEAD")
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 # A result's page carries all that it shows, and has no scripts; the page above frames it.

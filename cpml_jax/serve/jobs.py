@@ -41,6 +41,7 @@ class Job:
       key: the client's own mark. folder: the upload, and then the results.
       done, total: bytes (uploading), frames (faces) or windows (scoring); total 0: unknown.
       result: what is said of it, once it is done. error: why it failed. cancelled: asks the worker to stop.
+      receiving: the upload, while there is one.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Job:
     result: dict[str, Any] | None = None
     error: str = ""
     cancelled: threading.Event = dataclasses.field(default_factory=threading.Event)
+    receiving: asyncio.Task | None = None
 
     @property
     def upload(self) -> Path:
@@ -151,6 +153,8 @@ class Jobs:
     def remove(self, job: Job) -> None:
         """Forget a job, whatever it is at, and delete its files."""
         job.cancelled.set()
+        if job.receiving is not None:
+            job.receiving.cancel()
         self._jobs.pop(job.id, None)
         for place in (self._queue, self._finished):
             if job in place:

@@ -22,8 +22,8 @@ _PAGE = """<!DOCTYPE html>
 <script src="serve.js" defer></script></head>
 <body data-bytes="{bytes}" data-largest="{largest}" data-videos="{videos}">
 <header><p class="soft">CPML-JAX{model}</p><h1>Does this video resemble a forgery?</h1>
-<p>A score shows how much the faces of a video resemble the forgeries that the model was trained on. It is not a proof,
-in neither direction. What each answer rests on, and how far the video is from what the model knows, is on its
+<p>A score shows how much the faces of a video resemble the forgeries that the model was trained on. It proves nothing,
+in either direction. What each answer rests on, and how far the video is from what the model knows, is on its
 page.</p></header>
 <main>
 <section id="add" aria-labelledby="add-title"><h2 id="add-title">Add videos</h2>

@@ -35,7 +35,8 @@ function words(video) {
   if (state === "uploading") return ["Uploading", total ? `${share(done, total)} %` : `${(done / 1e6).toFixed(1)} MB`];
   if (state === "waiting") return ["Waiting", position === 1 ? "next in the queue" : `number ${position} in the queue`];
   if (state === "faces") return ["Finding faces", total ? `${share(done, total)} %` : `${(done / 30).toFixed(0)} s of video`];
-  if (state === "scoring") return ["Scoring", `window ${Math.min(done + 1, total)} of ${total}`];
+  if (state === "scoring" && done < total) return ["Scoring", `window ${done + 1} of ${total}`];
+  if (state === "scoring") return ["Scoring", `the last of ${total} windows, and drawing the page`];
   if (state === "failed") return ["Not scored", error];
   if (result.label === "undetermined") {
     return ["Undetermined", "the model does not know videos like this one, and its score says nothing about it"];
@@ -169,7 +170,6 @@ async function send() {
 async function roomFor() {
   try {
     const response = await fetch("api/videos");
-    if (response.status === 401) return true; // the upload will say so
     return response.ok && (await response.json()).room > 0;
   } catch {
     return false;

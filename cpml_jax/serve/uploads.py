@@ -57,7 +57,7 @@ async def receive(chunks: AsyncIterator[bytes], path: Path, settings: Settings, 
     """Write a request's body to a new file that is this user's alone.
 
     Args:
-      told: gets the number of bytes that have come, as they come; may raise.
+      told: gets the number of bytes that have come, as they come.
 
     Returns:
       Bytes.

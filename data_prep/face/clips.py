@@ -292,6 +292,8 @@ def video_clips(
             yield result
         else:
             first_reason = first_reason or result[1]
+    if progress is not None:
+        progress("scoring", len(windows), len(windows))
     if empty:
         raise UserError(first_reason)
 
