@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from cpml_jax.errors import UserError
-from cpml_jax.serve import command, worker
+from cpml_jax.serve import command, uploads, worker
 from cpml_jax.serve.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -96,9 +96,11 @@ def bright():
     return Detector(Brightness(), Verdict(), size, load_video_clips())
 
 
-def main(load, **settings):
-    """In a process of its own: a server until it is stopped."""
+def main(load, write_s=0.0, **settings):
+    """In a process of its own: a server until it is stopped. write_s: s that the disk takes longer for each MB."""
     worker.PATIENCE = 1.0
+    write = uploads._write
+    uploads._write = lambda *given: (time.sleep(write_s), write(*given))
     sys.exit(command.serve({"told": told, "bright": bright, "refuses": refuses}[load], Settings(**settings), "tiny"))
 
 

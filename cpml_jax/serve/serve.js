@@ -1,7 +1,7 @@
 // The page: takes videos, sends one after the other, and shows how each is. Nothing is asked of anyone but this server.
 "use strict";
 
-const BUSY = 700, IDLE = 4000; // ms between two questions
+const BUSY = 700, IDLE = 2000; // ms between two questions
 const ACTIVE = ["queued", "uploading", "waiting", "faces", "scoring"];
 const limits = document.body.dataset;
 const at = (id) => document.getElementById(id);
