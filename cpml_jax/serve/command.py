@@ -98,7 +98,7 @@ def serve(load: Load, settings: Settings, name: str, out: TextIO | None = None) 
             print("Ctrl-C stops the server; uploads and results are deleted then.", file=out, flush=True)
             asyncio.run(server.serve(sockets=[listener]))
         except KeyboardInterrupt:
-            pass
+            print("stopped; uploads and results are deleted", file=sys.stderr)
         finally:
             worker.stop()
     return 130

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cpml_jax.serve import refusal
 from cpml_jax.serve.refusal import Refused
 
-COOKIE = "cpml-token"
+COOKIE = "cpml-token-{port}"  # browsers keep no cookies apart by port: two servers would forget each other's
 SAFE = ("GET", "HEAD")
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src data:; "
@@ -85,11 +85,12 @@ class Guard:
         if not self._token:
             return None
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        name = COOKIE.format(port=scope["server"][1])
         if scope["path"] == "/" and given and self._is_token(given):
             # Lax, not Strict: who follows the link from a message would else arrive without it.
-            cookie = f"{COOKIE}={quote(self._token)}; Path=/; HttpOnly; SameSite=Lax"
+            cookie = f"{name}={quote(self._token)}; Path=/; HttpOnly; SameSite=Lax"
             return RedirectResponse("/", status_code=303, headers={"Set-Cookie": cookie})
-        if not any(self._is_token(each) for each in brought(headers)):
+        if not any(self._is_token(each) for each in brought(headers, name)):
             raise Refused(401, "A token is needed: open the whole address that the server printed when it was started.")
         return None
 
@@ -126,13 +127,13 @@ def check_origin(headers: Headers, host: str) -> None:
         raise Refused(403, "Another web page asked for this, and may not.")
 
 
-def brought(headers: Headers) -> list[str]:
-    """The tokens that a request has."""
+def brought(headers: Headers, cookie: str) -> list[str]:
+    """The tokens that a request has. cookie: its name."""
     tokens = [value[7:].strip() for value in headers.getlist("authorization") if value[:7].lower() == "bearer "]
     for line in headers.getlist("cookie"):
         try:
             cookies = SimpleCookie(line)
         except CookieError:
             continue
-        tokens += [cookies[COOKIE].value] if COOKIE in cookies else []
+        tokens += [cookies[cookie].value] if cookie in cookies else []
     return tokens

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from cpml_jax.json_schema import COUNT, NUMBER, OBJECT, OPTIONAL_STRING, STRING, Schema, array, closed
+from cpml_jax.serve.guard import COOKIE
 from cpml_jax.serve.jobs import State
+from cpml_jax.serve.settings import PORT
 
 STORED = Path(__file__).with_name("openapi.json")
 
@@ -71,7 +73,7 @@ def document() -> dict[str, Any]:
             "schemas": schemas(),
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "Only with --host."},
-                "cookie": {"type": "apiKey", "in": "cookie", "name": "cpml-token"},
+                "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE.format(port=PORT)},
             },
         },
         "security": [{}, {"token": []}, {"cookie": []}],

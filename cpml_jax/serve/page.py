@@ -28,7 +28,7 @@ page.</p></header>
 <main>
 <section id="add" aria-labelledby="add-title"><h2 id="add-title">Add videos</h2>
 <div id="drop"><input type="file" id="pick" multiple accept="video/*,{suffixes}" aria-describedby="limits">
-<label for="pick">Choose videos</label> <span>or drop them anywhere on this page</span></div>
+<label for="pick">Choose videos</label> <span class="mouse">or drop them anywhere on this page</span></div>
 <p class="soft" id="limits">Each up to {largest} and {longest}; up to {videos} at a time. {privacy}</p>
 <noscript><p class="missing">This page needs JavaScript, which comes from this server alone. Without it, there is the
 <a href="openapi.json">JSON API</a>.</p></noscript></section>
@@ -39,7 +39,7 @@ page.</p></header>
 <p id="spoken" role="status" aria-live="polite"></p>
 </main>
 <template id="video"><li class="card"><h3><bdi></bdi></h3><p class="state"></p><progress></progress>
-<ol class="verdict" hidden></ol>
+<p class="distance" hidden></p>
 <p class="actions"><button type="button" class="show" aria-expanded="false">Show what it rests on</button>
 <a class="tab" target="_blank">Open in a new tab</a><a class="html" download>Save as HTML</a>
 <a class="json" download>Save as JSON</a><button type="button" class="remove"></button></p>

@@ -77,13 +77,9 @@ function finish(row, video, name) {
     part.setAttribute("aria-label", `${part.textContent}: ${name}`);
   }
   if (!video.result) return;
-  const list = row.querySelector(".verdict");
-  list.hidden = false;
-  list.replaceChildren(...video.result.sentences.map((sentence) => {
-    const item = document.createElement("li");
-    item.textContent = sentence;
-    return item;
-  }));
+  // How far it is from what the model knows; all that is said of it is on its page.
+  row.querySelector(".distance").hidden = false;
+  row.querySelector(".distance").textContent = video.result.sentences[1];
 }
 
 // The result's page below its row, as high as it is.

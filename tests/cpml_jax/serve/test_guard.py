@@ -8,6 +8,7 @@ from cpml_jax.serve import app, guard
 from cpml_jax.serve.settings import Settings
 
 TOKEN = "t" * 43
+COOKIE = guard.COOKIE.format(port=8765)
 
 
 @pytest.fixture
@@ -70,8 +71,8 @@ def test_its_own_page_and_no_page_do(served, headers):
 @pytest.mark.parametrize(
     "headers",
     [{}, {"Authorization": "Bearer "}, {"Authorization": f"Bearer {TOKEN[:-1]}"}, {"Authorization": f"Basic {TOKEN}"},
-     {"Authorization": f"Bearer {TOKEN}x"}, {"Cookie": f"{guard.COOKIE}=x"}, {"Cookie": f"{guard.COOKIE}="},
-     {"Cookie": f"other={TOKEN}"}, {"Cookie": '"; \x01=,,=;;'}, {"Authorization": "Bearer \xff\xfe"}],
+     {"Authorization": f"Bearer {TOKEN}x"}, {"Cookie": f"{COOKIE}=x"}, {"Cookie": f"{COOKIE}="},
+     {"Cookie": f"other={TOKEN}"}, {"Cookie": f"{COOKIE}0={TOKEN}"}, {"Cookie": '"; \x01=,,=;;'}, {"Authorization": "Bearer \xff\xfe"}],
 )  # fmt: skip
 def test_without_the_token_there_is_nothing_not_even_the_page(served, headers):
     client = served(TOKEN, host="0.0.0.0")
