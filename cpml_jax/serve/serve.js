@@ -34,6 +34,7 @@ function words(video) {
   if (state === "queued") return ["Not sent yet", "the videos before it are sent first"];
   if (state === "uploading") return ["Uploading", total ? `${share(done, total)} %` : `${(done / 1e6).toFixed(1)} MB`];
   if (state === "waiting") return ["Waiting", position === 1 ? "next in the queue" : `number ${position} in the queue`];
+  if (state === "faces" && !done) return ["Finding faces", "the video is opened"];
   if (state === "faces") return ["Finding faces", total ? `${share(done, total)} %` : `${(done / 30).toFixed(0)} s of video`];
   if (state === "scoring" && done < total) return ["Scoring", `window ${done + 1} of ${total}`];
   if (state === "scoring") return ["Scoring", `the last of ${total} windows, and drawing the page`];

@@ -13,6 +13,7 @@ from odd.encoder import draw, encode
 
 api = pytest.importorskip("playwright.sync_api", reason="the group `browser` is not installed")
 pytestmark = needs_browser
+api.expect.set_options(timeout=60_000)  # ms, for a busy machine
 SCRIPT = "document.title='run'"
 HOSTILE = f"<img src=x onerror={SCRIPT}>\u202e.mp4"
 

@@ -102,5 +102,6 @@ def test_reports_are_few_and_each_state_has_one():
         while True:
             told.append(here.recv()[1])
     assert told[0] == ("faces", 0, 5000) and told[-1] == ("scoring", 0, 2) and len(told) < 50
+    other = multiprocessing.Pipe()
     with pytest.raises(UserError, match="longer than 2 minutes"):
-        Watch(multiprocessing.Pipe()[0], 120)("faces", 120 * 30 + 1, 0)
+        Watch(other[0], 120)("faces", 120 * 30 + 1, 0)
