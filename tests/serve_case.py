@@ -149,9 +149,11 @@ class Server:
     def videos(self):
         return self.ask("GET", "/api/videos")[2]["videos"]
 
-    def stop(self, number=signal.SIGTERM):
-        """Exit status."""
-        self.process.send_signal(number)
+    def stop(self, *numbers):
+        """Exit status after these signals, SIGTERM if none is given."""
+        for number in numbers or (signal.SIGTERM,):
+            self.process.send_signal(number)
+            time.sleep(0.02)
         return self.process.wait(60)
 
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
 from ml_collections import ConfigDict
@@ -79,6 +80,10 @@ def serve(load: Load, settings: Settings, name: str, out: TextIO | None = None) 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             application.close(app)  # uvicorn would wait for what is uploading
             await super().shutdown(sockets)
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            super().handle_exit(sig, frame)
+            self.force_exit = False  # by a second Ctrl-C: it takes FAREWELL at most, and leaves nothing behind
 
     out = out or sys.stdout
     with listening(settings) as listener, private_folder() as folder:

@@ -150,8 +150,16 @@ def test_twenty_clients_at_once_are_answered_and_what_was_taken_is_scored(server
     assert server.files_of_uploads() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
-def test_however_it_ends_no_upload_and_no_process_is_left(tmp_path, number):
+@pytest.mark.parametrize(
+    ("numbers", "status"),
+    [
+        ((signal.SIGTERM,), 128 + signal.SIGTERM),
+        ((signal.SIGINT, signal.SIGINT), 130),
+        ((signal.SIGHUP,), 128 + signal.SIGTERM),
+        ((signal.SIGKILL,), -signal.SIGKILL),
+    ],
+)
+def test_however_it_ends_no_upload_and_no_process_is_left(tmp_path, numbers, status):
     server = serve_case.start(tmp_path)
     assert sent(server, b"broken")["state"] == "failed"
     sent(server, b"hang", "faces")
@@ -162,9 +170,8 @@ def test_however_it_ends_no_upload_and_no_process_is_left(tmp_path, number):
     until(lambda: any(video["state"] == "uploading" for video in server.videos()), "an upload")
     children = serve_case.children(server.process.pid)
     assert len(server.files()) >= 3 and children
-    status = server.stop(number)
+    assert server.stop(*numbers) == status
     connection.close()
-    assert status == {signal.SIGINT: 130, signal.SIGKILL: -signal.SIGKILL}.get(number, 128 + signal.SIGTERM)
     until(lambda: list(tmp_path.iterdir()) == [], "what it left")
     until(lambda: not any(map(serve_case.alive, children)), "its processes")
     assert "Traceback" not in server.process.stderr.read()
