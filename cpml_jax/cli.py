@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import traceback
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
@@ -53,8 +54,8 @@ _REPORT = flags.DEFINE_string("report", "", "With predict: an HTML file to write
 _MODEL = flags.DEFINE_string(
     "model",
     "",
-    "With predict and evaluate: a folder of export or of a run, or hf://OWNER/NAME. predict needs no --config "
-    "and no --workdir then; evaluate tests it on the records of --config.",
+    "With predict, serve and evaluate: a folder of export or of a run, or hf://OWNER/NAME. predict and serve need no "
+    "--config and no --workdir then; evaluate tests it on the records of --config.",
 )
 _OUT = flags.DEFINE_string(
     "out", "", "With export: the model's folder. With compare: the tables'. With predict: the file to add answers to."
@@ -62,6 +63,14 @@ _OUT = flags.DEFINE_string(
 _FORMAT = flags.DEFINE_list(
     "format", [], "With export: beside safetensors a program that runs without this package: stablehlo, onnx, or both."
 )
+# None, and not what settings.py has: a flag that is not given goes with every verb.
+_HOST = flags.DEFINE_string(
+    "host", None, "With serve: an address to listen at, with a token; this machine alone, without one, if not given."
+)
+_PORT = flags.DEFINE_integer("port", None, "With serve: 8765 if not given; 0 for any that is free.")
+_MAX_MEGABYTES = flags.DEFINE_integer("max_megabytes", None, "With serve: of a video; 1000 if not given.")
+_MAX_SECONDS = flags.DEFINE_float("max_seconds", None, "With serve: of a video; 600 if not given.")
+_MAX_VIDEOS = flags.DEFINE_integer("max_videos", None, "With serve: sent, waiting or scored at once; 20 if not given.")
 _RESUME = flags.DEFINE_enum(
     "resume", None, ["latest", "previous"], "With train: previous: set damaged checkpoints aside, take the one before."
 )
@@ -78,9 +87,14 @@ OWNERS = (
     (_SEEDS, ("sweep",)),
     (_ROWS, ("sweep",)),
     (_REPORT, ("predict",)),
-    (_MODEL, ("predict", "evaluate")),
+    (_MODEL, ("predict", "serve", "evaluate")),
     (_OUT, ("export", "compare", "predict")),
     (_FORMAT, ("export",)),
+    (_HOST, ("serve",)),
+    (_PORT, ("serve",)),
+    (_MAX_MEGABYTES, ("serve",)),
+    (_MAX_SECONDS, ("serve",)),
+    (_MAX_VIDEOS, ("serve",)),
     (_RESUME, ("train", None)),
     (_WAIT, ("prepare", "forge", "train", "evaluate", "report", "predict", "sweep", None)),
 )
@@ -194,7 +208,7 @@ def main(argv: list[str]) -> int:
         from cpml_jax import compare
 
         return compare.run(arguments, _OUT.value)
-    if verb == "predict" and _CONFIG.value is None and (_MODEL.value or _WORKDIR.value):
+    if verb in ("predict", "serve") and _CONFIG.value is None and (_MODEL.value or _WORKDIR.value):
         return dispatch(verb, None, _WORKDIR.value or "", arguments)
     if _CONFIG.value is None:
         raise UserError("--config is missing; for the embedded benchmark: main.py --config=configs/synthetic.py")
@@ -212,8 +226,14 @@ def main(argv: list[str]) -> int:
 def dispatch(verb: str | None, config: ConfigDict | None, workdir: str, arguments: list[str]) -> int:
     """One verb with a configuration, or with None all that is missing. Returns the exit status.
 
-    Only predict does without a configuration: it takes the one that was stored with its model.
+    Only predict and serve do without a configuration: they take the one that was stored with their model.
     """
+    if verb == "serve":  # its own process loads no model
+        from cpml_jax.serve import command, settings
+
+        if arguments:
+            raise UserError(f"{arguments[0]!r}: serve takes no files; videos are dropped on its page")
+        return command.run(config, workdir, _MODEL.value, settings.Settings(**serve_flags()))
     if _COORDINATOR.value:
         if not _DEBUG.value:  # Orbax logs as errors what it raises
             logging.set_verbosity(logging.FATAL)
@@ -268,6 +288,18 @@ def dispatch(verb: str | None, config: ConfigDict | None, workdir: str, argument
             resume=_RESUME.value or "latest",
         )
     return 0
+
+
+def serve_flags() -> dict[str, Any]:
+    """serve's flags that were given, by the names of Settings."""
+    given = {
+        "host": _HOST.value,
+        "port": _PORT.value,
+        "megabytes": _MAX_MEGABYTES.value,
+        "seconds": _MAX_SECONDS.value,
+        "videos": _MAX_VIDEOS.value,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def seeds() -> tuple[int, ...]:

@@ -55,6 +55,11 @@ VERBS: dict[str, Verb] = {
         "main.py predict --report=page.html --workdir=runs/synthetic video.mp4",
         ("data.limits", "data.workers", "eval.batch_size", "eval.checkpoint", "eval.doubt_level"),
     ),
+    "serve": Verb(
+        "serves a page to drop videos on, and a JSON API, on this machine",
+        "main.py serve --model=model",
+        ("data.limits", "eval.batch_size", "eval.checkpoint", "eval.doubt_level"),
+    ),
     "sweep": Verb(
         "trains and tests all runs of a table",
         "main.py sweep --protocol=ablation --seeds=0,1,2 --config=configs/synthetic.py",

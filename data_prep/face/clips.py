@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,16 @@ from data_prep.face import detector as detectors
 from data_prep.face.crop import CropPath, crop_path
 from data_prep.face.detector import Detector
 from data_prep.face.tracks import Track, find_tracks
+from data_prep.video.picture import Picture
 from data_prep.video.reader import StreamInfo, VideoReader
 
 # Share of a clip's frames that may be invalid. They are bridged and no loss reads them: one key frame in doubt, 15
 # frames of 128, is no reason to lose a clip.
 MAX_INVALID = 0.15
 LIMITS = Limits()
+# Gets what is being done, and how much of how much: ("faces", frames, the header's; 0: it says none), then ("scoring",
+# windows that were used, all). It may raise, which ends the work.
+Progress = Callable[[str, int, int], None]
 
 
 def identity() -> dict[str, float]:
@@ -79,19 +83,30 @@ class Window:
     points: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
-def track_video(path: str | Path, detector: Detector, limits: Limits = LIMITS) -> tuple[list[Track], int]:
+def track_video(
+    path: str | Path, detector: Detector, limits: Limits = LIMITS, progress: Progress | None = None
+) -> tuple[list[Track], int]:
     """All face tracks of a file, and its number of frames at 30 frames/s.
 
     Raises:
       UserError: not a video, nothing decodes, or no face.
     """
     with VideoReader(path, limits) as video:
-        tracks, count = find_tracks((picture for picture, _ in video.resampled()), detector)
+        pictures = (picture for picture, _ in video.resampled())
+        if progress is not None:
+            pictures = _told(pictures, round(video.info().seconds * FRAME_RATE), progress)
+        tracks, count = find_tracks(pictures, detector)
     if not count:
         raise UserError("no frame of the video can be decoded")
     if not tracks:
         raise UserError("no face found in the video")
     return tracks, count
+
+
+def _told(pictures: Iterable[Picture], total: int, progress: Progress) -> Iterator[Picture]:
+    for count, picture in enumerate(pictures, 1):
+        progress("faces", count, total)
+        yield picture
 
 
 def plan_windows(
@@ -254,22 +269,31 @@ def measurements(
 
 
 def video_clips(
-    path: str | Path, *, num_frames: int, detector: Detector | None = None, limits: Limits = LIMITS
+    path: str | Path,
+    *,
+    num_frames: int,
+    detector: Detector | None = None,
+    limits: Limits = LIMITS,
+    progress: Progress | None = None,
 ) -> Iterator[FaceClip]:
     """Every clip of every face of a file, one at a time: any number of faces, any length, in bounded memory.
 
     Raises:
       UserError: the file gives no clip; the message is the reason.
     """
-    tracks, count = track_video(path, detector or detectors.shared_detector(), limits)
+    tracks, count = track_video(path, detector or detectors.shared_detector(), limits, progress)
     windows = plan_windows(tracks, count, num_frames=num_frames, max_windows=None)
     first_reason, empty = "", True
-    for result in cut_windows(path, windows, num_frames, limits):
+    for number, result in enumerate(cut_windows(path, windows, num_frames, limits)):
+        if progress is not None:
+            progress("scoring", number, len(windows))
         if isinstance(result, FaceClip):
             empty = False
             yield result
         else:
             first_reason = first_reason or result[1]
+    if progress is not None:
+        progress("scoring", len(windows), len(windows))
     if empty:
         raise UserError(first_reason)
 
