@@ -135,7 +135,7 @@ def evaluate_model(
     with lock.alone(workdir, wait=wait), doing(f"evaluating {model}"):
         for name in names:
             if name in protocols.CONDITION_PROTOCOLS:
-                preparation.prepare_conditions(config, workdir, name, wait)
+                preparation.prepare_conditions(config, workdir, name, wait=wait)
         handed_on.run(config, workdir, model, names)
 
 
