@@ -4,6 +4,7 @@ What such a worker does is what the upload says: "crash", "hang", "slow", "long"
 its frames' brightness.
 """
 
+import atexit
 import dataclasses
 import http.client
 import json
@@ -179,6 +180,7 @@ def start(temporary, load="told", **settings):
     process = subprocess.Popen(
         [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    atexit.register(process.kill)  # where a test fails before it stops it
     line = process.stdout.readline()
     assert line.startswith("Open http://"), process.communicate()
     address = line.split()[1]

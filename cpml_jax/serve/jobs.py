@@ -9,6 +9,7 @@ import itertools
 import secrets
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ class Jobs:
         self._finished: list[Job] = []
         self._waiting = asyncio.Condition()
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Job]:
         return iter(self._jobs.values())
 
     def get(self, id: str) -> Job:

@@ -8,12 +8,11 @@ import time
 
 import jsonschema
 import pytest
-from html_page import Parsed
 from serve_case import RESULT, Scripted
 from starlette.testclient import TestClient
 
 from cpml_jax.errors import UserError
-from cpml_jax.serve import api, app, jobs, openapi, page, uploads
+from cpml_jax.serve import api, app, jobs, openapi, uploads
 from cpml_jax.serve.settings import Settings
 
 PLACE = "http://127.0.0.1:8765"
@@ -290,78 +289,6 @@ def test_twenty_clients_at_once_are_all_answered(server):
     for number, id in taken:
         assert server.wait(id)["state"] == "done" and b"%d" % number * 1000 in server.worker.seen
     assert server.client.get("/api/videos").json()["room"] == 3
-
-
-def test_the_description_is_current_and_names_every_address():
-    assert openapi.stored() == openapi.text(), "python -m cpml_jax.serve.openapi writes it anew"
-    described = openapi.document()
-    served = {(method, route.path) for route in api.routes() for method in route.methods - {"HEAD"}}
-    assert served == {
-        (method.upper(), path)
-        for path, item in described["paths"].items()
-        for method in item.keys() & {"get", "post", "put", "delete"}
-    }
-    for schema in described["components"]["schemas"].values():
-        jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.Draft202012Validator(OPENAPI).validate(described)
-    names = set(re.findall(r'"#/components/schemas/(\w+)"', openapi.stored()))
-    assert names <= described["components"]["schemas"].keys() and "$defs" not in openapi.stored()
-
-
-# The parts of OpenAPI 3.1's own schema that this description uses.
-_RESPONSE = {
-    "type": "object", "required": ["description"], "additionalProperties": False,
-    "properties": {"description": {"type": "string"}, "headers": {}, "content": {"type": "object"}},
-}  # fmt: skip
-_PARAMETER = {
-    "type": "object", "required": ["name", "in", "schema"], "additionalProperties": False,
-    "properties": {key: {} for key in ("name", "schema", "description", "required", "allowEmptyValue")}
-    | {"in": {"enum": ["query", "header", "path", "cookie"]}},
-    "if": {"properties": {"in": {"const": "path"}}}, "then": {"required": ["required"]},
-}  # fmt: skip
-_OPERATION = {
-    "type": "object", "required": ["responses", "operationId"], "additionalProperties": False,
-    "properties": {
-        "operationId": {"type": "string"}, "summary": {"type": "string"},
-        "parameters": {"type": "array", "items": _PARAMETER},
-        "requestBody": {"type": "object", "required": ["content"]},
-        "responses": {"type": "object", "minProperties": 1, "additionalProperties": False,
-                      "patternProperties": {"^[1-5][0-9][0-9]$": _RESPONSE}},
-    },
-}  # fmt: skip
-OPENAPI = {
-    "type": "object", "required": ["openapi", "info", "paths"], "additionalProperties": False,
-    "properties": {
-        "openapi": {"pattern": r"^3\.1\.\d+$"},
-        "info": {"type": "object", "required": ["title", "version"]},
-        "paths": {"type": "object", "additionalProperties": False, "patternProperties": {"^/": {
-            "type": "object", "additionalProperties": False,
-            "properties": {"parameters": {"type": "array", "items": _PARAMETER}}
-            | {method: _OPERATION for method in ("get", "post", "delete")},
-        }}},
-        "components": {"type": "object"}, "security": {"type": "array", "items": {"type": "object"}},
-    },
-}  # fmt: skip
-
-
-def test_the_page_is_valid_and_fetches_from_here_alone(server):
-    source = server.client.get("/").text
-    parsed = Parsed(source.replace("<link ", "<br "))
-    assert "&lt;b&gt;tiny" in source and "each up to 1 mb and 10 minutes; up to 3 at a time" in parsed.text.lower()
-    linked = [value for _, key, value in parsed.attributes if key in ("src", "href")]
-    assert sorted(linked) == ["data:,", "openapi.json", "serve.js", "style.css"]
-    script, style = (server.client.get(f"/{name}") for name in ("serve.js", "style.css"))
-    assert script.headers["content-type"].startswith("text/javascript") and "text/css" in style.headers["content-type"]
-    for text in (source, script.text, style.text):
-        assert not re.search(r"https?:|//[a-z]|@import|url\(|innerHTML|eval\(", text)
-    assert not [key for _, key, _ in parsed.attributes if key.startswith("on")]
-
-
-@pytest.mark.parametrize("host", ["", "127.0.0.1", "0.0.0.0"])
-def test_the_page_says_where_videos_are_read_and_who_sees_them(host):
-    said = page.html(Settings(host=host), "")
-    assert ("on the computer of this address" in said) == (host == "0.0.0.0")
-    assert ("Whoever has this server's address with its token" in said) == bool(host)
 
 
 def test_settings_that_cannot_be_are_one_line():
