@@ -19,7 +19,7 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from cpml_jax import activity, configuration, disk, hosts
+from cpml_jax import activity, configuration, disk, hosts, interruption
 from cpml_jax.errors import UserError, one_line
 from cpml_jax.verbs import VERBS
 
@@ -109,6 +109,7 @@ def run() -> None:
         sys.exit(0)
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # as that PyTorch is missing, which is no news
     logging.set_verbosity(logging.ERROR)  # the libraries' chatter; what a user must know is printed or raised
+    interruption.watch()
     try:
         app.run(guarded, flags_parser=parse_or_exit)
     except KeyboardInterrupt:  # before there is anything to resume, or once all is done
@@ -137,14 +138,17 @@ def guarded(argv: list[str]) -> int:
         status = main(argv)
         sys.stdout.flush()  # a full disk may show here first
         return status
+    except KeyboardInterrupt:
+        return ended(interrupted())
     except UserError as error:
+        if interruption.heard():
+            return ended(interrupted())
         if said := hosts.of_a_peer(error):  # it was not the user's: a peer was behind it
             return ended(refused(said, hosts.AGAIN))
         return ended(refused(str(error)))
-    except KeyboardInterrupt:
-        print("interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
-        return ended(130)
     except Exception as error:
+        if interruption.heard():
+            return ended(interrupted())
         if said := disk.refusal(error):
             return ended(refused(said))
         if said := hosts.of_a_peer(error):
@@ -162,6 +166,12 @@ def guarded(argv: list[str]) -> int:
             traceback.print_exc()
             ended(1)
         raise
+
+
+def interrupted() -> int:
+    """One line. Returns the exit status."""
+    print("interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
+    return 130
 
 
 def ended(status: int) -> int:

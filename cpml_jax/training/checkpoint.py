@@ -18,6 +18,7 @@ import jax
 from absl import logging
 from orbax.checkpoint import v1 as ocp
 
+from cpml_jax import interruption
 from cpml_jax.console import inform
 from cpml_jax.disk import writing
 from cpml_jax.errors import UserError
@@ -182,6 +183,8 @@ class Checkpoints:
         try:
             return self._orbax.load_checkpointables(step, wanted)
         except UNREADABLE as error:
+            if interruption.heard():
+                raise KeyboardInterrupt from error
             raise UserError(
                 f"{self.directory}/{step}: checkpoint not readable ({first_line(error)}); delete that folder to use an "
                 "earlier one"

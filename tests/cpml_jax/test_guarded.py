@@ -56,6 +56,28 @@ def test_a_reader_that_went_away_is_one_line():
     assert done.returncode == 2 and "reader has ended" in line
 
 
+TURNED = """
+    try: signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt: raise {error}("no handler for this checkpoint") from None
+"""
+DROPPED = """
+    class Held: pass
+    def going(_):
+        signal.raise_signal(signal.SIGINT)
+        return None
+    held = Held()
+    callback = weakref.ref(held, going)
+    del held
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("body", [TURNED.format(error="UserError"), TURNED.format(error="ValueError"), DROPPED])
+def test_an_interruption_that_a_library_swallows_ends_the_command(body):
+    done = run("import signal, time, weakref; from cpml_jax import interruption; interruption.watch()" + body)
+    assert done.returncode == 130 and done.stderr == "interrupted; the same command resumes from the last checkpoint\n"
+
+
 def test_a_bug_is_a_traceback_after_one_line():
     body = "secret = 7\n    with doing('training in runs/a'): raise KeyError('x')"
     done = run(body)
