@@ -13,8 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = (
     "cpml_jax.cli", "cpml_jax.chain", "cpml_jax.train", "cpml_jax.evaluate", "cpml_jax.predict", "cpml_jax.report",
-    "cpml_jax.sweep", "cpml_jax.compare", "cpml_jax.evaluation.saliency", "data_prep.prepare",
-    "data_prep.forge.generate", "data_prep.face.clips", "data_prep.synthetic.generate",
+    "cpml_jax.sweep", "cpml_jax.compare", "cpml_jax.prediction.many", "cpml_jax.evaluation.saliency",
+    "data_prep.prepare", "data_prep.forge.generate", "data_prep.face.clips", "data_prep.synthetic.generate",
     "data_prep.conditions.prepare", "tensorflow_datasets", "tensorboardX", "dlib", "onnxruntime",
     "sklearn.manifold", "matplotlib.backends.backend_agg",
 )  # fmt: skip
