@@ -31,7 +31,7 @@ def current(document: dict[str, Any]) -> dict[str, Any]:
     if version in (EVALUATION, SWEEP, _WITHOUT_DOUBT):
         return document
     lists = {key: [_renamed(entry) for entry in document[key]] for key in ("results", "cells") if key in document}
-    config = {"config": current_config(document["config"])} if "config" in document else {}
+    config = {"config": current_config(document["config"])} if isinstance(document.get("config"), dict) else {}
     rule = {"rule": OLD_RULE} if "results" in document else {}
     return document | {"schema": _COMPLETE.get(version, version)} | lists | config | rule
 

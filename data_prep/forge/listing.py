@@ -12,7 +12,6 @@ label (empty: real; rows of fakes are left out, with a line that says so).
 from __future__ import annotations
 
 import collections
-import csv
 import dataclasses
 import hashlib
 import os
@@ -25,6 +24,7 @@ from cpml_jax.errors import UserError
 from cpml_jax.schema import REAL, SPLITS
 from cpml_jax.video_files import expand
 from data_prep import hub
+from data_prep.sources import read_csv
 from data_prep.sources.folder import LABELS
 
 COLUMNS = "path[,identity,split,label]"
@@ -121,13 +121,7 @@ def of_csv(path: Path, output: str | os.PathLike[str]) -> tuple[list[RealVideo],
 
 def rows_of(path: Path) -> list[dict[str, str]]:
     """The lines of a CSV under its columns. Raises UserError for what is none."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error):
-        raise UserError(f"{path}: not a CSV text file; its columns are {COLUMNS}") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    rows = read_csv(path, COLUMNS)
     if not rows or "path" not in rows[0]:
         raise UserError(f"{path}: the first line must name the columns {COLUMNS}, and a video must follow")
     # No key: more fields than columns. No value: fewer.

@@ -20,10 +20,12 @@ A module here is a data set, by its name. It must have one of
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import difflib
 import hashlib
 import importlib
+import io
 import os
 import pkgutil
 from collections.abc import Iterable, Sequence
@@ -267,6 +269,22 @@ def read_text(path: Path) -> str:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not a text file") from None
+
+
+def read_csv(path: Path, columns: str) -> list[dict[str, Any]]:
+    """The lines of a CSV under its columns. A line with fewer fields has None for the rest, one with more has them
+    under None.
+
+    Raises:
+      UserError: it cannot be read, or is no such text; `columns` says what it should have.
+    """
+    text = read_text(path)
+    try:
+        if "\0" not in text:
+            return list(csv.DictReader(io.StringIO(text)))
+    except csv.Error:
+        pass
+    raise UserError(f"{path}: not a CSV text file; its columns are {columns}")
 
 
 def hashed_split(identity: str) -> str:

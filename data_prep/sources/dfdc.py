@@ -7,14 +7,13 @@ actor's originals may fall on both sides.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 from cpml_jax.errors import UserError
 from cpml_jax.files import parse_json
 from cpml_jax.schema import FAKE, REAL, REAL_METHOD, UNKNOWN_COMPRESSION
-from data_prep.sources import Official, Video, hashed_split, read_text, select
+from data_prep.sources import Official, Video, hashed_split, read_csv, read_text, select
 
 METHOD = "DFDC"  # eight methods made the fakes; which one made which is not published
 LABELS = {"REAL": REAL, "FAKE": FAKE, "0": REAL, "1": FAKE}
@@ -107,7 +106,7 @@ def _train(part: Path) -> list[Video]:
 
 
 def _test(path: Path) -> list[Video]:
-    rows = list(csv.DictReader(read_text(path).splitlines()))
+    rows = read_csv(path, "filename,label")
     if not rows or not {"filename", "label"} <= rows[0].keys():
         raise UserError(f"{path}: the first line must name the columns filename,label")
     # As downloaded the videos lie beside the list; unpacked by other tools, in videos/.

@@ -124,6 +124,6 @@ def _video(
         target_video="" if real else target,
         split=split,
         track_key=f"youtube/{target}",
-        truth=str(truth) if truth.is_file() else "",
+        truth=str(truth) if os.path.isfile(truth) else "",
         mask=masks.get(video, ""),
     )

@@ -7,14 +7,13 @@ if empty) and target (the `video` of the real one that a fake was made from).
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FAKE, REAL, REAL_METHOD, SPLITS, UNKNOWN_COMPRESSION
-from data_prep.sources import Video, select
+from data_prep.sources import Video, read_csv, select
 
 LABELS = {"real": REAL, "0": REAL, "fake": FAKE, "1": FAKE}
 COLUMNS = "path,label[,identity,method,compression,split,video,target]"
@@ -74,11 +73,7 @@ def _from_folders(root: Path) -> list[Video]:
 
 
 def _from_csv(path: Path) -> list[Video]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error):
-        raise UserError(f"{path}: not a CSV text file; its columns are {COLUMNS}") from None
+    rows = read_csv(path, COLUMNS)
     if not rows or not {"path", "label"} <= rows[0].keys():
         raise UserError(f"{path}: the first line must name the columns {COLUMNS}")
     rows = [_checked_row(row, f"{path}, line {number}") for number, row in enumerate(rows, 2)]

@@ -6,15 +6,13 @@ FaceForensics++. Every kind is a method.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from cpml_jax.errors import UserError
 from cpml_jax.schema import FAKE, REAL, SPLITS
-from data_prep.sources import Video, read_text, select
+from data_prep.sources import Video, read_csv, select
 
 LIST = "videos.csv"
 COLUMNS = (
@@ -30,7 +28,7 @@ def expected(
     path = Path(root) / LIST
     if not path.is_file():
         raise UserError(f"{root}: no forged videos, {LIST} is missing; `main.py forge` makes them")
-    rows = list(csv.DictReader(io.StringIO(read_text(path))))
+    rows = read_csv(path, ",".join(COLUMNS))
     if not rows or not rows[0].keys() >= set(COLUMNS):
         raise UserError(f"{path}: not the list of forged videos; `main.py forge` writes it anew once it is deleted")
     return select([_video(Path(root), row, f"{path}, line {line}") for line, row in enumerate(rows, 2)],

@@ -64,10 +64,10 @@ def crowd(length: int, count: int = 20) -> list[np.ndarray]:
 
 @pytest.mark.hostile
 def test_large_videos(tmp_path):
-    """Five seconds of 4K, then ten: memory does not grow with length; and twenty faces at once."""
+    """4K of 7 and of 27 seconds: memory does not grow with length; and twenty faces at once."""
     sandbox = bench.Sandbox(tmp_path)
     pictures = in_4k(draw(50))
-    for name, times in (("4k short.mp4", 1), ("4k long.mp4", 4)):
+    for name, times in (("4k short.mp4", 4), ("4k long.mp4", 16)):
         encode(sandbox.videos / name, pictures * times, options={"preset": "superfast", "crf": "23"})
     encode(sandbox.videos / "crowd.mp4", crowd(40), options={"preset": "superfast", "crf": "23"})
     paths = [sandbox.videos / name for name in ("4k short.mp4", "4k long.mp4", "crowd.mp4")]
@@ -76,5 +76,5 @@ def test_large_videos(tmp_path):
         counts.say(counts.of(f"large: {Path(one.path).name}", [one]))
     assert bench.problems(outcomes, seconds=600) == []
     assert [one.kind for one in outcomes] == ["answer"] * 3
-    assert outcomes[1].megabytes < outcomes[0].megabytes + 150
+    assert outcomes[1].megabytes < outcomes[0].megabytes + 100
     assert len(json.loads(outcomes[2].said)["faces"]) >= 18
