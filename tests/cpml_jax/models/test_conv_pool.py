@@ -88,8 +88,9 @@ def case(request):
     return features, x, variables, trained(Plain(features), variables, x)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_every_form_is_the_plain_one(case, form):
+@pytest.mark.parametrize(("form", "large"), [(form, conv_pool._LARGE) for form in FORMS] + [("folded", 0)])
+def test_every_form_is_the_plain_one(case, form, large, monkeypatch):
+    monkeypatch.setattr(conv_pool, "_LARGE", large)  # 0: one clip after the other
     features, x, variables, plain = case
     ours = trained(Ours(features, form), variables, x)
     assert jax.tree.structure(ours) == jax.tree.structure(plain)
