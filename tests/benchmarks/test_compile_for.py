@@ -11,6 +11,7 @@ import pytest
 import tiny
 import toy_run
 
+from benchmarks import compile_for
 from benchmarks.compile_target import quiet, steps, targets
 from cpml_jax import train
 from cpml_jax.data.records import RecordSet
@@ -96,6 +97,13 @@ def test_the_shapes_are_those_that_training_is_given(toy, tiny_records):
     assert {n: (v.shape, v.dtype, v.sharding) for n, v in described.items()} == {
         n: (v.shape, v.dtype, v.sharding) for n, v in placed.items()
     }
+
+
+def test_a_compiler_that_crashes_is_one_line(capfd):
+    """As libtpu's does for some programs."""
+    assert compile_for.survived([sys.executable, "-c", "import os; os.abort()"]) == 1
+    assert capfd.readouterr().err == "error: the compiler has crashed (SIGABRT); nothing is known of this step\n"
+    assert compile_for.survived([sys.executable, "-c", "raise SystemExit(2)"]) == 2
 
 
 def test_what_libraries_write_is_dropped_and_exceptions_pass(capfd):
