@@ -139,6 +139,6 @@ def _head_motion(box: Float[np.ndarray, "T 4"]) -> float:
 
 
 def _pulse_snr(trace: Float[np.ndarray, " T"]) -> float:
-    from data_prep.face.rppg import snr  # SciPy's filters take a second to import; nothing beyond the lean core
+    from data_prep.face.rppg import snr  # no part of the lean core
 
     return snr(trace, FRAME_RATE) if np.isfinite(trace).all() else float("nan")

@@ -35,7 +35,13 @@ Ready = Callable[["FaceClip"], "ReadyClip"]
 # `died` is said of a process.
 Kind = Literal["started", "refused", "clip", "end", "error", "died"]
 Message = tuple[Kind, Any]
-PRELOADED = ("data_prep.face.clips", "data_prep.face.mtcnn.search", "dlib", "cpml_jax.prediction.windows")
+PRELOADED = (
+    "data_prep.face.clips",
+    "data_prep.face.mtcnn.search",
+    "dlib",
+    "cpml_jax.prediction.windows",
+    "scipy.signal",
+)
 # Clips that a process may be ahead of the model: 6 MB each, of 128 frames. More than a ten-second video has, so that
 # all of it is read while the model loads.
 AHEAD = 4

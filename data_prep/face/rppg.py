@@ -6,7 +6,6 @@ import functools
 
 import cv2
 import numpy as np
-from scipy import signal as sps
 
 from cpml_jax.schema import PULSE_BAND_HZ
 
@@ -111,6 +110,8 @@ def chrom(rgb: np.ndarray, fps: float) -> np.ndarray:
 def band_pass(trace: np.ndarray, fps: float, *, scaled: bool = True) -> np.ndarray:
     """Zero-phase second-order Butterworth, 0.6..4 Hz, over the last axis; with `scaled` also z-scored (a flat trace
     stays zero)."""
+    from scipy import signal as sps  # a second; what scores a pulse measured elsewhere does not need it
+
     sos = sps.butter(2, PULSE_BAND_HZ, btype="bandpass", fs=fps, output="sos")
     centred = trace - trace.mean(-1, keepdims=True)
     filtered = sps.sosfiltfilt(sos, centred, padlen=min(trace.shape[-1] - 1, int(fps)))
