@@ -324,7 +324,8 @@ def check_flags(verb: str | None) -> None:
     """Refuse flags of another verb, and flags that lack their partner."""
     for flag, owners in OWNERS:
         if flag.value and verb not in owners:
-            with_verbs = " and ".join(owner for owner in owners if owner)
+            named = [owner for owner in owners if owner]
+            with_verbs = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
             raise UserError(f"--{flag.name} goes with {with_verbs}: main.py {owners[0]} --{flag.name}=...")
     if _VERIFY.value and _CROP_TREE.value:
         raise UserError("--verify prepares nothing, so there is no --crop_tree to write; give one of the two")

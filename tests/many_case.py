@@ -60,6 +60,7 @@ def answer(folder, out, *, workers=2, **changes):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job ignores
     try:
         sys.exit(answer(sys.argv[1], sys.argv[2], pause=0.05 if "--slow" in sys.argv else 0.0))
     except KeyboardInterrupt:

@@ -32,7 +32,7 @@ def main(*arguments: str) -> subprocess.CompletedProcess:
         (["train", CONFIG, "--model=x"], "--model goes with predict"),
         (["predict", CONFIG, "--out=a.jsonl", "--report=a.html", "video.mp4"], "--out is for many videos; give one of"),
         (["predict", CONFIG, "--beam_runner=FnApiRunner", "video.mp4"], "a file for the answers: --out=answers.jsonl"),
-        (["train", CONFIG, "--out=a"], "--out goes with export and compare and predict"),
+        (["train", CONFIG, "--out=a"], "--out goes with export, compare and predict"),
         (["train", CONFIG, "video.mp4"], "only predict and compare take files"),
     ],
 )

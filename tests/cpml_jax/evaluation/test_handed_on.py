@@ -123,4 +123,4 @@ def test_mistakes_are_one_line(handed, tiny_records, tmp_path, capsys):
         printed = capsys.readouterr().err
         assert printed.count("\n") == 1 and said in printed, printed
     assert run_main("train", f"--model={handed[0]}", *given) == 2
-    assert "--model goes with predict and evaluate" in capsys.readouterr().err
+    assert "--model goes with predict, serve and evaluate" in capsys.readouterr().err
