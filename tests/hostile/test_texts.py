@@ -263,3 +263,32 @@ def test_json_that_is_nested_too_deeply(tmp_path, text):
     assert verdict.read(tmp_path / "run", 1, "ab", 0.05).threshold.source == "default"
     for act in (lambda: compare.run([str(tmp_path / "run")] * 2), lambda: report.write(tmp_path / "run", {})):
         assert not answered(act)
+
+
+FOUND = {  # by the whole bench, each once a traceback
+    "a zero byte": ("CSV to forge", FORGE_CSV.replace("v/c2", "\0v/c2")),
+    "a zero byte in another list": ("CSV of videos", FOLDER_CSV.replace("v/c2", "v/\0c2")),
+    "a long field": ("DFDC labels", LABELS + "x" * 140_000),
+    "a name too long for a file": ("FF++ split", json.dumps([["0" * 300, "003"]])),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_the_bench_found(tmp_path, name):
+    kind, text = FOUND[name]
+    assert not answered(lambda: FORMATS[kind][1](tmp_path, text.encode()))
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_evaluation_whose_configuration_is_none(tmp_path, capsys):
+    rows = tiny_compare.lines()
+    assert not compared(tmp_path / "compare", (tiny_compare_document(rows, True) | {"config": None}, rows))
+    unversioned = {key: value for key, value in EVALUATED.items() if key != "schema"}
+    reported(
+        made(tmp_path / "report"), (unversioned | {"config": None}, SCORES, CURVES)
+    )  # read or refused: no traceback
+
+
+def made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
