@@ -1,10 +1,10 @@
 """Time of `predict` from the shell, the first time and again, and what it is spent on.
 
-    python -m benchmarks.predict --workdir=runs/synthetic [--config=F] [--minutes] [VIDEO]
+    python -m benchmarks.predict --workdir=runs/synthetic [--config=F] [VIDEO] [--minutes[=LONG]]
     python -m benchmarks.predict --workdir=runs/synthetic --config=F --many VIDEO [VIDEO ...]
 
-Without a video, of a drawn 10-second one (480x480); with --minutes, of two minutes, beside decoding to RGB. "First"
-has an empty cache of compiled programs, "again" the one that the first left. s of the clock, and s of the cores' time.
+Without a video, of a drawn 10-second one (480x480); with --minutes, of two minutes, or of LONG, beside decoding to
+RGB. "First" has an empty cache of compiled programs, "again" the one that the first left. s of the clock, and s of the cores' time.
 A process reads the video while this one loads the model, compiles and scores: "waiting" is what the latter waits.
 --many: videos a minute of `predict --out`, with one process that reads and with two.
 """
@@ -138,7 +138,9 @@ def main() -> None:
     parser.add_argument("videos", nargs="*", metavar="VIDEO")
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--config", help="the one that is stored in the workdir if not given")
-    parser.add_argument("--minutes", action="store_true", help="also two minutes of video, beside decoding to RGB")
+    parser.add_argument(
+        "--minutes", nargs="?", const="", metavar="LONG", help="also two minutes drawn, or LONG, beside decoding to RGB"
+    )
     parser.add_argument("--many", action="store_true", help="many videos, to a file of answers")
     given = parser.parse_args()
     from benchmarks.prepare import decode_to_rgb, draw, timed
@@ -155,12 +157,12 @@ def main() -> None:
         command = ["predict", f"--workdir={given.workdir}"] + ([f"--config={given.config}"] if given.config else [])
         for name in ("first", "again", "again"):
             print(report(name, *measure([*command, video], folder)), flush=True)
-        if given.minutes:
-            long = draw(Path(folder) / "long.mp4", frames=3600, width=480, height=480)
+        if given.minutes is not None:
+            long = given.minutes or draw(Path(folder) / "long.mp4", frames=3600, width=480, height=480)
             wall, cores, spent = measure([*command, str(long)], folder)
             _, rgb = timed(decode_to_rgb, long)
             print(report("minutes", wall, cores, spent))
-            print(f"two minutes: {wall / rgb:.1f} times decoding to RGB ({rgb:.1f} s)")
+            print(f"minutes: {wall / rgb:.1f} times decoding to RGB ({rgb:.1f} s)")
 
 
 if __name__ == "__main__":
