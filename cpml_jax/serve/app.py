@@ -43,6 +43,7 @@ def build(worker: Worker, folder: Path, settings: Settings, *, model: str = "", 
             scoring.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await scoring
+            await asyncio.get_running_loop().shutdown_default_executor()  # its thread may still be writing
             for left in folder.iterdir():  # of the one that was being scored
                 shutil.rmtree(left, ignore_errors=True)
 
