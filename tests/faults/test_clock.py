@@ -49,7 +49,7 @@ def test_what_is_older_than_it_looks_is_made_again(world):
     world.back_to("end")
     from_the_future(world)
     page = (world.run / "report.html").read_bytes()
-    done = whole_run(world, "--config.eval.bootstrap=77")
+    done = whole_run(world, "--config.eval.doubt_level=0.2")
     from cpml_jax.report import page as pages
 
     assert "to look at" in done.stderr and (world.run / "report.html").read_bytes() != page
