@@ -94,6 +94,8 @@ def run(
     with contextlib.closing(reading.Ahead(reader, good)) as ahead:
         made = loaded(ahead)
         reader.check()
+        if not reader.has_spoken():
+            made.warm_up()
         return answer_each(made, files, page, out)
 
 

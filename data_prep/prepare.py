@@ -30,7 +30,7 @@ from data_prep.worker import end_workers, fork_server, start_worker, starting, w
 __all__ = ["Sampling", "Source", "is_prepared", "prepare"]
 
 WORK = "work"  # finished videos of a preparation in progress
-PRELOADED = ("data_prep.face.mtcnn.search", "dlib", "data_prep.records.process", "scipy.signal")
+PRELOADED = ("data_prep.face.mtcnn.search", "dlib", "data_prep.records.process")
 
 
 def prepare(

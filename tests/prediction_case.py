@@ -36,6 +36,7 @@ class FaceClip:
 
 class FakeScorer:
     step = 7
+    devices = 1
     parameters_sha256 = "0123456789abcdef" * 4
 
     def __init__(self, wave=True):

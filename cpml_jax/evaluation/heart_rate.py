@@ -7,6 +7,7 @@ Monte Carlo over noise), and a face's where more of its windows have one than no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -46,13 +47,21 @@ def of_face(pulses: Sequence[Pulse]) -> dict[str, float | None]:
     chance with probability PULSE_LEVEL, and so many or more must come less often than that too (binomial).
     """
     present = [pulse for pulse in pulses if pulse.present]
-    if present:
-        from scipy.special import bdtrc  # a third of a second, where there is a pulse alone
-
-        if bdtrc(len(present) - 1, len(pulses), PULSE_LEVEL) > PULSE_LEVEL + 1e-12:
-            present = []
+    if at_least(len(present), len(pulses), PULSE_LEVEL) > PULSE_LEVEL + 1e-12:
+        present = []
     columns = [(pulse.rate, pulse.snr_db, pulse.pos_rate, pulse.pos_snr_db) for pulse in present]
     return {key: _median([column[i] for column in columns]) for i, key in enumerate(KEYS)}
+
+
+def at_least(count: int, trials: int, chance: float) -> float:
+    """Probability of at least `count` successes (binomial). By logarithms of factorials: thousands of trials do not
+    overflow, and loading scipy.special takes a quarter of a second."""
+
+    def log_probability(k: int) -> float:
+        ways = math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
+        return ways + k * math.log(chance) + (trials - k) * math.log1p(-chance)
+
+    return math.fsum(math.exp(log_probability(k)) for k in range(count, trials + 1))
 
 
 def _median(values: Sequence[float | None]) -> float | None:

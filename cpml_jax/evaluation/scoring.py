@@ -34,6 +34,7 @@ class Scorer:
       selection: how that step was chosen: validation (the lowest pair loss), latest, or oracle.
       streams: names of the model's streams.
       inputs: those of schema.MODEL_INPUTS that they read.
+      devices: how many a batch is split over.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Scorer:
         self._fuse = steps.jit_fuse_step(model, mesh)
         self._saliency = steps.jit_saliency_step(model, mesh)
         self.streams, self.inputs = model.active, inputs_of(model.active)
+        self.devices = mesh.shape[DATA_AXIS]
         self.step, self.selection = step, selection
         if variables is not None:
             self.load(variables, step)
@@ -122,7 +124,7 @@ class Scorer:
         """What a step makes of a tree of arrays (B, ...), as NumPy arrays (B, ...)."""
         leaves, tree = jax.tree.flatten(inputs)
         rows = len(leaves[0])
-        padding = -rows % self._mesh.shape[DATA_AXIS]
+        padding = -rows % self.devices
         if padding:
             leaves = [np.concatenate([x, np.repeat(x[:1], padding, axis=0)]) for x in leaves]
         placed = put_global_batch({str(place): x for place, x in enumerate(leaves)}, self._mesh)

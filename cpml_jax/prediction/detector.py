@@ -23,7 +23,7 @@ from cpml_jax.prediction.answer import describe
 from cpml_jax.prediction.identity import Identity
 from cpml_jax.prediction.reading import Clips, VideoClips
 from cpml_jax.prediction.result import Prediction
-from cpml_jax.prediction.windows import Readying, ScoredWindow, WindowScores, saliency_of, score_windows
+from cpml_jax.prediction.windows import Readying, ScoredWindow, WindowScores, saliency_of, score_windows, warm_up
 from cpml_jax.schema import FRAME_RATE
 from cpml_jax.training import run_files
 
@@ -138,6 +138,10 @@ class Detector:
         windows = score_windows(scorer, clips, size, gathered, self.readying.measured)
         answer = self.describe(video, windows)
         return answer, gathered.finish(lambda clips: saliency_of(scorer, clips, size)) if gathered else []
+
+    def warm_up(self) -> None:
+        """Compile what the first answer will need; worth it while a video is being read, or none has come yet."""
+        warm_up(self._scorer, self.size)
 
     @property
     def readying(self) -> Readying:

@@ -35,13 +35,7 @@ Ready = Callable[["FaceClip"], "ReadyClip"]
 # `died` is said of a process.
 Kind = Literal["started", "refused", "clip", "end", "error", "died"]
 Message = tuple[Kind, Any]
-PRELOADED = (
-    "data_prep.face.clips",
-    "data_prep.face.mtcnn.search",
-    "dlib",
-    "cpml_jax.prediction.windows",
-    "scipy.signal",
-)
+PRELOADED = ("data_prep.face.clips", "data_prep.face.mtcnn.search", "dlib", "cpml_jax.prediction.windows")
 # Clips that a process may be ahead of the model: 6 MB each, of 128 frames. More than a ten-second video has, so that
 # all of it is read while the model loads.
 AHEAD = 4
@@ -145,6 +139,10 @@ class Reader:
             self.connection.send(path)
         except OSError:  # it has died: receive says of which video
             pass
+
+    def has_spoken(self) -> bool:
+        """Whether a message waits."""
+        return self.connection.poll()
 
     @property
     def asked(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cpml_jax.data.batch import Clip, clip_arrays, padded_batch
+from cpml_jax.data.batch import Clip, clip_arrays, padded_batch, zero_inputs
 from cpml_jax.data.input_size import InputSize
 from cpml_jax.doubt import properties
 from cpml_jax.doubt.distance import Measured
@@ -99,33 +99,30 @@ class WindowScores:
             if self._evidence:
                 self._whole.append(clip)
         if len(self._waiting) == self._size.batch_size:
-            self._score()
+            self._score(self._size.batch_size)
 
     def finish(self) -> list[ScoredWindow]:
         """All windows. Raises UserError where there is none, or a score is not finite."""
-        if self._waiting:
-            self._score()
+        while self._waiting:
+            self._score(few(self._scorer, self._size))
         if not self._windows:
             raise UserError("no face in this video could be measured")
         return self._windows
 
-    def _score(self) -> None:
-        some, self._waiting = self._waiting, []
-        # Few shapes to compile, and a single window does not pay for a whole batch.
-        rows = min(self._size.batch_size, next_power_of_two(len(some)))
+    def _score(self, rows: int) -> None:
+        """The first windows that wait, with a program for so many."""
+        some, self._waiting = self._waiting[:rows], self._waiting[rows:]
         scores = self._scorer.score(padded_batch([clip.arrays for clip in some], [REAL] * len(some), rows))
         margins = detection.fake_margin(scores["logits"])[: len(some)]
         detection.check_scores([0] * len(some), margins, [f"at {clip.start_s} s" for clip in some])
         if self._evidence:
-            self._evidence.add(self._whole, margins, scores)
-            self._whole = []
-        for i, (clip, margin) in enumerate(zip(some, margins, strict=True)):
+            self._evidence.add(self._whole[:rows], margins, scores)
+            self._whole = self._whole[rows:]
+        pulses = pulses_of(some, scores.get("wave"))
+        for i, (clip, margin, pulse) in enumerate(zip(some, margins, pulses, strict=True)):
             known = None if clip.properties is None else Measured(scores["unified"][i], clip.properties)
-            wave = scores["wave"][i] if "wave" in scores else None
             self._windows.append(
-                ScoredWindow(
-                    clip.face, clip.start_s, float(clip.track_quality), float(margin), pulse_of(clip, wave), known
-                )
+                ScoredWindow(clip.face, clip.start_s, float(clip.track_quality), float(margin), pulse, known)
             )
 
 
@@ -143,8 +140,20 @@ def score_windows(
     return scores.finish()
 
 
-def next_power_of_two(number: int) -> int:
-    return 1 << (number - 1).bit_length()
+def few(scorer: Scorer, size: InputSize) -> int:
+    """Windows to score at once where they do not fill a batch: two shapes to compile, whatever videos come.
+
+    Two, which a clip of ten seconds has; where there are more devices than that, one on each.
+    """
+    return min(size.batch_size, max(2, scorer.devices))
+
+
+def warm_up(scorer: Scorer, size: InputSize) -> None:
+    """Compile what a video's last windows will need: while they are being read, there is time for it."""
+    rows = few(scorer, size)
+    wave = scorer.score(zero_inputs(size, rows)).get("wave")
+    if wave is not None:
+        heart_rates(wave)
 
 
 def batch_of(clips: Sequence[FaceClip], size: InputSize, rows: int) -> dict[str, np.ndarray]:
@@ -158,10 +167,22 @@ def saliency_of(scorer: Scorer, clips: Sequence[FaceClip], size: InputSize) -> n
     return np.concatenate([scorer.saliency(batch_of([clip], size, 1)) for clip in clips])
 
 
-def pulse_of(clip: FaceClip | ReadyClip, wave: np.ndarray | None) -> Pulse:
-    """The pulse of a clip by the model's wave (T,), None without the rppg stream, and by the classical trace."""
+def pulses_of(clips: Sequence[FaceClip | ReadyClip], waves: np.ndarray | None) -> list[Pulse]:
+    """The clips' pulses by the model's waves (rows, T), rows at least as many as clips, or None without the rppg
+    stream; and by the classical trace."""
+    if waves is None:
+        known: list[tuple[float | None, float | None]] = [(None, None)] * len(clips)
+    else:
+        rates = [float(rate) for rate in heart_rates(waves)]
+        known = [(rate, pulse_waves.snr_db(wave, rate)) for wave, rate in zip(waves, rates, strict=True)]
+    return [
+        Pulse(rate, snr, float(clip.heart_rate_pos), float(clip.snr_pos), float(clip.snr_p_pos))
+        for clip, (rate, snr) in zip(clips, known)  # noqa: B905 - a batch may have more rows
+    ]
+
+
+def heart_rates(waves: np.ndarray) -> np.ndarray:
+    """(rows,) beats/min."""
     from cpml_jax import signal  # JAX, which a process that readies clips does without
 
-    rate = None if wave is None else float(np.asarray(signal.heart_rate(wave[None], FRAME_RATE))[0])
-    snr = None if wave is None or rate is None else pulse_waves.snr_db(wave, rate)
-    return Pulse(rate, snr, float(clip.heart_rate_pos), float(clip.snr_pos), float(clip.snr_p_pos))
+    return np.asarray(signal.heart_rate(waves, FRAME_RATE))

@@ -61,6 +61,7 @@ def main(pipe: Connection, load: Load, folder: Path, seconds: float) -> None:
         except UserError as error:
             pipe.send(("refused", str(error)))
             return
+        detector.warm_up()
         pipe.send(("ready", None))
         while True:
             task = pipe.recv()

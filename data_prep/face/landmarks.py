@@ -10,10 +10,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from scipy.interpolate import make_smoothing_spline
 
 from cpml_jax.errors import missing_package
 from cpml_jax.schema import CROP_SIZE, FRAME_RATE, NUM_LANDMARKS
+from data_prep.face import spline
 from data_prep.face.packages import PURPOSE, release, require
 
 # dlib answers in whole pixels and reads single pixels. On an enlarged, slightly blurred crop neither is noise: of drawn
@@ -111,8 +111,8 @@ def smooth(points: np.ndarray, times: np.ndarray | None = None, at: np.ndarray |
         values = np.stack([np.interp(at, times, column) for column in columns.T], axis=1)
     else:
         rate = (len(times) - 1) / (times[-1] - times[0])
-        spline = make_smoothing_spline(times, columns, lam=rate / (2 * np.pi * CUTOFF) ** 4)
-        values = spline(np.clip(at, times[0] - 1 / rate, times[-1] + 1 / rate))
+        inside = np.clip(at, times[0] - 1 / rate, times[-1] + 1 / rate)
+        values = spline.smoothing_spline(times, columns, rate / (2 * np.pi * CUTOFF) ** 4, inside)
     return values.reshape(len(at), *points.shape[1:]).astype(np.float32)
 
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from cpml_jax.schema import PULSE_BAND_HZ
+from data_prep.face import butterworth
 
 RATES = (40.0, 180.0)  # beats/min that are reported
 NULL_DRAWS = 999  # of noise: p values down to 0.001
@@ -110,11 +111,8 @@ def chrom(rgb: np.ndarray, fps: float) -> np.ndarray:
 def band_pass(trace: np.ndarray, fps: float, *, scaled: bool = True) -> np.ndarray:
     """Zero-phase second-order Butterworth, 0.6..4 Hz, over the last axis; with `scaled` also z-scored (a flat trace
     stays zero)."""
-    from scipy import signal as sps  # a second; what scores a pulse measured elsewhere does not need it
-
-    sos = sps.butter(2, PULSE_BAND_HZ, btype="bandpass", fs=fps, output="sos")
-    centred = trace - trace.mean(-1, keepdims=True)
-    filtered = sps.sosfiltfilt(sos, centred, padlen=min(trace.shape[-1] - 1, int(fps)))
+    low, high = PULSE_BAND_HZ
+    filtered = butterworth.filtfilt(trace, low / fps, high / fps, padding=min(trace.shape[-1] - 1, int(fps)))
     if not scaled:
         return filtered
     deviation = filtered.std(-1, keepdims=True)

@@ -63,7 +63,7 @@ def current(*, ready_made: bool) -> dict[str, Any]:
 
 # What decodes, fits and computes. A patch of it moves last bits, so finished records stay usable whatever the release,
 # and prepare.json says which it was; work in progress is not continued with another.
-_PACKAGES = ("av", "dlib-bin", "numpy", "opencv-python-headless", "onnxruntime", "scipy")
+_PACKAGES = ("av", "dlib-bin", "numpy", "opencv-python-headless", "onnxruntime")
 
 
 def software() -> dict[str, str | None]:

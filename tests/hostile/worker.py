@@ -54,7 +54,7 @@ class Measured(io.TextIOBase):
 class Brightness:
     """A scorer without a model, whose compilation would take longer than all else: margins by the frames' level."""
 
-    step, class_embeddings = 0, None
+    step, devices, class_embeddings = 0, 1, None
 
     def score(self, batch: dict) -> dict:
         import numpy as np

@@ -115,7 +115,7 @@ def test_folders_are_searched_in_order_and_loops_of_links_end(tmp_path):
 def test_many_windows_are_scored_in_few_shapes(tmp_path):
     scorer = FakeScorer()
     status, (answer,) = predicted(touch(tmp_path, "long.mp4"), scorer=scorer)
-    assert len(answer["windows"]) == 7 and scorer.rows == [4, 4]
+    assert len(answer["windows"]) == 7 and scorer.rows == [4, 2, 2]
     scorer = FakeScorer(wave=False)
     _, (answer,) = predicted(touch(tmp_path, "one.mp4"), scorer=scorer)
     assert scorer.rows == [2] and answer["heart_rate_bpm"] is None

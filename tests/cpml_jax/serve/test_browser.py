@@ -107,6 +107,7 @@ def test_a_video_is_chosen_by_keyboard_followed_shown_and_saved(tab, video):
            new MutationObserver(note).observe(document.querySelector('#videos'), {subtree: true, childList: true})"""
     )
     page.keyboard.press("Tab")
+    api.expect(page.locator("#pick")).to_be_focused()
     with page.expect_file_chooser() as chosen:
         page.keyboard.press("Space")
     assert chosen.value.is_multiple()
