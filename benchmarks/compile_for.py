@@ -24,7 +24,7 @@ from ml_collections import ConfigDict
 
 from benchmarks.compile_target import page, targets
 from benchmarks.compile_target.quiet import quiet
-from cpml_jax import cli
+from cpml_jax import options
 from cpml_jax.errors import UserError
 
 STEPS = ("train", "score")
@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     """One target. Returns the exit status."""
     if len(argv) != 2:
         raise UserError(f"give one target: {', '.join(targets.NAMES)}, or another size of these")
-    cli.check_flags("compile_for")
+    options.check_flags("compile_for")
     if unknown := [step for step in _STEPS.value if step not in STEPS]:
         raise UserError(f"--steps={unknown[0]}: the steps are {', '.join(STEPS)}")
     target, config = targets.named(argv[1]), flags.FLAGS.config
@@ -136,7 +136,7 @@ def run() -> None:
     targets.prepare_environment()
     sys.modules["__main__"].__doc__ = __doc__
     logging.set_verbosity(logging.ERROR)
-    app.run(guarded, flags_parser=cli.parse_or_exit)
+    app.run(guarded, flags_parser=options.parse_or_exit)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ from absl import flags
 
 def run_main(*arguments: str) -> int:
     """Exit status of `main.py ARGUMENTS`."""
-    from cpml_jax import cli
+    from cpml_jax import cli, options
 
-    names = [flag.name for flag, _ in cli.OWNERS]
+    names = [flag.name for flag, _ in options.OWNERS]
     defaults = {name: flags.FLAGS[name].default for name in names}
     flags.FLAGS.unparse_flags()
     for name in ("config", "workdir"):
@@ -22,4 +22,4 @@ def run_main(*arguments: str) -> int:
         flags.FLAGS(["main.py"])
         for name, value in defaults.items():
             setattr(flags.FLAGS, name, value)
-        return cli.guarded(cli.parse_or_exit(line))
+        return cli.guarded(options.parse_or_exit(line))

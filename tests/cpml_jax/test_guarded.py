@@ -14,14 +14,15 @@ from cpml_jax.activity import doing
 ROOT = Path(__file__).resolve().parents[2]
 CODE = """
 import sys
-from cpml_jax import cli
+from absl import flags
+from cpml_jax import cli, options
 from cpml_jax.activity import doing
 from cpml_jax.errors import UserError
 def main(argv):
     {body}
     return 0
 cli.main = main
-cli.flags.FLAGS(["main.py", *sys.argv[1:]])
+flags.FLAGS(["main.py", *sys.argv[1:]])
 sys.exit(cli.guarded(["main.py", "predict"]))
 """
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from command import run_main
 
-from cpml_jax import cli, help
+from cpml_jax import help, options
 from cpml_jax.configs import base, forged
 from cpml_jax.configuration import flattened
 from cpml_jax.key_notes import key_notes
@@ -16,7 +16,7 @@ BASE = flattened(base.get_config().to_dict())
 
 def test_the_overview_names_every_verb_with_its_example(monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
-    text = cli.help_text(["main.py", "--help"])
+    text = options.help_text(["main.py", "--help"])
     for name, verb in VERBS.items():
         assert re.search(rf"^  {name}\s", text, re.M) and verb.example in text
     assert EVERYTHING.example in text and "--coordinator" in text
@@ -26,9 +26,9 @@ def test_the_overview_names_every_verb_with_its_example(monkeypatch):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verbs_help_has_its_own_flags_and_keys_and_no_others(verb):
-    text = cli.help_text(["main.py", verb, "--help"])
+    text = options.help_text(["main.py", verb, "--help"])
     shown = set(re.findall(r"^  --(\w+)", text, re.M))
-    own = {flag.name for flag, owners in cli.OWNERS if verb in owners}
+    own = {flag.name for flag, owners in options.OWNERS if verb in owners}
     assert shown == own | set(help.COMMON)
     keys = dict(re.findall(r"^  ([\w.]+) = (.*)", text, re.M))
     assert set(keys) <= set(BASE) and all(keys[key] == help._shown(BASE[key]) for key in keys)

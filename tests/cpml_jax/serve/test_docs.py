@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from serve_case import ROOT, Scripted
 
-from cpml_jax import cli
+from cpml_jax import options
 from cpml_jax.serve import app, jobs
 from cpml_jax.serve.settings import PORT, Settings
 
@@ -62,7 +62,7 @@ def test_the_curl_example_prints_the_answer_and_writes_the_page(address, tmp_pat
 
 def test_the_table_of_flags_is_complete_and_has_the_defaults():
     rows = dict(re.findall(r"^\| `--(\w+)` \| ([\d]+|.*?) \|", PAGE, re.M))
-    assert set(rows) == {flag.name for flag, owners in cli.OWNERS if owners == ("serve",)}
+    assert set(rows) == {flag.name for flag, owners in options.OWNERS if owners == ("serve",)}
     defaults = Settings()
     numbers = [int(rows[name]) for name in ("port", "max_megabytes", "max_seconds", "max_videos")]
     assert numbers == [PORT, defaults.megabytes, defaults.seconds, defaults.videos]
