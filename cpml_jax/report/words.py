@@ -48,6 +48,8 @@ def figure_of(value: object, digits: int = 3, unit: str = "") -> str:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
     """A table that scrolls inside its box. Cells are HTML; the first `words` columns are words, the others numbers."""
     kinds = ["" if place < words else ' class="n"' for place in range(len(head))]
+    # Titles break into lines, so that a table of many columns fits; not before their unit.
+    head = [title.replace(" %", "\N{NO-BREAK SPACE}%") for title in head]
     titles = "".join(f'<th scope="col"{kind}>{title}</th>' for title, kind in zip(head, kinds, strict=True))
     body = []
     for row in rows:
