@@ -6,7 +6,6 @@ collector or of a weak reference Python prints the KeyboardInterrupt and goes on
 
 from __future__ import annotations
 
-import _thread
 import signal
 import sys
 import threading
@@ -37,7 +36,8 @@ def _note(number: int, frame: FrameType | None) -> None:
 
 def _raise_again(dropped: Any) -> None:
     if issubclass(dropped.exc_type, KeyboardInterrupt):
-        again = threading.Timer(DELAY_S, _thread.interrupt_main)  # at once would be inside the callback still
+        # At once would be inside the callback still. A signal, since the main thread may be sleeping.
+        again = threading.Timer(DELAY_S, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
         again.daemon = True
         again.start()
     else:

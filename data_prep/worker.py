@@ -19,6 +19,7 @@ from cpml_jax import cores
 
 PATIENCE = 5.0  # s
 WORKER_MEMORY = 1.5e9  # bytes a process may need at 1920x1080
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 
 def worker_count(workers: int) -> int:
@@ -76,16 +77,34 @@ def _end_with_parent() -> None:
 
 @contextlib.contextmanager
 def starting() -> Iterator[None]:
-    """Processes that the block starts hear of no Ctrl-C before `start_worker`; this one hears of it at the end."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """Processes that the block starts hear of no Ctrl-C before `start_worker`; this one hears of it at the end. They
+    compute with one thread of BLAS each."""
     resource_tracker.ensure_running()  # which would let Ctrl-C through again, started in the block
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # A thread but the main one hears of none anyway.
+    heard = {signal.SIGINT} if threading.current_thread() is threading.main_thread() else set()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, heard)
+    try:
+        with one_blas_thread():
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """In the environment of what the block starts, unless the user has set it.
+
+    OpenBLAS's threads wait for each other without sleeping. Two processes with two each, on two cores, took 12 ms and
+    more to solve 126 equations (with one each 1.4 ms), and on Linux 6.18 kept a core from all others for minutes.
+    """
+    asked = BLAS_THREADS in os.environ
+    if not asked:
+        os.environ[BLAS_THREADS] = "1"
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if not asked:
+            os.environ.pop(BLAS_THREADS, None)
 
 
 def end_workers() -> None:

@@ -175,7 +175,8 @@ def alive(pid):
 
 def start(temporary, load="told", **settings):
     """A running server. settings: Settings', with port 0."""
-    code = f"import serve_case; serve_case.main({load!r}, **{ ({'port': 0} | settings)!r})"
+    code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # which nohup ignores
+    code += f"import serve_case; serve_case.main({load!r}, **{ ({'port': 0} | settings)!r})"
     environment = os.environ | {
         "TMPDIR": str(temporary),
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),

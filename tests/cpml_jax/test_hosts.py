@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from command import run_main
 
-from cpml_jax import cli, hosts, lock, native_messages
+from cpml_jax import cli, hosts, lock, native_messages, options
 from cpml_jax.errors import UserError
 from cpml_jax.training import sharding
 
@@ -82,7 +82,7 @@ def test_what_a_lost_host_looked_like_to_us_is_not_believed(monkeypatch, capsys)
 
     monkeypatch.setattr(hosts, "_joined", True)
     monkeypatch.setattr(cli, "main", main)
-    monkeypatch.setattr(cli, "_DEBUG", types.SimpleNamespace(value=False))
+    monkeypatch.setattr(options, "DEBUG", types.SimpleNamespace(value=False))
     monkeypatch.setattr(hosts, "end", lambda status: None)
     assert cli.guarded(["main.py", "train"]) == hosts.AGAIN
     assert capsys.readouterr().err.startswith("error: another process of this run has stopped")
