@@ -6,7 +6,7 @@
 Without a video, of a drawn 10-second one (480x480); with --minutes, of two minutes, or of LONG, beside decoding to
 RGB. "First" has an empty cache of compiled programs, "again" the one that the first left. s of the clock, and s of the
 cores' time. A process reads the video while this one loads the model, compiles and scores: "waiting" is what the latter
-waits.
+waits. Where Python may not write its compiled modules (PYTHONDONTWRITEBYTECODE), each takes 2 s more.
 --many: videos a minute of `predict --out`, with one process that reads and with two.
 """
 

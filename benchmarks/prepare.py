@@ -182,8 +182,8 @@ def stopwatch(spent: dict[str, float]) -> Iterator[None]:
     parts = [
         (type(shared_detector()), "__call__", "MTCNN on key frames"),
         (Picture, "thumbnail", "thumbnails (scene cuts)"),
-        (CropPath, "crop", "crops"), (landmarks, "fit", "landmarks"), (rppg, "skin_means", "skin means"),
-        (rppg, "pos", "pulse"), (rppg, "chrom", "pulse"), (jpeg, "encode", "JPEG"),
+        (CropPath, "crop", "crops"), (landmarks, "fit", "landmarks"), (landmarks, "smooth", "landmarks"),
+        (rppg, "skin_means", "skin means"), (clips, "measurements", "pulse"), (jpeg, "encode", "JPEG"),
     ]  # fmt: skip
     with contextlib.ExitStack() as patches:
         for place, name, label in parts:

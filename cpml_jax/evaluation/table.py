@@ -79,7 +79,8 @@ def _seen(report: dict[str, Any]) -> list[str]:
             return []
         low, high = min(one["min"] for one in known), max(one["max"] for one in known)
         ranges.append(f"{low}" if low == high else f"{low} to {high}")
-    return [f"A video is seen through {ranges[0]} windows, {ranges[1]} frames."]
+    windows = "1 window" if ranges[0] == "1" else f"{ranges[0]} windows"
+    return [f"A video is seen through {windows}, {ranges[1]} frames."]
 
 
 def _doubt(report: dict[str, Any]) -> list[str]:

@@ -120,7 +120,9 @@ def _seen(run: RunFiles) -> str:
     )
     if not windows or not frames:
         return ""
-    return f"A video is seen through {figure_of(windows['mean'], 1)} windows, {figure_of(frames['mean'], 0)} frames. "
+    mean = figure_of(windows["mean"], 1).removesuffix(".0")
+    through = "1 window" if mean == "1" else f"{mean} windows"
+    return f"A video is seen through {through}, {figure_of(frames['mean'], 0)} frames. "
 
 
 def _listed(run: RunFiles) -> Iterator[str]:

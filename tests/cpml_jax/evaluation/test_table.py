@@ -1,5 +1,6 @@
 import io
 
+import pytest
 from fake_evaluation import TWO, FakeRecords, evaluated
 
 from cpml_jax.evaluation import table
@@ -42,6 +43,13 @@ def test_what_was_seen_and_what_is_missing_is_said(tmp_path):
     assert "A video is seen through 2 windows, 32 frames." in text
     assert "a c23: 18 of 19 listed videos tested (published: 21); excluded as chance: AUC 0." in text
     assert "a raw: 18 of 18 listed videos tested (published: 21)" in text and max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(("low", "high", "said"), [(1, 1, "1 window,"), (1, 3, "1 to 3 windows,")])
+def test_one_window_is_no_plural(low, high, said):
+    seen = {"windows_per_video": {"min": low, "max": high}, "frames_per_video": {"min": 16, "max": 16}}
+    (line,) = table._seen({"results": [{"seen": seen}]})
+    assert line == f"A video is seen through {said} 16 frames."
 
 
 def test_no_results_are_a_head_alone():
