@@ -40,8 +40,8 @@ def smoothing_spline(times: np.ndarray, values: np.ndarray, penalty: float, at: 
 def solve_banded(diagonal: np.ndarray, first: np.ndarray, second: np.ndarray, right: np.ndarray) -> np.ndarray:
     """x of A x = right, A symmetric, positive definite and of five diagonals, as L D L'.
 
-    Not np.linalg.solve: LAPACK's threads wait for each other without sleeping. In two processes on two cores one
-    solution of 126 unknowns took 12 ms and more, and some never ended.
+    Not np.linalg.solve: LAPACK's threads, of two processes on two cores, may wait for each other for ever
+    (worker.one_blas_thread). A millisecond for 128 unknowns, either way.
 
     Args:
       diagonal: (N,). first, second: (N - 1,) and (N - 2,), beside it. right: (N, K).
