@@ -45,6 +45,9 @@ def solve_banded(diagonal: np.ndarray, first: np.ndarray, second: np.ndarray, ri
 
     Args:
       diagonal: (N,). first, second: (N - 1,) and (N - 2,), beside it. right: (N, K).
+
+    Returns:
+      (N, K) float64.
     """
     count = len(diagonal)
     pivots = diagonal.tolist()

@@ -26,7 +26,7 @@ def in_a_process(function, *arguments):
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core")
 def test_one_thread_of_blas_and_the_environment_is_as_before(monkeypatch):
     monkeypatch.delenv(BLAS_THREADS)
-    assert in_a_process(blas_threads) == {1}
+    assert in_a_process(blas_threads) <= {1}  # of none, where NumPy has another BLAS
     assert BLAS_THREADS not in os.environ
 
 
